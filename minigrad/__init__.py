@@ -1,0 +1,13 @@
+"""minigrad: reverse-mode automatic differentiation on NumPy, small enough to read in one sitting.
+
+>>> import numpy as np, minigrad as mg
+>>> W, x = mg.Tensor(np.eye(2), name="W"), np.array([1.0, 2.0])
+>>> J = mg.sum(mg.sigmoid(W @ x))
+>>> J.backward()
+>>> W.grad.shape
+(2, 2)
+"""
+
+from minigrad.engine import no_grad, op, stop_gradient
+from minigrad.ops import *
+from minigrad.tensor import Tensor

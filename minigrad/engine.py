@@ -1,0 +1,312 @@
+"""The engine: a node of the graph, `op`, the backward pass, row-sparse gradients.
+
+One idea carries everything. An op is a Python function that speaks only NumPy and returns its value and
+one *pullback* per argument, a closure that turns the gradient of the value into the gradient of that
+argument. Run on arrays, the body computes and its closures are the backward pass. Run on Tensors, the same
+body records, and the gradient can itself be differentiated.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+# What the engine and the ops read and write: a NumPy array or scalar, or any object that speaks
+# NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
+Array = Any
+
+#: A clock without ties: every Tensor is stamped with it, so arguments are always older than results.
+tick = itertools.count(1).__next__
+
+#: What a NumPy function does on Tensors: filled by `op`, `implements` and `constant`.
+implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+class _Mode(threading.local):
+    recording = True  # are ops on Tensors remembered?
+    transforms = 0  # how many transforms (grad, vjp, ...) are running around this one
+
+
+mode = _Mode()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results are Tensors without a history. Holds for this thread only.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([1.0, 2.0])
+    >>> with mg.no_grad():
+    ...     y = w * w
+    >>> y.backward(y.data), w.grad
+    (None, None)
+    """
+    with recording(False):
+        yield
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    before, mode.recording = mode.recording, on
+    try:
+        yield
+    finally:
+        mode.recording = before
+
+
+class Node:
+    """A value, and how it came about."""
+
+    __slots__ = ("__weakref__", "_data", "_edges", "_kwargs", "_op", "_retains", "_stamp", "grad", "name")
+
+    _data: Array
+    _op: Callable[..., Any] | None  # None for a leaf
+    _edges: tuple[Any, ...] | None  # the op's arguments, each followed by its pullback: one tuple is cheaper than two
+    _kwargs: dict[str, Any]
+    _stamp: int
+    _retains: bool  # does backward leave its gradient in .grad?
+    grad: Array | None
+    name: str | None
+
+
+no_keywords: dict[str, Any] = {}
+
+
+def begin(node: Node, data: Array, name: str | None = None) -> None:
+    """Make a node a leaf: a variable without a history."""
+    node._data = data
+    node._op = node.grad = None
+    node._edges = ()
+    node._kwargs = no_keywords
+    node._retains = True  # a leaf keeps its gradient
+    node._stamp = tick()
+    node.name = name
+
+
+def leaf(kind: type[Node], data: Array, name: str | None = None) -> Any:
+    """A Tensor without a history, its data not copied."""
+    node = kind.__new__(kind)
+    begin(node, data, name)
+    return node
+
+
+def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make an op of a function that returns its value and one pullback per positional argument.
+
+    >>> import minigrad as mg
+    >>> @mg.op()
+    ... def cube(x):
+    ...     return x * x * x, lambda g: g * 3 * x * x
+    >>> mg.grad(cube)(2.0), mg.grad(mg.grad(cube))(2.0)
+    (12.0, 12.0)
+
+    The body gets plain arrays and must speak only NumPy (see the module's docstring). A pullback returns the
+    gradient in the shape of its argument, before or after broadcasting: the pass sums over what was broadcast.
+    Arguments that have no derivative (an axis, an index) come last, or get None as their pullback.
+    Called with no Tensor, an op returns plain arrays.
+
+    Args:
+        functions: NumPy functions that this op stands for, so that they work on Tensors too.
+    """
+
+    def define(body: Callable[..., Any]) -> Callable[..., Any]:
+        def general(*args: Any, **kwargs: Any) -> Any:
+            values = [np.asarray(a) if type(a) is list else stop_gradient(a) for a in args]
+            variables = [a for a in args if isinstance(a, Node)]
+            if not variables:
+                return body(*values, **kwargs)[0]
+            if any(isinstance(a, Node) for a in kwargs.values()):
+                return body(*args, **kwargs)[0]  # a variable given by keyword is recorded by what the body calls
+            try:
+                value, *pullbacks = body(*values, **kwargs)
+                if value.dtype != variables[0]._data.dtype:
+                    value, *pullbacks = body(*without_integers(values, args, pullbacks), **kwargs)
+            except (ValueError, TypeError, IndexError) as error:
+                raise explained(error, apply, args) from error
+            edges = [e for a, p in itertools.zip_longest(args, pullbacks) for e in (a, p if isinstance(a, Node) else None)]
+            return record(type(variables[0]), value, apply, tuple(edges), kwargs)
+
+        @functools.wraps(body)
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called, and
+            # need not be kept.
+            if not kwargs:
+                try:
+                    if len(args) == 2:
+                        x, y = args
+                        if isinstance(x, Node):
+                            if isinstance(y, Node):
+                                value, p, q = body(x._data, y._data)
+                                return record(type(x), value, apply, (x, p, y, q))
+                            result = body(x._data, y)
+                            if result[0].dtype is x._data.dtype:
+                                return record(type(x), result[0], apply, (x, result[1], y, None))
+                        elif isinstance(y, Node):
+                            value, _, q = body(x, y._data)
+                            if value.dtype is y._data.dtype:
+                                return record(type(y), value, apply, (x, None, y, q))
+                    elif len(args) == 1 and isinstance(x := args[0], Node):
+                        value, p = body(x._data)
+                        return record(type(x), value, apply, (x, p))
+                except (ValueError, TypeError, IndexError):
+                    pass  # `general` meets it again, and explains it
+            return general(*args, **kwargs)
+
+        apply.body = body  # type: ignore[attr-defined]
+        apply.__name__ = body.__name__.strip("_")
+        for function in functions:
+            implementations[function] = apply
+        return apply
+
+    return define
+
+
+def record(kind: type[Node], value: Array, apply: Any, edges: tuple[Any, ...], kwargs: Any = no_keywords) -> Any:
+    """The result of an op: a Tensor that remembers how it was made."""
+    node = kind.__new__(kind)
+    if mode.recording:
+        node._data = value
+        node._op = apply
+        node._edges = edges
+        node._kwargs = kwargs
+        node._retains = False
+        node._stamp = tick()
+        node.grad = node.name = None
+    else:
+        begin(node, value)
+    return node
+
+
+def implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function stand for a NumPy function when that is called on Tensors."""
+
+    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
+        implementations[function] = ours
+        return ours
+
+    return register
+
+
+def constants(*functions: Callable[..., Any]) -> None:
+    """Let NumPy functions without a derivative (comparisons, shapes, argmax) give plain arrays on Tensors."""
+    for function in functions:
+        implementations[function] = functools.partial(_on_values, function)
+
+
+def _on_values(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*map(stop_gradient, args), **{key: stop_gradient(value) for key, value in kwargs.items()})
+
+
+def stop_gradient(x: Array) -> Array:
+    """The value of x as a constant.
+
+    >>> import minigrad as mg
+    >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
+    3.0
+    """
+    return x._data if isinstance(x, Node) else x
+
+
+def without_integers(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) -> list[Any]:
+    """The values, integer arrays among the constants in the Tensors' dtype: an integer never promotes."""
+    dtype = np.result_type(*(v.dtype for v, a in zip(values, args) if isinstance(a, Node)))
+    return [
+        np.positive(v, dtype=dtype, casting="unsafe") if p is not None and getattr(v, "dtype", dtype).kind in "iu" else v
+        for v, p in itertools.zip_longest(values, pullbacks)
+    ]
+
+
+def describe(a: Any) -> str:
+    """An argument in an error message: its name, and its shape."""
+    if isinstance(a, Node):
+        return f"{a.name or 'a Tensor'} {a._data.shape}"
+    return f"an array {a.shape}" if hasattr(a, "shape") else repr(a)
+
+
+def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Exception:
+    """The same error, saying which op met it on which arguments."""
+    kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
+    return kind(f"{function.__name__} of {' and '.join(map(describe, args))}: {error}")
+
+
+def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
+    """The backward pass: yield every Tensor the outputs depend on, newest first, with its whole gradient.
+
+    Newest first is an order in which every result comes before its arguments, because arguments are always
+    older. With `record` each op's body runs again, on the Tensors it was called with, and its pullbacks then
+    leave gradients that are Tensors themselves.
+    """
+    heap: list[int] = []
+    waiting: dict[int, list[Any]] = {}  # by stamp: a Tensor, and what has arrived of its gradient
+    for output, seed in zip(outputs, seeds):
+        if output._stamp in waiting:
+            seed = waiting[output._stamp][1] + seed
+        else:
+            heappush(heap, -output._stamp)
+        waiting[output._stamp] = [output, seed]
+    while heap:
+        stamp = -heappop(heap)
+        node, g = waiting.pop(stamp)
+        yield node, g
+        if node._edges is None:
+            raise changed_since(node, node)
+        edges = iter(node._edges)
+        if record and node._edges:
+            args = node._edges[::2]
+            edges = itertools.chain.from_iterable(zip(args, node._op.body(*args, **node._kwargs)[1:]))
+        for x, pullback in zip(edges, edges):
+            if pullback is None or not isinstance(x, Node):
+                continue
+            older = x._stamp
+            if older > stamp:
+                raise changed_since(x, node)
+            h = pullback(g)
+            data = x._data
+            try:
+                fits = h.shape == data.shape and h.dtype is data.dtype
+            except AttributeError:
+                needed = f"needed an array of shape {data.shape}, got {h!r}"
+                raise TypeError(f"the pullback of {node._op.__name__}: {needed}") from None
+            if not fits:
+                h = fitted(h, data, node)
+            if older in waiting:
+                pair = waiting[older]
+                pair[1] = pair[1] + h
+            else:
+                waiting[older] = [x, h]
+                heappush(heap, -older)
+
+
+def changed_since(x: Node, node: Node) -> RuntimeError:
+    name = x.name or "a Tensor"
+    made_by = node._op.__name__ if node._op is not None else "an op"
+    how = f"made {name} and its data was then replaced" if x is node else f"used {name} and its data was then changed"
+    return RuntimeError(
+        f"backward needs the values of the forward pass, but {made_by} {how}: "
+        "run the forward pass again, or call backward before updating"
+    )
+
+
+def fitted(h: Array, data: Array, node: Node) -> Array:
+    """A gradient in the shape and dtype of its argument: broadcasting undone by summing."""
+    shape = data.shape
+    if h.shape != shape:
+        extra = len(h.shape) - len(shape)
+        if extra < 0 or any(n != 1 and n != m for n, m in zip(shape, h.shape[extra:])):
+            raise ValueError(
+                f"the pullback of {node._op.__name__} returned a gradient of shape {h.shape} "  # type: ignore[union-attr]
+                f"for an argument of shape {shape}; a gradient has the shape of its argument"
+            )
+        axes = *range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 != h.shape[extra + i])
+        h = np.reshape(np.sum(h, axis=axes), shape)
+    if h.dtype != data.dtype:
+        h = np.real(h) if h.dtype.kind == "c" != data.dtype.kind else h
+        h = np.positive(h, dtype=data.dtype, casting="same_kind")
+    return h

@@ -1,0 +1,137 @@
+"""The gradient of a table whose rows were looked up: zero but for a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that is zero but for some rows: what `embedding` sends back to its table.
+
+    >>> import minigrad as mg
+    >>> table = mg.Tensor(np.ones((1000, 2)), name="table")
+    >>> mg.sum(mg.embedding(table, [7, 3, 7])).backward()
+    >>> table.grad.indices, table.grad.rows
+    (array([3, 7]), array([[1., 1.],
+           [2., 2.]]))
+
+    It costs what its rows cost as long as it is scaled, added to its like, or added into an array in place
+    (`table.data -= 0.1 * table.grad`). Every other NumPy function sees the dense array.
+
+    Attributes:
+        indices: the rows that are not zero, ascending, each once.
+        rows: what stands there, `(len(indices), *shape[1:])`.
+        shape: the table's shape.
+    """
+
+    __slots__ = ("_merged", "_parts", "dtype", "shape")
+
+    def __init__(self, parts: list[tuple[Array, Array]], shape: tuple[int, ...], merged: bool = False) -> None:
+        self._parts = parts  # (indices, rows) of each look-up; where an index repeats, its rows are still to be summed
+        self._merged = merged  # is there one part, every index in it once?
+        self.shape = shape
+        self.dtype = parts[0][1].dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def indices(self) -> Array:
+        return self._merge()[0]
+
+    @property
+    def rows(self) -> Array:
+        return self._merge()[1]
+
+    def _merge(self) -> tuple[Array, Array]:
+        """Every index once: sort them, then sum the runs (three times as fast as np.add.at)."""
+        if not self._merged:
+            width = self.shape[1:]
+            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts]) % self.shape[0]
+            rows = np.concatenate([np.reshape(r, (-1, *width)) for _, r in self._parts])
+            order = np.argsort(indices, kind="stable")
+            indices = indices[order]
+            starts = np.flatnonzero(np.diff(indices, prepend=-1))
+            self._parts = [(indices[starts], np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0))]
+            self._merged = True
+        return self._parts[0]
+
+    def dense(self) -> Array:
+        """The whole array, zeros included."""
+        indices, rows = self._merge()
+        out = np.zeros_like(rows, shape=self.shape)
+        out[indices] = rows
+        return out
+
+    def _into(self, ufunc: np.ufunc, out: Array) -> Array:
+        """Add or subtract these rows in place: a few one by one, many merged first."""
+        if not self._merged and sum(rows.size for _, rows in self._parts) < 2000:
+            for indices, rows in self._parts:
+                ufunc.at(out, indices, rows)
+        else:
+            indices, rows = self._merge()
+            out[indices] = ufunc(out[indices], rows)
+        return out
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, RowSparse):
+            both = RowSparse(self._parts + other._parts, self.shape)
+            if len(both._parts) > 64:  # gradients added up over many calls stay as small as their rows
+                both._merge()
+            return both
+        return super().__add__(other)
+
+    def __pos__(self) -> RowSparse:
+        return RowSparse(self._parts, self.shape, self._merged)
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, float) or np.ndim(other) == 0:
+            return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
+        return super().__mul__(other)
+
+    __rmul__ = __mul__
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__":
+            x, y = (*inputs, None)[:2]
+            if ufunc in (np.add, np.subtract) and "out" in kwargs and kwargs["out"][0] is x:
+                return y._into(ufunc, x)
+            if ufunc is np.positive and not kwargs:
+                return +self
+            if ufunc is np.multiply and not kwargs:
+                scale = y if x is self else x
+                if np.ndim(scale) == 0:
+                    return self * scale
+        return getattr(ufunc, method)(*_densed(inputs), **_densed(kwargs))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return function(*_densed(args), **_densed(kwargs))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("a row-sparse gradient becomes an array by copying; copy=False cannot be kept")
+        return self.dense() if dtype is None else self.dense().astype(dtype)
+
+    def __getitem__(self, index: Any) -> Array:
+        return self.dense()[index]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        indices, rows = self._merge()
+        return f"RowSparse({len(indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={rows.dtype})"
+
+
+def _densed(x: Any) -> Any:
+    if isinstance(x, RowSparse):
+        return x.dense()
+    if isinstance(x, dict):
+        return {key: _densed(value) for key, value in x.items()}
+    return type(x)(map(_densed, x)) if type(x) in (list, tuple) else x

@@ -1,0 +1,266 @@
+"""The Tensor: a variable with NumPy's operators and methods, and `backward`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad import ops
+from minigrad.engine import Array, Node, begin, implementations, leaf, sweep, tick
+
+
+class Tensor(Node):
+    """A variable: an array that remembers what was computed from it.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([1.0, 2.0], name="x")
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
+
+    Args:
+        data: floating-point or complex numbers: an array, a number, nested lists. It is copied.
+        name: how errors and pictures call it.
+
+    Attributes:
+        grad: the gradient of what `backward` was called on, None before; it adds up over calls.
+
+    Raises:
+        TypeError: for data that has no derivative (integers, booleans, objects).
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, name: str | None = None) -> None:
+        if isinstance(data, Node):
+            raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
+        if type(data) is np.ndarray or not hasattr(data, "__array_function__"):
+            data = np.array(data)
+        kind = data.dtype.kind
+        if kind not in "fc":
+            remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
+            raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
+        begin(self, data, name)
+
+    # what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself. Assigning to it (`p.data -= lr * p.grad`) is seen by graphs that used the old value."""
+        return self._data
+
+    @data.setter
+    def data(self, new: Array) -> None:
+        if new is not self._data:
+            if np.shape(new) != self._data.shape:
+                raise ValueError(
+                    f"data of {self.name or 'a Tensor'} has shape {self._data.shape}, got {np.shape(new)}; "
+                    "make a new Tensor for another shape"
+                )
+            self._data = np.positive(new, dtype=self._data.dtype, casting="same_kind")
+        if self._edges:
+            self._edges = None  # what was recorded no longer made this value
+        self._stamp = tick()  # younger now than every result of the old value: the pass sees it
+
+    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
+    dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
+    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
+    size = property(lambda self: self._data.size, doc="The number of elements.")
+    T = property(lambda self: ops.transpose(self), doc="The axes reversed.")
+
+    def item(self) -> Any:
+        """The value of a Tensor of one element, as a Python number."""
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """A variable of its own with the same data: gradients stop at it.
+
+        >>> import minigrad as mg
+        >>> x = mg.Tensor(3.0)
+        >>> (x * x.detach()).backward()
+        >>> x.grad
+        np.float64(3.0)
+        """
+        return leaf(type(self), self._data, self.name)
+
+    # the gradient
+
+    def backward(self, gradient: Any = None) -> None:
+        """Add the gradient of this value to `.grad` of every variable it depends on.
+
+        >>> import minigrad as mg
+        >>> x = mg.Tensor([1.0, 2.0])
+        >>> (x * x).backward(np.array([1.0, 10.0]))
+        >>> x.grad
+        array([ 2., 40.])
+
+        Args:
+            gradient: the gradient of the outermost value with respect to this one, in its shape; 1 for a scalar.
+
+        Raises:
+            ValueError: without a gradient for a value that is not a scalar, or for one of another shape.
+            RuntimeError: where data was changed since the forward pass.
+        """
+        if gradient is None:
+            if self._data.shape != ():
+                raise ValueError(
+                    f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
+                    "sum it, or pass backward(gradient) with a gradient of that shape"
+                )
+            gradient = self._data.dtype.type(1)
+        else:
+            gradient = seeded(gradient, self)
+        for x, g in sweep([self], [gradient]):
+            if x._retains:
+                x.grad = +g if x.grad is None else x.grad + g  # +g: a copy, shared with nobody
+
+    def retain_grad(self) -> Tensor:
+        """Let a result keep its gradient too, as variables do; returns the Tensor.
+
+        >>> import minigrad as mg
+        >>> x = mg.Tensor(3.0)
+        >>> z = (2 * x).retain_grad()
+        >>> (z * z).backward()
+        >>> z.grad
+        np.float64(12.0)
+        """
+        self._retains = True
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    # operators
+
+    __add__ = ops.add
+    __sub__ = ops.subtract
+    __mul__ = ops.multiply
+    __truediv__ = ops.divide
+    __pow__ = ops.power
+    __matmul__ = ops.matmul
+    __neg__ = ops.negative
+    __abs__ = ops.abs
+    __getitem__ = ops.getitem
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(other, self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.divide(other, self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __gt__(self, other: Any) -> Array:
+        return np.greater(self, other)
+
+    def __ge__(self, other: Any) -> Array:
+        return np.greater_equal(self, other)
+
+    def __lt__(self, other: Any) -> Array:
+        return np.less(self, other)
+
+    def __le__(self, other: Any) -> Array:
+        return np.less_equal(self, other)
+
+    def __eq__(self, other: Any) -> Array:
+        return np.equal(self, other)
+
+    def __ne__(self, other: Any) -> Array:
+        return np.not_equal(self, other)
+
+    __hash__ = object.__hash__
+
+    # methods, as ndarray has them
+
+    sum = ops.sum
+    mean = ops.mean
+    max = ops.max
+    min = ops.min
+    swapaxes = ops.swapaxes
+    squeeze = ops.squeeze
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape: reshape(2, 3) or reshape((2, 3))."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order: transpose(), transpose(1, 0) or transpose((1, 0))."""
+        return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    # Python's protocols
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self._data)))
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"elements of {self.name or 'a Tensor'} cannot be assigned: what is computed from them would not know; "
+            "use mg.where(mask, value, t) for a new Tensor, or t.data[index] = value with t.data = t.data for a parameter"
+        )
+
+    def __repr__(self) -> str:
+        name = f", name={self.name!r}" if self.name else ""
+        made = f", op={self._op.__name__}" if self._op is not None else ""
+        body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
+        return f"Tensor({body}{dtype}{name}{made})"
+
+    # NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("out", None) is not None:
+            raise TypeError(
+                f"np.{ufunc.__name__} cannot write a Tensor into an array (out=, or an in-place operator such as "
+                "array += tensor); write array = array + tensor"
+            )
+        if method == "__call__" and ufunc in implementations:
+            return implementations[ufunc](*inputs, **kwargs)
+        called = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        raise TypeError(f"np.{called} has no gradient in minigrad; use t.data for the plain array, or mg.op for a rule")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in implementations:
+            return implementations[function](*args, **kwargs)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np")
+        raise TypeError(f"{name} has no gradient in minigrad; use t.data for the plain array, or mg.op for a rule")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise TypeError("a Tensor does not turn into an array unasked, as its history would be lost; use t.data")
+
+
+def seeded(gradient: Any, output: Tensor) -> Array:
+    """A gradient handed in from outside, checked against the value it is the gradient of."""
+    if isinstance(gradient, Node):
+        gradient = gradient._data
+    if not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
+        )
+    return np.positive(gradient, dtype=output.dtype, casting="unsafe")
