@@ -8,6 +8,8 @@
 (2, 2)
 """
 
+from minigrad.gradcheck import GradientError, gradcheck
 from minigrad.engine import no_grad, op, stop_gradient
 from minigrad.ops import *
 from minigrad.tensor import Tensor
+from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp

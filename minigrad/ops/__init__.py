@@ -41,6 +41,7 @@ from minigrad.ops.shape import (
     squeeze,
     stack,
     swapaxes,
+    take,
     take_along_axis,
     transpose,
 )

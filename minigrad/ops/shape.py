@@ -146,6 +146,19 @@ def _repeats(index: Any) -> bool:
     return any(isinstance(p, list) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts)
 
 
+@op(np.take)
+def take(x: Array, indices: Array, axis: int | None = None) -> Array:
+    """Elements along an axis by their numbers; with axis None, of the flattened array.
+
+    >>> take(np.array([1.0, 2.0, 3.0]), [2, 0])
+    array([3., 1.])
+    """
+    y = np.take(x, indices, axis)
+    if axis is None:
+        return y, lambda g: np.reshape(place(g, indices, (x.size,)), x.shape)
+    return y, lambda g: place(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
+
+
 @op(np.take_along_axis)
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """One element or more per position along an axis, by an array of integers of the same ndim.

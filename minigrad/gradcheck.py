@@ -1,0 +1,282 @@
+"""Is a gradient right? Autograd beside a derivative taken from the function's values alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigrad.engine import Array, Node
+from minigrad.tensor import seeded
+from minigrad.transforms import grad, reached_gradients, transforming, variable
+from minigrad.trees import leaves, paths, unflatten
+
+Function = Callable[..., Any]
+
+#: An argument with more elements is checked along random directions instead of element by element.
+EVERY_ELEMENT = 200
+DIRECTIONS = 20
+
+COMPLEX, DIFFERENCE = "complex step", "central differences"
+
+#: Tolerances in ulp of the magnitudes involved: what a derivative from values can be trusted to.
+TOLERANCE = {COMPLEX: 200.0, DIFFERENCE: 1e8}
+
+TINY_STEP = 1e-20
+EPS = float(np.finfo(float).eps)
+TINY = float(np.finfo(float).tiny)
+
+
+class GradientError(AssertionError):
+    """A gradient that is not the derivative; the message is the table of what was compared."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One derivative: of the checked function along one element, or one direction, of one argument."""
+
+    argument: str
+    where: str
+    autograd: float
+    numeric: float
+    error: float  # in ulp of the magnitudes summed
+    method: str
+    verdict: str  # "equal", "kink" or "WRONG"
+
+
+@dataclass
+class Report:
+    """What `gradcheck` compared. True when all is well; prints as a table."""
+
+    order: int
+    dtype: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def method(self) -> str:
+        return " and ".join(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def wrong(self) -> list[Row]:
+        return [row for row in self.rows if row.verdict == "WRONG"]
+
+    @property
+    def kinks(self) -> list[Row]:
+        return [row for row in self.rows if row.verdict == "kink"]
+
+    @property
+    def worst(self) -> float:
+        """The largest error, in ulp of the magnitudes summed, kinks left out."""
+        return max((row.error for row in self.rows if row.verdict != "kink"), default=0.0)
+
+    def __bool__(self) -> bool:
+        return not self.wrong
+
+    def __str__(self) -> str:
+        head = (
+            f"{'derivatives' if self.order == 1 else 'second derivatives'} by {self.method} in {self.dtype}: "
+            f"{len(self.rows)} compared, {len(self.wrong)} wrong, {len(self.kinks)} at a kink, "
+            f"largest error {self.worst:.3g} ulp"
+        )
+        shown = (self.wrong + self.kinks)[:12]
+        if not shown:
+            return head
+        table = [("argument", "where", "autograd", "numeric", "ulp", "verdict")] + [
+            (r.argument, r.where, f"{r.autograd:.17g}", f"{r.numeric:.17g}", f"{r.error:.3g}", r.verdict) for r in shown
+        ]
+        widths = [max(map(len, column)) for column in zip(*table)]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in table]
+        if len(self.wrong) + len(self.kinks) > len(shown):
+            lines.append(f"... and {len(self.wrong) + len(self.kinks) - len(shown)} more")
+        if self.kinks:
+            lines.append("at a kink the slopes to the left and right differ: any value between is a subgradient")
+        return "\n".join([head, *lines])
+
+
+def gradcheck(f: Function, *args: Any, order: int = 1) -> Report:
+    """Check f's gradient at args against a derivative that needs only f's values.
+
+    >>> import minigrad as mg
+    >>> report = mg.gradcheck(lambda W, x: mg.tanh(W @ x), np.ones((2, 2)), np.array([0.1, 0.2]))
+    >>> bool(report), report.method, len(report.rows)
+    (True, 'complex step', 6)
+
+    Where f can be computed on complex numbers the derivative is Im f(x + ih) / h with h = 1e-20, which has no
+    cancellation and is right to a few ulp (Squire and Trapp, SIAM Review 40, 1998); it is believed only where a
+    central difference agrees. Elsewhere it is the central difference of fourth order. Both are computed in double
+    precision whatever the dtype of the arguments. A function with several outputs is checked along one random
+    combination of them. An argument of up to 200 elements is checked element by element, a larger one along 20
+    random directions.
+
+    Args:
+        f: a function of arrays, or of dicts, lists, tuples of arrays, or an op.
+        args: where to check. Floating-point arrays (and numbers) are differentiated by, all else is constant.
+        order: 2 checks the gradient of the gradient, too.
+
+    Returns:
+        A report, which prints as a table.
+
+    Raises:
+        GradientError: for a wrong gradient (with the table), one that is not finite, a function that does not
+            depend on an argument, or one that gives another value when called again.
+    """
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck checks order 1 or 2, got {order}")
+    problem = Problem(f, args)
+    report = problem.check()
+    if order == 2 and report:
+        report = Problem(problem.gradient_function(), args, order=2).check()
+    if not report:
+        raise GradientError(str(report))
+    return report
+
+
+class Problem:
+    """A function, and where to differentiate it: its floating-point arguments, one after the other."""
+
+    def __init__(self, f: Function, args: tuple[Any, ...], order: int = 1) -> None:
+        self.f, self.args, self.order = f, args, order
+        self.leaves = [x.data if isinstance(x, Node) else x for x in leaves(args)]
+        self.where = [i for i, x in enumerate(self.leaves) if is_variable(x)]
+        self.names = [name for name, i in zip(argument_names(f, args), range(len(self.leaves))) if i in self.where]
+        self.values = [np.asarray(self.leaves[i]) for i in self.where]
+        if not self.values:
+            raise TypeError("gradcheck needs a floating-point argument to differentiate by, got none; write 1.0 for 1")
+        outputs = leaves(self.call(self.values))
+        again = leaves(self.call(self.values))
+        if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
+            raise GradientError("the function gives another value when called again with the same arguments: is it random?")
+        for y in outputs:
+            if not np.all(np.isfinite(y)):
+                raise GradientError(f"the function gives a value that is not finite at these arguments: {y}")
+        rng = np.random.default_rng(len(outputs))
+        self.weights = [rng.choice([-1, 1], np.shape(y)) * rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs]
+        self.magnitude = sum(float(np.sum(np.abs(w * y))) for w, y in zip(self.weights, outputs))
+
+    def call(self, values: Sequence[Any]) -> Any:
+        new = list(self.leaves)
+        for i, value in zip(self.where, values):
+            new[i] = value
+        return self.f(*unflatten(self.args, new))
+
+    def scalar(self, values: Sequence[Array]) -> Any:
+        """The one number that is differentiated: a fixed random combination of the outputs."""
+        return sum(np.sum(w * y) for w, y in zip(self.weights, leaves(self.call(values))))
+
+    def autograd(self) -> list[Array]:
+        with transforming():
+            variables = [variable(x) for x in self.values]
+            outputs = leaves(self.call(variables))
+            seeds = [seeded(w, y) if isinstance(y, Node) else w for w, y in zip(self.weights, outputs)]
+            found = reached_gradients(outputs, seeds, variables, record=False)
+        for i, (name, g) in enumerate(zip(self.names, found)):
+            if g is None and self.order == 1:
+                raise GradientError(
+                    f"the function does not depend on its argument {name}: no op leads from it to the value "
+                    "(or the way is cut, by .data, .detach or float())"
+                )
+            found[i] = np.zeros_like(self.values[i]) if g is None else np.asarray(g)
+            if not np.all(np.isfinite(found[i])):
+                raise GradientError(f"the gradient with respect to {name} is not finite:\n{found[i]}")
+        return found
+
+    def gradient_function(self) -> Function:
+        """The gradient of the scalar as a function of the same arguments: what order 2 checks."""
+        numbers = self.where
+
+        def gradient(*args: Any) -> Any:
+            flat = leaves(args)
+            return grad(lambda values: self.scalar(values))([flat[i] for i in numbers])
+
+        return gradient
+
+    def check(self) -> Report:
+        found = self.autograd()
+        double = [x.astype(np.float64) for x in self.values]
+        report = Report(self.order, str(np.result_type(*self.values)))
+        for k, (name, x, g) in enumerate(zip(self.names, double, found)):
+            measured = []
+            for label, v in directions(x):
+                numeric, method = self.derivative(double, k, v)
+                measured.append((label, v, float(np.sum(g * v)), numeric, method))
+            size = max([abs(m[i]) for m in measured for i in (2, 3)], default=0.0)
+            scale = max(size, self.magnitude / max(1.0, float(np.max(np.abs(x), initial=0.0))), TINY)
+            eps = float(np.finfo(self.values[k].dtype).eps)
+            for label, v, ours, numeric, method in measured:
+                error = abs(ours - numeric) / (eps * scale)
+                allowed = TOLERANCE[method] * (self.order if method == COMPLEX else EPS / eps) + TOLERANCE[COMPLEX]
+                verdict = "equal" if error <= allowed else "WRONG"
+                if verdict == "WRONG" and self.between_slopes(double, k, v, ours, 1e-4 * scale):
+                    verdict = "kink"
+                report.rows.append(Row(name, label, ours, numeric, error, method, verdict))
+        return report
+
+    def derivative(self, values: list[Array], k: int, v: Array) -> tuple[float, str]:
+        """The derivative along v in argument k, and how it was taken."""
+        by_difference = self.central_difference(values, k, v)
+        try:
+            with np.errstate(all="ignore"):
+                y = self.scalar(moved(values, k, 1j * TINY_STEP * v))
+        except (TypeError, ValueError):
+            return by_difference, DIFFERENCE
+        by_complex = float(np.imag(y)) / TINY_STEP
+        agree = abs(by_complex - by_difference) <= 1e-4 * (abs(by_difference) + self.magnitude)
+        if np.isfinite(by_complex) and (agree or not np.isfinite(by_difference)):
+            return by_complex, COMPLEX
+        return by_difference, DIFFERENCE
+
+    def central_difference(self, values: list[Array], k: int, v: Array) -> float:
+        """The fourth-order central difference, its step made smaller until the function is defined around the point."""
+        h = 1e-4 * max(1.0, float(np.max(np.abs(values[k]), initial=0.0)))
+        slope = np.nan
+        with np.errstate(all="ignore"):
+            while not np.isfinite(slope) and h > 1e-9:
+                near, far = ([self.scalar(moved(values, k, s * n * h * v)) for s in (1, -1)] for n in (1, 2))
+                slope = float(8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * h)
+                h /= 10
+        return slope
+
+    def between_slopes(self, values: list[Array], k: int, v: Array, ours: float, slack: float) -> bool:
+        """Is this a kink, with autograd's value between the slopes on its two sides?"""
+        h = 1e-6
+        here, right, left = (float(self.scalar(moved(values, k, s * h * v))) for s in (0, 1, -1))
+        low, high = sorted([(right - here) / h, (here - left) / h])
+        return high - low > 2 * slack and low - slack <= ours <= high + slack
+
+
+def moved(values: list[Array], k: int, by: Array) -> list[Array]:
+    """The values with one moved; all of them complex where the step is, so that no gradient inside drops its part."""
+    return [x + by if i == k else x + 0 * by.dtype.type(1) for i, x in enumerate(values)]
+
+
+def directions(x: Array) -> Iterator[tuple[str, Array]]:
+    """Every element of a small array, random directions of a large one."""
+    if x.size <= EVERY_ELEMENT:
+        for index in np.ndindex(x.shape):
+            v = np.zeros_like(x)
+            v[index] = 1
+            yield str(list(index)) if index else "", v
+    else:
+        rng = np.random.default_rng(x.size)
+        for n in range(DIRECTIONS):
+            yield f"random direction {n}", rng.choice([-1.0, 1.0], x.shape)
+
+
+def is_variable(x: Any) -> bool:
+    return isinstance(x, float) or (hasattr(x, "dtype") and x.dtype.kind == "f")
+
+
+def argument_names(f: Function, args: tuple[Any, ...]) -> list[str]:
+    """What the leaves of the arguments are called: by f's own parameters where it tells them."""
+    try:
+        names = [
+            p.name if p.kind is not p.VAR_POSITIONAL else None for p in inspect.signature(f).parameters.values()
+        ]
+    except (TypeError, ValueError):
+        names = []
+    names = names[: names.index(None)] if None in names else names
+    names += [f"argument {i}" for i in range(len(names), len(args))]
+    return [path for name, tree in zip(names, args) for path in paths(tree, str(name))]
