@@ -9,6 +9,8 @@
 """
 
 from minigrad.gradcheck import GradientError, gradcheck
+from minigrad import optim
+from minigrad.draw import draw
 from minigrad.engine import no_grad, op, stop_gradient
 from minigrad.ops import *
 from minigrad.tensor import Tensor

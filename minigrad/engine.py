@@ -9,6 +9,7 @@ body records, and the gradient can itself be differentiated.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,7 @@ class Node:
 
 
 no_keywords: dict[str, Any] = {}
+new: Any = object.__new__
 
 
 def begin(node: Node, data: Array, name: str | None = None) -> None:
@@ -105,7 +107,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     ... def cube(x):
     ...     return x * x * x, lambda g: g * 3 * x * x
     >>> mg.grad(cube)(2.0), mg.grad(mg.grad(cube))(2.0)
-    (12.0, 12.0)
+    (np.float64(12.0), np.float64(12.0))
 
     The body gets plain arrays and must speak only NumPy (see the module's docstring). A pullback returns the
     gradient in the shape of its argument, before or after broadcasting: the pass sums over what was broadcast.
@@ -117,47 +119,69 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
-        def general(*args: Any, **kwargs: Any) -> Any:
+        def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
+            """The kind of the result (None: plain), its value, its edges: for any number and manner of arguments."""
             values = [np.asarray(a) if type(a) is list else stop_gradient(a) for a in args]
             variables = [a for a in args if isinstance(a, Node)]
             if not variables:
-                return body(*values, **kwargs)[0]
-            if any(isinstance(a, Node) for a in kwargs.values()):
-                return body(*args, **kwargs)[0]  # a variable given by keyword is recorded by what the body calls
+                return None, body(*values, **kwargs)[0], ()
             try:
                 value, *pullbacks = body(*values, **kwargs)
                 if value.dtype != variables[0]._data.dtype:
-                    value, *pullbacks = body(*without_integers(values, args, pullbacks), **kwargs)
+                    value, *pullbacks = body(*unpromoting(values, args, pullbacks), **kwargs)
             except (ValueError, TypeError, IndexError) as error:
                 raise explained(error, apply, args) from error
-            edges = [e for a, p in itertools.zip_longest(args, pullbacks) for e in (a, p if isinstance(a, Node) else None)]
-            return record(type(variables[0]), value, apply, tuple(edges), kwargs)
+            pairs = itertools.zip_longest(args, pullbacks)
+            return type(variables[0]), value, tuple(e for a, p in pairs for e in (a, p if isinstance(a, Node) else None))
 
         @functools.wraps(body)
         def apply(*args: Any, **kwargs: Any) -> Any:
-            # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called, and
-            # need not be kept.
-            if not kwargs:
+            kind = None
+            if kwargs:
+                if any(isinstance(a, Node) for a in kwargs.values()):
+                    bound = inspect.signature(body).bind(*args, **kwargs)  # a variable given by keyword takes its place
+                    if len(bound.args) > len(args):
+                        return apply(*bound.args, **bound.kwargs)
+                    return body(*args, **kwargs)[0]  # it has none: what the body calls records it
+            else:
+                # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called,
+                # and need not be kept.
                 try:
                     if len(args) == 2:
                         x, y = args
                         if isinstance(x, Node):
                             if isinstance(y, Node):
                                 value, p, q = body(x._data, y._data)
-                                return record(type(x), value, apply, (x, p, y, q))
-                            result = body(x._data, y)
-                            if result[0].dtype is x._data.dtype:
-                                return record(type(x), result[0], apply, (x, result[1], y, None))
+                                kind, edges = type(x), (x, p, y, q)
+                            else:
+                                result = body(x._data, y)
+                                if (value := result[0]).dtype is x._data.dtype:
+                                    kind, edges = type(x), (x, result[1], y, None)
                         elif isinstance(y, Node):
                             value, _, q = body(x, y._data)
                             if value.dtype is y._data.dtype:
-                                return record(type(y), value, apply, (x, None, y, q))
+                                kind, edges = type(y), (x, None, y, q)
                     elif len(args) == 1 and isinstance(x := args[0], Node):
                         value, p = body(x._data)
-                        return record(type(x), value, apply, (x, p))
-                except (ValueError, TypeError, IndexError):
-                    pass  # `general` meets it again, and explains it
-            return general(*args, **kwargs)
+                        kind, edges = type(x), (x, p)
+                except (ValueError, TypeError, IndexError, AttributeError):
+                    kind = None  # `general` takes lists, too; or meets the error again, and explains it
+            if kind is None:
+                kind, value, edges = general(args, kwargs)
+                if kind is None:
+                    return value
+            node = new(kind)
+            if not mode.recording:
+                begin(node, value)
+                return node
+            node._data = value
+            node._op = apply
+            node._edges = edges
+            node._kwargs = kwargs or no_keywords
+            node._retains = False
+            node._stamp = tick()
+            node.grad = node.name = None
+            return node
 
         apply.body = body  # type: ignore[attr-defined]
         apply.__name__ = body.__name__.strip("_")
@@ -166,22 +190,6 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
         return apply
 
     return define
-
-
-def record(kind: type[Node], value: Array, apply: Any, edges: tuple[Any, ...], kwargs: Any = no_keywords) -> Any:
-    """The result of an op: a Tensor that remembers how it was made."""
-    node = kind.__new__(kind)
-    if mode.recording:
-        node._data = value
-        node._op = apply
-        node._edges = edges
-        node._kwargs = kwargs
-        node._retains = False
-        node._stamp = tick()
-        node.grad = node.name = None
-    else:
-        begin(node, value)
-    return node
 
 
 def implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -209,17 +217,19 @@ def stop_gradient(x: Array) -> Array:
 
     >>> import minigrad as mg
     >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
-    3.0
+    np.float64(3.0)
     """
     return x._data if isinstance(x, Node) else x
 
 
-def without_integers(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) -> list[Any]:
-    """The values, integer arrays among the constants in the Tensors' dtype: an integer never promotes."""
+def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) -> list[Any]:
+    """The values, with constants that are integers or lists in the Tensors' dtype: only a floating array promotes."""
     dtype = np.result_type(*(v.dtype for v, a in zip(values, args) if isinstance(a, Node)))
     return [
-        np.positive(v, dtype=dtype, casting="unsafe") if p is not None and getattr(v, "dtype", dtype).kind in "iu" else v
-        for v, p in itertools.zip_longest(values, pullbacks)
+        np.positive(v, dtype=dtype, casting="unsafe")
+        if p is not None and getattr(v, "dtype", dtype).kind in ("iuf" if type(a) is list else "iu")
+        else v
+        for v, a, p in itertools.zip_longest(values, args, pullbacks)
     ]
 
 
@@ -237,11 +247,11 @@ def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, .
 
 
 def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
-    """The backward pass: yield every Tensor the outputs depend on, newest first, with its whole gradient.
+    """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
-    Newest first is an order in which every result comes before its arguments, because arguments are always
-    older. With `record` each op's body runs again, on the Tensors it was called with, and its pullbacks then
-    leave gradients that are Tensors themselves.
+    Those are the leaves, and what `retain_grad` was called on. Newest first is an order in which every result comes
+    before its arguments, because arguments are always older. With `record` each op's body runs again, on the Tensors
+    it was called with, and its pullbacks then leave gradients that are Tensors themselves.
     """
     heap: list[int] = []
     waiting: dict[int, list[Any]] = {}  # by stamp: a Tensor, and what has arrived of its gradient
@@ -254,11 +264,14 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
     while heap:
         stamp = -heappop(heap)
         node, g = waiting.pop(stamp)
-        yield node, g
-        if node._edges is None:
-            raise changed_since(node, node)
+        if node._retains:
+            yield node, g
+        if not node._edges:
+            if node._edges is None:
+                raise changed_since(node, node)
+            continue
         edges = iter(node._edges)
-        if record and node._edges:
+        if record:
             args = node._edges[::2]
             edges = itertools.chain.from_iterable(zip(args, node._op.body(*args, **node._kwargs)[1:]))
         for x, pullback in zip(edges, edges):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, Node
-from minigrad.tensor import seeded
+from minigrad.engine import Array
+from minigrad.tensor import Tensor, seeded
 from minigrad.transforms import grad, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 
@@ -139,7 +139,7 @@ class Problem:
 
     def __init__(self, f: Function, args: tuple[Any, ...], order: int = 1) -> None:
         self.f, self.args, self.order = f, args, order
-        self.leaves = [x.data if isinstance(x, Node) else x for x in leaves(args)]
+        self.leaves = [x.data if isinstance(x, Tensor) else x for x in leaves(args)]
         self.where = [i for i, x in enumerate(self.leaves) if is_variable(x)]
         self.names = [name for name, i in zip(argument_names(f, args), range(len(self.leaves))) if i in self.where]
         self.values = [np.asarray(self.leaves[i]) for i in self.where]
@@ -148,7 +148,9 @@ class Problem:
         outputs = leaves(self.call(self.values))
         again = leaves(self.call(self.values))
         if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
-            raise GradientError("the function gives another value when called again with the same arguments: is it random?")
+            raise GradientError(
+                "the function gives another value when called again with the same arguments: is it random?"
+            )
         for y in outputs:
             if not np.all(np.isfinite(y)):
                 raise GradientError(f"the function gives a value that is not finite at these arguments: {y}")
@@ -170,7 +172,7 @@ class Problem:
         with transforming():
             variables = [variable(x) for x in self.values]
             outputs = leaves(self.call(variables))
-            seeds = [seeded(w, y) if isinstance(y, Node) else w for w, y in zip(self.weights, outputs)]
+            seeds = [seeded(w, y) if isinstance(y, Tensor) else w for w, y in zip(self.weights, outputs)]
             found = reached_gradients(outputs, seeds, variables, record=False)
         for i, (name, g) in enumerate(zip(self.names, found)):
             if g is None and self.order == 1:
@@ -202,7 +204,7 @@ class Problem:
             for label, v in directions(x):
                 numeric, method = self.derivative(double, k, v)
                 measured.append((label, v, float(np.sum(g * v)), numeric, method))
-            size = max([abs(m[i]) for m in measured for i in (2, 3)], default=0.0)
+            size = max((max(abs(ours), abs(numeric)) for _, _, ours, numeric, _ in measured), default=0.0)
             scale = max(size, self.magnitude / max(1.0, float(np.max(np.abs(x), initial=0.0))), TINY)
             eps = float(np.finfo(self.values[k].dtype).eps)
             for label, v, ours, numeric, method in measured:
@@ -272,9 +274,7 @@ def is_variable(x: Any) -> bool:
 def argument_names(f: Function, args: tuple[Any, ...]) -> list[str]:
     """What the leaves of the arguments are called: by f's own parameters where it tells them."""
     try:
-        names = [
-            p.name if p.kind is not p.VAR_POSITIONAL else None for p in inspect.signature(f).parameters.values()
-        ]
+        names = [p.name if p.kind is not p.VAR_POSITIONAL else None for p in inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
         names = []
     names = names[: names.index(None)] if None in names else names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self.shape)
 
     @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def indices(self) -> Array:
         return self._merge()[0]
 
@@ -71,7 +75,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: a few one by one, many merged first."""
-        if not self._merged and sum(rows.size for _, rows in self._parts) < 2000:
+        if not self._merged and len(self._parts) * self._parts[0][1].size < 2000:
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.engine import Array, Node, begin, implementations, leaf, sweep, tick
+from minigrad.engine import Array, Node, begin, implementations, sweep, tick
 
 
 class Tensor(Node):
@@ -38,6 +38,8 @@ class Tensor(Node):
             raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
         if type(data) is np.ndarray or not hasattr(data, "__array_function__"):
             data = np.array(data)
+        else:
+            data = np.copy(data)
         kind = data.dtype.kind
         if kind not in "fc":
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
@@ -75,7 +77,7 @@ class Tensor(Node):
         return self._data.item()
 
     def detach(self) -> Tensor:
-        """A variable of its own with the same data: gradients stop at it.
+        """A variable of its own with a copy of the data: gradients stop at it.
 
         >>> import minigrad as mg
         >>> x = mg.Tensor(3.0)
@@ -83,7 +85,7 @@ class Tensor(Node):
         >>> x.grad
         np.float64(3.0)
         """
-        return leaf(type(self), self._data, self.name)
+        return type(self)(self._data, self.name)
 
     # the gradient
 
@@ -229,6 +231,9 @@ class Tensor(Node):
         body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._data, self.name)  # a copy, or what was pickled, is a variable of its own
 
     # NumPy's protocols
 

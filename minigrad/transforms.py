@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, Node, leaf, mode, op, recording, sweep
+from minigrad.engine import Array, leaf, mode, op, recording, sweep
 from minigrad.tensor import Tensor, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
@@ -27,20 +27,20 @@ def identity(x: Array) -> Array:
 
 def variable(x: Any) -> Tensor:
     """A fresh variable of the value of x, linked to x where that is a Tensor."""
-    if isinstance(x, Node):
-        return identity(x)  # type: ignore[no-any-return]
+    if isinstance(x, Tensor):
+        return identity(x).retain_grad()
     x = x if hasattr(x, "__array_function__") else np.asarray(x)
     return leaf(Tensor, x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
 
 
 def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Node) else x
+    return x.data if isinstance(x, Tensor) else x
 
 
 @contextmanager
 def transforming(*trees: Any) -> Iterator[bool]:
     """Run a function on variables; tells whether it is nested, and its gradients must be recorded."""
-    nested = mode.transforms > 0 or any(isinstance(x, Node) for tree in trees for x in leaves(tree))
+    nested = mode.transforms > 0 or any(isinstance(x, Tensor) for tree in trees for x in leaves(tree))
     mode.transforms += 1
     try:
         with recording(True):
@@ -55,9 +55,11 @@ def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[
     return [np.zeros_like(x.data) if g is None else g for x, g in zip(variables, found)]
 
 
-def reached_gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool) -> list[Any]:
+def reached_gradients(
+    outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool
+) -> list[Any]:
     """The same, None where there is no way."""
-    reached = [(y, g) for y, g in zip(outputs, seeds) if isinstance(y, Node)]
+    reached = [(y, g) for y, g in zip(outputs, seeds) if isinstance(y, Tensor)]
     wanted = {x._stamp: i for i, x in enumerate(variables)}
     found: list[Any] = [None] * len(variables)
     oldest = min(wanted, default=0)
@@ -65,7 +67,7 @@ def reached_gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: S
         if x._stamp < oldest:
             break
         if x._stamp in wanted:
-            found[wanted[x._stamp]] = g if isinstance(g, Node) else +g
+            found[wanted[x._stamp]] = g if isinstance(g, Tensor) else +g
     return found
 
 
@@ -121,7 +123,7 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: boo
 
 
 def _one(value: Any) -> Any:
-    return value.dtype.type(1) if isinstance(value, Node) else 1.0
+    return value.dtype.type(1) if isinstance(value, Tensor) else 1.0
 
 
 def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
@@ -171,7 +173,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
 
 
 def _seed(g: Any, y: Any) -> Any:
-    if isinstance(g, Node) and g.shape == np.shape(y):
+    if isinstance(g, Tensor) and g.shape == np.shape(y):
         return g
     return seeded(g, y) if isinstance(y, Tensor) else g
 
@@ -192,8 +194,10 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     with transforming(tuple(args), tuple(tangents)) as nested:
         trees = [map_leaves(variable, tree) for tree in args]
         value = f(*trees)
-        outputs, variables = leaves(value), leaves(trees)
-        directions = [_seed(v, x) for v, x in zip(leaves(tuple(tangents)), variables, strict=True)]
+        outputs, variables, vectors = leaves(value), leaves(trees), leaves(tuple(tangents))
+        if len(vectors) != len(variables):
+            raise ValueError(f"jvp needs {len(variables)} tangents, one per argument, got {len(vectors)}")
+        directions = [_seed(v, x) for v, x in zip(vectors, variables)]
         u = [leaf(Tensor, np.zeros_like(_plain(y))) for y in outputs]
         pulled = gradients(outputs, u, variables, record=True)
         tangent = gradients(pulled, directions, u, nested)
@@ -225,6 +229,8 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
                 seeds = [np.zeros(np.shape(o), np.result_type(o)) for o in outputs]
                 seeds[k] = one_hot.reshape(shape)
                 rows.append(leaves(pullback(seeds)[0]))
+            if not rows:
+                return map_leaves(lambda x: np.zeros(shape + np.shape(x), dtype), args[i])
             stacked = [np.stack(column).reshape(shape + column[0].shape) for column in zip(*rows)]
             return unflatten(args[i], stacked)
 

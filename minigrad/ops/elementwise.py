@@ -170,7 +170,7 @@ def abs(x: Array) -> Array:
 
 @functools.cache
 def _largest_exponent(dtype: np.dtype[Any]) -> Array:
-    return np.floor(np.log(np.finfo(dtype).max))
+    return np.array(np.floor(np.log(np.finfo(dtype).max)))
 
 
 @op()

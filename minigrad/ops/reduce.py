@@ -36,7 +36,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     1.5
     """
     y = np.mean(x, axis=axis, keepdims=keepdims)
-    return y, lambda g: np.broadcast_to(_kept(g, axis, keepdims) / (x.size // y.size), x.shape)
+    return y, lambda g: np.broadcast_to(_kept(g, axis, keepdims) / (x.size // (y.size or 1)), x.shape)
 
 
 def _extremum(y: Array, x: Array, axis: Axis, keepdims: bool) -> Any:

@@ -143,7 +143,9 @@ def _placed(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
 def _repeats(index: Any) -> bool:
     """Can an index name an element twice? Only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(p, list) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts)
+    return any(
+        isinstance(p, list | tuple) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts
+    )
 
 
 @op(np.take)
@@ -155,7 +157,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     """
     y = np.take(x, indices, axis)
     if axis is None:
-        return y, lambda g: np.reshape(place(g, indices, (x.size,)), x.shape)
+        return y, lambda g: np.reshape(place(g, (indices,), (x.size,)), x.shape)
     return y, lambda g: place(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
 
 
@@ -168,7 +170,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
            [3.]])
     """
     y = np.take_along_axis(x, indices, axis)
-    here = list(np.indices(indices.shape, sparse=True))
+    here = list(np.indices(x.shape, sparse=True))
     here[axis] = indices
     return y, lambda g: place(g, tuple(here), x.shape)
 
@@ -204,4 +206,4 @@ def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(ids, g)], shape)
+    return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)

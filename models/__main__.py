@@ -1,0 +1,237 @@
+"""The command line: python -m models [train | evaluate | tag]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import graphviz
+import numpy as np
+
+import minigrad as mg
+from models import conll, terminal
+from models.tagger import Settings, Tagger, evaluate
+from models.training import OPTIMIZERS, Recipe, initial, train
+from models.window import hinge, hinge_by_hand, inputs, score
+
+SENTENCES = (
+    "Not all museums in Paris are amazing",
+    "The ferry from Cape Town to Rio de Janeiro takes three weeks",
+    "My aunt kept her best china in Turkey",
+    "Florence Baker roasted a turkey for the Bank of England",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when all went well, 2 for a mistake in what was asked, which stderr explains."""
+    options = parser().parse_args(argv)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"python -m models: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m models",
+        description="Find locations in text with the slides' window scorer. With no command: the whole story on the "
+        "sentences that come with it, in seconds.",
+    )
+    top.set_defaults(run=story)
+    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag}")
+
+    sub = commands.add_parser("train", help="train a tagger on a corpus and save it", formatter_class=Defaults)
+    sub.add_argument(
+        "--train", metavar="FILE", type=Path, help="training corpus, CoNLL columns; (default: the embedded one)"
+    )
+    sub.add_argument(
+        "--dev",
+        metavar="FILE",
+        type=Path,
+        help="corpus whose F1 chooses the epoch; (default: a part of the training corpus)",
+    )
+    sub.add_argument("--model", metavar="OUT.npz", type=Path, required=True, help="where the model goes")
+    sub.add_argument("--entity", default="LOC", help="the entity type to find")
+    sub.add_argument("--radius", type=int, help="words to each side of the centre")
+    sub.add_argument("--dim", type=int, help="length of a word vector")
+    sub.add_argument("--hidden", type=int, help="hidden units")
+    sub.add_argument("--case-dim", type=int, help="length of a case vector")
+    sub.add_argument(
+        "--no-case-feature", dest="case_feature", action="store_false", help="the slides' plain model: words only"
+    )
+    sub.add_argument("--min-count", type=int, help="rarer words are the unknown word")
+    sub.add_argument("--epochs", type=int, help="at most so many passes over the true windows")
+    sub.add_argument("--patience", type=int, help="stop after so many epochs without a better F1")
+    sub.add_argument("--batch", type=int, help="true windows in a minibatch")
+    sub.add_argument("--corrupt", type=int, help="corrupt windows for each true one")
+    sub.add_argument("--optimizer", choices=OPTIMIZERS, help="how parameters move")
+    sub.add_argument("--learning-rate", type=float, help="(default: what suits the optimizer)")
+    sub.add_argument("--word-dropout", type=float, help="a word seen n times is unknown in a / (a + n) of its windows")
+    sub.add_argument("--held-out", type=float, help="part of the training corpus that chooses the threshold")
+    sub.add_argument("--average", type=float, help="weight of an epoch in the running mean of the parameters")
+    sub.add_argument("--seed", type=int, help="the same seed gives the same model")
+    sub.set_defaults(run=run_train, **{f.name: f.default for f in (*fields(Settings), *fields(Recipe))})
+
+    sub = commands.add_parser("evaluate", help="precision, recall and F1 of a model on a corpus")
+    sub.add_argument("--model", metavar="FILE.npz", type=Path, required=True, help="a model that train saved")
+    sub.add_argument(
+        "--corpus", metavar="FILE", type=Path, help="CoNLL columns (default: the embedded development sentences)"
+    )
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    sub.set_defaults(run=run_evaluate)
+
+    sub = commands.add_parser("tag", help="mark the locations in text")
+    sub.add_argument("--model", metavar="FILE.npz", type=Path, required=True, help="a model that train saved")
+    sub.add_argument(
+        "text", nargs="*", help="a sentence, its tokens separated by spaces (default: lines from standard input)"
+    )
+    sub.set_defaults(run=run_tag)
+    return top
+
+
+class Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, once, and only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if "(default" in text or action.default in (None, argparse.SUPPRESS) or action.nargs == 0:
+            return text
+        return super()._get_help_string(action) or text
+
+
+def chosen(kind: type, options: argparse.Namespace) -> Any:
+    """The options that make up a Settings or a Recipe."""
+    return kind(**{f.name: getattr(options, f.name) for f in fields(kind)})
+
+
+def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
+    return conll.embedded(embedded) if path is None else conll.read(path)
+
+
+def run_train(options: argparse.Namespace) -> None:
+    settings, recipe = chosen(Settings, options), chosen(Recipe, options)
+    if not options.model.parent.is_dir():
+        raise ValueError(
+            f"--model needs a file in a folder that exists, got {options.model}; make {options.model.parent} first"
+        )
+    sentences = corpus(options.train, "train")
+    development = None if options.dev is None else conll.read(options.dev)
+    tagger = trained(sentences, development, settings, recipe)
+    tagger.save(options.model)
+    print(f"saved {options.model}")
+    if development is not None:
+        print_rates("development", tagger, development)
+
+
+def trained(sentences: Any, development: Any, settings: Settings, recipe: Recipe) -> Tagger:
+    tokens = sum(len(s.tokens) for s in sentences)
+    print(f"training on {len(sentences)} sentences, {tokens} tokens")
+    began = time.perf_counter()
+    with terminal.progress() as report:
+        tagger = train(sentences, development, settings, recipe, report)
+    print(f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words")
+    return tagger
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    tagger = Tagger.load(options.model)
+    sentences = corpus(options.corpus, "dev")
+    if not any(conll.spans(s, tagger.settings.entity) for s in sentences):
+        raise ValueError(
+            f"evaluate needs a corpus with {tagger.settings.entity}, got none in {options.corpus or 'the embedded one'}"
+        )
+    if options.json:
+        rates = evaluate(tagger, sentences)
+        print(json.dumps({name: rate.to_dict() for name, rate in rates.items()}))
+    else:
+        print_rates(options.corpus or "embedded development sentences", tagger, sentences)
+
+
+def print_rates(title: Any, tagger: Tagger, sentences: Sequence[conll.Sentence]) -> None:
+    rates = evaluate(tagger, sentences)
+    cells = [[f"by {name}", *(f"{v:.3f}" for v in rate.to_dict().values())] for name, rate in rates.items()]
+    terminal.table(f"{tagger.settings.entity} in {title}", ["", "precision", "recall", "F1"], cells)
+
+
+def run_tag(options: argparse.Namespace) -> None:
+    tagger = Tagger.load(options.model)
+    lines: Iterator[str] = iter([" ".join(options.text)] if options.text else sys.stdin)
+    for line in lines:
+        print(marked(tagger, line.split()))
+
+
+def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
+    """The sentence with its locations in brackets, each with its highest score."""
+    if not tokens:
+        return ""
+    s = tagger.score(tagger.windows([tokens]))
+    words = list(tokens)
+    for start, stop in tagger.spans(tokens):
+        words[start] = "[" + words[start]
+        words[stop - 1] += f"]({max(s[start:stop]) - tagger.threshold:+.2f})"
+    return " ".join(words)
+
+
+def story(options: argparse.Namespace) -> None:
+    """Train on the embedded corpus, evaluate, tag, compare gradients, draw."""
+    tagger = trained(conll.embedded("train"), None, Settings(), Recipe())
+    print_rates("development sentences", tagger, conll.embedded("dev"))
+    print("\nLocations, with how far their score is above the threshold")
+    for sentence in SENTENCES:
+        print("  " + marked(tagger, sentence.split()))
+    J, rows = slide(tagger, SENTENCES[0].split())
+    print()
+    terminal.table("Gradients of J at the slides' sizes", ["", "shape", "largest", "auto - by hand"], rows)
+    save_picture(J, Path("window"))
+
+
+def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2) -> tuple[mg.Tensor, list[list[str]]]:
+    """J for two windows of a sentence, before any training, and its gradients against those by hand.
+
+    The sizes are the slides': five words of four numbers, eight hidden units.
+    """
+    rng = np.random.default_rng(0)
+    settings = Settings(dim=4, hidden=8, case_feature=False)
+    fresh = Tagger(settings, tagger.vocabulary, initial(settings, len(tagger.vocabulary), rng))
+    X = inputs(fresh.params, fresh.windows([tokens]))
+    values = {"U": fresh.params.U, "W": fresh.params.W, "b": fresh.params.b, "x": X[true], "x_c": X[corrupt]}
+    values = {name: value.astype(float) for name, value in values.items()}
+    U, W, b, x, x_c = tensors = [mg.Tensor(value, name) for name, value in values.items()]
+    J = hinge(score(U, W, b, x), score(U, W, b, x_c))
+    J.name = "J"
+    J.backward()
+    rows = []
+    for t, g in zip(tensors, hinge_by_hand(**values).values()):
+        largest = np.max(np.abs(g))
+        ulp = np.max(np.abs(t.grad - g)) / np.spacing(largest)
+        rows.append([f"dJ/d{t.name}", str(t.shape), f"{largest:.6f}", f"{ulp:.1f} ulp"])
+    return J, rows
+
+
+def save_picture(J: mg.Tensor, path: Path) -> None:
+    """The graph as path.gv, and as path.svg where Graphviz is installed."""
+    graph = mg.draw(J)
+    graph.save(path.with_suffix(".gv"))
+    try:
+        path.with_suffix(".svg").write_bytes(graph.pipe(format="svg"))
+        print(f"\nthe computation graph of J: {path.with_suffix('.svg')}, its source {path.with_suffix('.gv')}")
+    except graphviz.ExecutableNotFound:
+        print(
+            f"\nthe computation graph of J: {path.with_suffix('.gv')} "
+            "(install Graphviz for a picture: its program dot was not found)"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Progress and tables in the terminal: with rich where it is installed, in plain text elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from models.training import Progress
+
+RICH = importlib.util.find_spec("rich") is not None
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Progress], None]]:
+    """What to report training to while it runs: a bar with rich, a line an epoch without, nothing in a pipe.
+
+    >>> with progress() as report:
+    ...     report(Progress(epoch=1, epochs=2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))
+    """
+    if not sys.stderr.isatty():
+        yield lambda now: None
+    elif not RICH:
+        yield _line
+        print(file=sys.stderr)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        columns = [TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.description}")]
+        with Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=None, epoch=0)
+
+            def report(now: Progress) -> None:
+                bar.update(
+                    task,
+                    total=now.epochs * now.of,
+                    completed=(now.epoch - 1) * now.of + now.done,
+                    epoch=now.epoch,
+                    description=_told(now),
+                )
+
+            yield report
+
+
+def _told(now: Progress) -> str:
+    return f"loss {now.loss:.4f}  {now.speed:,.0f} windows/s  best F1 {now.f1:.3f}"
+
+
+def _line(now: Progress) -> None:
+    if now.done == now.of:
+        print(f"\repoch {now.epoch}/{now.epochs}  {_told(now)}", end="", file=sys.stderr, flush=True)
+
+
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under heads, the first column to the left and numbers to the right.
+
+    >>> table("Rates", ["", "F1"], [["by token", "0.5"]])  # doctest: +SKIP
+    """
+    if RICH and sys.stdout.isatty():
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        pretty = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for i, head in enumerate(heads):
+            pretty.add_column(head, justify="right" if i else "left")
+        for row in rows:
+            pretty.add_row(*row)
+        Console().print(pretty)
+        return
+    widths = [max(map(len, column)) for column in zip(heads, *rows)]
+    print(title)
+    for row in (heads, *rows):
+        cells = [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))]
+        print("  " + "  ".join(cells).rstrip())

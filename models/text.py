@@ -1,0 +1,94 @@
+"""From text to numbers: words and their cases, vocabularies, windows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.window import Windows
+
+Array = Any
+
+PADDING, UNKNOWN = "<pad>", "<unk>"
+CASES = ("padding", "lower", "title", "upper", "mixed", "digits", "other")
+
+
+def fold(token: str) -> str:
+    """A token as the vocabulary knows it: lower case, every digit a 0.
+
+    >>> fold("Paris"), fold("1984")
+    ('paris', '0000')
+    """
+    return re.sub(r"\d", "0", token.lower())
+
+
+def case(token: str) -> str:
+    """How a token is written: one of `CASES`.
+
+    >>> [case(token) for token in ["paris", "Paris", "USA", "McDonald", "1984", "..."]]
+    ['lower', 'title', 'upper', 'mixed', 'digits', 'other']
+
+    One capital letter, as in "I", is a title: it says no more than a capital at the start does.
+    """
+    letters = [c for c in token if c.isalpha()]
+    if not letters:
+        return "digits" if any(c.isdigit() for c in token) else "other"
+    if token == token.lower():
+        return "lower"
+    if letters[0].isupper() and all(c == c.lower() for c in letters[1:]):
+        return "title"
+    return "upper" if token == token.upper() else "mixed"
+
+
+class Vocabulary:
+    """Words by number: 0 is the padding around a sentence, 1 the unknown word.
+
+    >>> vocabulary = Vocabulary.of(["Paris", "is", "is", "Paris", "rare"], min_count=2)
+    >>> vocabulary.words
+    ['<pad>', '<unk>', 'paris', 'is']
+    >>> vocabulary.numbers(["Paris", "Rome"])
+    array([2, 1])
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+        self.number = {word: i for i, word in enumerate(self.words)}
+
+    @classmethod
+    def of(cls, tokens: Iterable[str], min_count: int = 1) -> Vocabulary:
+        """The folded words that occur at least min_count times, in the order they first occur."""
+        counts = Counter(map(fold, tokens))
+        return cls([PADDING, UNKNOWN, *(word for word, n in counts.items() if n >= min_count)])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def numbers(self, tokens: Sequence[str]) -> Array:
+        return np.array([self.number.get(fold(token), 1) for token in tokens], dtype=np.intp)
+
+
+def windows(sentences: Iterable[Sequence[str]], vocabulary: Vocabulary, radius: int = 2) -> Windows:
+    """The window around every token of every sentence, padded where it reaches beyond the sentence.
+
+    >>> windows([["Not", "all"]], Vocabulary.of(["Not", "all"]), radius=1)
+    Windows(words=array([[0, 2, 3],
+           [2, 3, 0]]), cases=array([[0, 2, 1],
+           [2, 1, 0]]))
+
+    Returns:
+        Word and case numbers, each (number of tokens, 2 radius + 1).
+    """
+    gap = np.zeros(radius, dtype=np.intp)
+    words, cases, centres = [gap], [gap], []
+    at = radius
+    for tokens in sentences:
+        words += [vocabulary.numbers(tokens), gap]
+        cases += [np.array([CASES.index(case(token)) for token in tokens], dtype=np.intp), gap]
+        centres.append(np.arange(at, at + len(tokens)))
+        at += len(tokens) + radius
+    around = np.concatenate(centres or [gap[:0]])[:, None] + np.arange(-radius, radius + 1)
+    return Windows(np.concatenate(words)[around], np.concatenate(cases)[around])
