@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import graphviz
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from minigrad.engine import Array, Node
+
+if TYPE_CHECKING:
+    import graphviz
 
 
 def draw(root: Node) -> graphviz.Digraph:
@@ -13,20 +17,21 @@ def draw(root: Node) -> graphviz.Digraph:
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], name="x")
-    >>> print(draw(mg.sum(x)).source)
+    >>> print(draw(mg.sum(x)).source)  # doctest: +NORMALIZE_WHITESPACE
     digraph {
         graph [rankdir=LR]
         node [fontname=Helvetica fontsize=11]
-        0 [label="sum\\n3" shape=box]
+        0 [label="sum\\n3." shape=box]
         1 [label=sum shape=circle]
         1 -> 0
-        2 [label="x (2,)\\n[1. 2.]" fillcolor=lightblue shape=box style=filled]
         2 -> 1
+        2 [label="x (2,)\\n[1. 2.]" fillcolor=lightblue shape=box style=filled]
     }
-    <BLANKLINE>
 
     Notebooks show it; `.source` is its text, `.render(...)` needs the program `dot` of Graphviz.
     """
+    import graphviz  # here, so that importing minigrad costs little more than importing numpy
+
     graph = graphviz.Digraph()
     graph.attr("graph", rankdir="LR")
     graph.attr("node", fontname="Helvetica", fontsize="11")
@@ -36,7 +41,7 @@ def draw(root: Node) -> graphviz.Digraph:
         me = numbers[node._stamp]
         leaf = node._op is None
         look = {"shape": "box"} | ({"style": "filled", "fillcolor": "lightblue"} if leaf else {})
-        graph.node(me, f"{_title(node)}\n{_shown(node._data)}", **look)
+        graph.node(me, f"{_title(node)}\\n{_shown(node._data)}", **look)
         if node._op is None:
             continue
         sign = f"{me}.op"

@@ -1,4 +1,4 @@
-"""The engine: a node of the graph, `op`, the backward pass, row-sparse gradients.
+"""The engine: a node of the graph, `op`, the backward pass.
 
 One idea carries everything. An op is a Python function that speaks only NumPy and returns its value and
 one *pullback* per argument, a closure that turns the gradient of the value into the gradient of that
@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import changed_since, explained, no_array, wrong_shape
+
 # What the engine and the ops read and write: a NumPy array or scalar, or any object that speaks
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
 Array = Any
 
-#: A clock without ties: every Tensor is stamped with it, so arguments are always older than results.
-tick = itertools.count(1).__next__
+#: A clock that counts down: arguments are older than results and have larger stamps; a heap gives the newest first.
+tick = itertools.count(0, -1).__next__
 
 #: What a NumPy function does on Tensors: filled by `op`, `implements` and `constant`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -121,18 +123,19 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
             """The kind of the result (None: plain), its value, its edges: for any number and manner of arguments."""
-            values = [np.asarray(a) if type(a) is list else stop_gradient(a) for a in args]
+            given, args = args, tuple(np.asarray(a) if type(a) is list else a for a in args)
+            values = [stop_gradient(a) for a in args]
             variables = [a for a in args if isinstance(a, Node)]
             if not variables:
                 return None, body(*values, **kwargs)[0], ()
             try:
                 value, *pullbacks = body(*values, **kwargs)
                 if value.dtype != variables[0]._data.dtype:
-                    value, *pullbacks = body(*unpromoting(values, args, pullbacks), **kwargs)
+                    value, *pullbacks = body(*unpromoting(values, given, pullbacks), **kwargs)
             except (ValueError, TypeError, IndexError) as error:
-                raise explained(error, apply, args) from error
-            pairs = itertools.zip_longest(args, pullbacks)
-            return type(variables[0]), value, tuple(e for a, p in pairs for e in (a, p if isinstance(a, Node) else None))
+                raise explained(error, apply, given) from error
+            pullbacks = [p if isinstance(a, Node) else None for a, p in itertools.zip_longest(args, pullbacks)]
+            return type(variables[0]), value, tuple(itertools.chain.from_iterable(zip(args, pullbacks)))
 
         @functools.wraps(body)
         def apply(*args: Any, **kwargs: Any) -> Any:
@@ -153,19 +156,19 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                             if isinstance(y, Node):
                                 value, p, q = body(x._data, y._data)
                                 kind, edges = type(x), (x, p, y, q)
-                            else:
+                            elif type(y) is not list:
                                 result = body(x._data, y)
                                 if (value := result[0]).dtype is x._data.dtype:
                                     kind, edges = type(x), (x, result[1], y, None)
-                        elif isinstance(y, Node):
+                        elif isinstance(y, Node) and type(x) is not list:
                             value, _, q = body(x, y._data)
                             if value.dtype is y._data.dtype:
                                 kind, edges = type(y), (x, None, y, q)
                     elif len(args) == 1 and isinstance(x := args[0], Node):
                         value, p = body(x._data)
-                        kind, edges = type(x), (x, p)
-                except (ValueError, TypeError, IndexError, AttributeError):
-                    kind = None  # `general` takes lists, too; or meets the error again, and explains it
+                        kind, edges = type(x), (x, p)  # type: ignore[assignment]
+                except (ValueError, TypeError, IndexError):
+                    kind = None  # `general` meets it again, and explains it
             if kind is None:
                 kind, value, edges = general(args, kwargs)
                 if kind is None:
@@ -194,12 +197,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
 
 def implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let a function stand for a NumPy function when that is called on Tensors."""
-
-    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
-        implementations[function] = ours
-        return ours
-
-    return register
+    return lambda ours: implementations.setdefault(function, ours)
 
 
 def constants(*functions: Callable[..., Any]) -> None:
@@ -233,19 +231,6 @@ def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) 
     ]
 
 
-def describe(a: Any) -> str:
-    """An argument in an error message: its name, and its shape."""
-    if isinstance(a, Node):
-        return f"{a.name or 'a Tensor'} {a._data.shape}"
-    return f"an array {a.shape}" if hasattr(a, "shape") else repr(a)
-
-
-def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Exception:
-    """The same error, saying which op met it on which arguments."""
-    kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
-    return kind(f"{function.__name__} of {' and '.join(map(describe, args))}: {error}")
-
-
 def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
     """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
@@ -259,10 +244,10 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
         else:
-            heappush(heap, -output._stamp)
+            heappush(heap, output._stamp)
         waiting[output._stamp] = [output, seed]
     while heap:
-        stamp = -heappop(heap)
+        stamp = heappop(heap)
         node, g = waiting.pop(stamp)
         if node._retains:
             yield node, g
@@ -273,20 +258,20 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
         edges = iter(node._edges)
         if record:
             args = node._edges[::2]
-            edges = itertools.chain.from_iterable(zip(args, node._op.body(*args, **node._kwargs)[1:]))
+            again = node._op.body(*args, **node._kwargs)[1:]
+            edges = iter([e for x, p in zip(args, again) if isinstance(x, Node) for e in (x, p)])
         for x, pullback in zip(edges, edges):
-            if pullback is None or not isinstance(x, Node):
+            if pullback is None:
                 continue
             older = x._stamp
-            if older > stamp:
+            if older < stamp:
                 raise changed_since(x, node)
             h = pullback(g)
             data = x._data
             try:
                 fits = h.shape == data.shape and h.dtype is data.dtype
             except AttributeError:
-                needed = f"needed an array of shape {data.shape}, got {h!r}"
-                raise TypeError(f"the pullback of {node._op.__name__}: {needed}") from None
+                raise no_array(h, data.shape, node) from None
             if not fits:
                 h = fitted(h, data, node)
             if older in waiting:
@@ -294,17 +279,7 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
                 pair[1] = pair[1] + h
             else:
                 waiting[older] = [x, h]
-                heappush(heap, -older)
-
-
-def changed_since(x: Node, node: Node) -> RuntimeError:
-    name = x.name or "a Tensor"
-    made_by = node._op.__name__ if node._op is not None else "an op"
-    how = f"made {name} and its data was then replaced" if x is node else f"used {name} and its data was then changed"
-    return RuntimeError(
-        f"backward needs the values of the forward pass, but {made_by} {how}: "
-        "run the forward pass again, or call backward before updating"
-    )
+                heappush(heap, older)
 
 
 def fitted(h: Array, data: Array, node: Node) -> Array:
@@ -313,10 +288,7 @@ def fitted(h: Array, data: Array, node: Node) -> Array:
     if h.shape != shape:
         extra = len(h.shape) - len(shape)
         if extra < 0 or any(n != 1 and n != m for n, m in zip(shape, h.shape[extra:])):
-            raise ValueError(
-                f"the pullback of {node._op.__name__} returned a gradient of shape {h.shape} "  # type: ignore[union-attr]
-                f"for an argument of shape {shape}; a gradient has the shape of its argument"
-            )
+            raise wrong_shape(h, shape, node)
         axes = *range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 != h.shape[extra + i])
         h = np.reshape(np.sum(h, axis=axes), shape)
     if h.dtype != data.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,16 @@ TINY = float(np.finfo(float).tiny)
 
 
 class GradientError(AssertionError):
-    """A gradient that is not the derivative; the message is the table of what was compared."""
+    """A gradient that is not the derivative; the message is the table of what was compared.
+
+    >>> import minigrad as mg
+    >>> twice = mg.op()(lambda x: (2 * x, lambda g: 3 * g))
+    >>> try:
+    ...     mg.gradcheck(twice, 1.0)
+    ... except GradientError as error:
+    ...     print(str(error).splitlines()[0].partition(", largest")[0])
+    derivatives by complex step in float64: 1 compared, 1 wrong, 0 at a kink
+    """
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,7 @@ class Problem:
         """The gradient of the scalar as a function of the same arguments: what order 2 checks."""
         numbers = self.where
 
+        @functools.wraps(self.f)  # for the names of its arguments
         def gradient(*args: Any) -> Any:
             flat = leaves(args)
             return grad(lambda values: self.scalar(values))([flat[i] for i in numbers])

@@ -10,6 +10,9 @@ import numpy as np
 Array = Any
 
 
+FEW = 2000  # elements: fewer are worked on one by one, more are merged first
+
+
 class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that is zero but for some rows: what `embedding` sends back to its table.
 
@@ -75,7 +78,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: a few one by one, many merged first."""
-        if not self._merged and len(self._parts) * self._parts[0][1].size < 2000:
+        if not self._merged and len(self._parts) * self._parts[0][1].size < FEW:
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
@@ -96,6 +99,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
+            if len(self._parts) * self._parts[0][1].size >= FEW:
+                self._merge()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)
 
@@ -103,13 +108,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__":
-            x, y = (*inputs, None)[:2]
-            if ufunc in (np.add, np.subtract) and "out" in kwargs and kwargs["out"][0] is x:
-                return y._into(ufunc, x)
-            if ufunc is np.positive and not kwargs:
+            if "out" in kwargs:
+                if kwargs["out"][0] is inputs[0] and ufunc in (np.add, np.subtract):
+                    return self._into(ufunc, inputs[0])
+            elif ufunc is np.positive and not kwargs:
                 return +self
-            if ufunc is np.multiply and not kwargs:
-                scale = y if x is self else x
+            elif ufunc is np.multiply and not kwargs:
+                scale = inputs[1] if inputs[0] is self else inputs[0]
                 if np.ndim(scale) == 0:
                     return self * scale
         return getattr(ufunc, method)(*_densed(inputs), **_densed(kwargs))

@@ -36,10 +36,7 @@ class Tensor(Node):
     def __init__(self, data: Any, name: str | None = None) -> None:
         if isinstance(data, Node):
             raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
-        if type(data) is np.ndarray or not hasattr(data, "__array_function__"):
-            data = np.array(data)
-        else:
-            data = np.copy(data)
+        data = np.copy(data) if hasattr(data, "__array_function__") else np.array(data)
         kind = data.dtype.kind
         if kind not in "fc":
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
@@ -222,7 +219,7 @@ class Tensor(Node):
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             f"elements of {self.name or 'a Tensor'} cannot be assigned: what is computed from them would not know; "
-            "use mg.where(mask, value, t) for a new Tensor, or t.data[index] = value with t.data = t.data for a parameter"
+            "use mg.where(mask, value, t) for a new Tensor; for a parameter t.data[index] = value, then t.data = t.data"
         )
 
     def __repr__(self) -> str:

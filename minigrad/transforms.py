@@ -62,9 +62,9 @@ def reached_gradients(
     reached = [(y, g) for y, g in zip(outputs, seeds) if isinstance(y, Tensor)]
     wanted = {x._stamp: i for i, x in enumerate(variables)}
     found: list[Any] = [None] * len(variables)
-    oldest = min(wanted, default=0)
+    oldest = max(wanted, default=0)
     for x, g in sweep([y for y, _ in reached], [g for _, g in reached], record):
-        if x._stamp < oldest:
+        if x._stamp > oldest:
             break
         if x._stamp in wanted:
             found[wanted[x._stamp]] = g if isinstance(g, Tensor) else +g

@@ -15,10 +15,10 @@ import graphviz
 import numpy as np
 
 import minigrad as mg
-from models import conll, terminal
+from models import conll, terminal, text
 from models.tagger import Settings, Tagger, evaluate
-from models.training import OPTIMIZERS, Recipe, initial, train
-from models.window import hinge, hinge_by_hand, inputs, score
+from models.training import OPTIMIZERS, Recipe, train
+from models.window import hinge, hinge_by_hand, score
 
 SENTENCES = (
     "Not all museums in Paris are amazing",
@@ -202,11 +202,10 @@ def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2
     The sizes are the slides': five words of four numbers, eight hidden units.
     """
     rng = np.random.default_rng(0)
-    settings = Settings(dim=4, hidden=8, case_feature=False)
-    fresh = Tagger(settings, tagger.vocabulary, initial(settings, len(tagger.vocabulary), rng))
-    X = inputs(fresh.params, fresh.windows([tokens]))
-    values = {"U": fresh.params.U, "W": fresh.params.W, "b": fresh.params.b, "x": X[true], "x_c": X[corrupt]}
-    values = {name: value.astype(float) for name, value in values.items()}
+    L = rng.normal(size=(len(tagger.vocabulary), 4))
+    X = L[text.windows([tokens], tagger.vocabulary).words].reshape(len(tokens), 20)
+    values = {"U": rng.normal(size=8), "W": rng.normal(size=(8, 20)), "b": rng.normal(size=8)}
+    values |= {"x": X[true], "x_c": X[corrupt]}
     U, W, b, x, x_c = tensors = [mg.Tensor(value, name) for name, value in values.items()]
     J = hinge(score(U, W, b, x), score(U, W, b, x_c))
     J.name = "J"

@@ -95,7 +95,7 @@ class Tagger:
             ValueError: for a file that is damaged, of another kind, or of another format.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays.pop("about")))
             words = arrays.pop("words").tolist()

@@ -31,7 +31,7 @@ class Recipe:
     optimizer: str = "adagrad"
     learning_rate: float | None = None  # None: what suits the optimizer
     word_dropout: float = 1.0  # a: a word seen n times is unknown in a / (a + n) of its windows, to learn the unknown
-    held_out: float = 0.2  # of the training sentences, to choose the threshold on
+    held_out: float = 0.15  # of the training sentences, to choose the threshold on
     average: float = 0.2  # the weight of an epoch in the running mean of the parameters, which is the model
     seed: int = 0
 

@@ -52,3 +52,4 @@ constants(np.sign, np.floor, np.ceil, np.rint, np.trunc)
 constants(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero, np.flatnonzero)
 constants(np.zeros_like, np.ones_like, np.full_like, np.shape, np.ndim, np.size, np.result_type)
 constants(np.allclose, np.isclose, np.array_equal, np.iscomplexobj, np.isrealobj)
+del constants  # not an op

@@ -169,8 +169,8 @@ def abs(x: Array) -> Array:
 
 
 @functools.cache
-def _largest_exponent(dtype: np.dtype[Any]) -> Array:
-    return np.array(np.floor(np.log(np.finfo(dtype).max)))
+def _largest_exponent(dtype: Any) -> Array:
+    return np.array(np.floor(np.log(np.finfo(np.result_type(dtype, 1.0)).max)))
 
 
 @op()
@@ -182,7 +182,7 @@ def sigmoid(x: Array) -> Array:
 
     Accurate to a few ulp and silent for every x: the exponent stops where e**-x would overflow.
     """
-    a = 1.0 / (1.0 + np.exp(np.minimum(-x, _largest_exponent(np.result_type(x, 1.0)))))
+    a = 1.0 / (1.0 + np.exp(np.minimum(-x, _largest_exponent(getattr(x, "dtype", float)))))
     return a, lambda g: g * a * (1.0 - a)
 
 

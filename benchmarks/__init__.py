@@ -1,0 +1,9 @@
+"""How fast minigrad is: against hand-written NumPy, and against peers where they are installed.
+
+    python -m benchmarks                  everything, some minutes
+    python -m benchmarks step minibatch   only these
+    python -m benchmarks --quick          seconds; shows that it runs, not how fast
+    python -m benchmarks --json FILE      the figures too, with machine, versions and date
+
+Each benchmark runs in a process of its own, as the number of threads must be set before NumPy is loaded.
+"""

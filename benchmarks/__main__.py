@@ -1,0 +1,82 @@
+"""The command line: python -m benchmarks [step] [minibatch] [chain] [import] [--quick] [--json FILE]."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import PEERS, race, show
+
+# the benchmark's module, and its number of threads
+BENCHMARKS = {"step": ("step", 1), "minibatch": ("minibatch", 2), "chain": ("chain", 1), "import": ("imports", 1)}
+
+# jax is not asked: it can be told a number only by way of NPROC, and with NPROC=1 its small steps take thrice as long
+THREADS = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
+
+
+def apart(name: str, quick: bool) -> list[dict[str, Any]]:
+    """Run a benchmark in a process of its own, with its number of threads."""
+    environment = os.environ | dict.fromkeys(THREADS, str(BENCHMARKS[name][1]))
+    command = [sys.executable, "-m", "benchmarks", "--one", name, *["--quick"] * quick]
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if run.returncode:
+        raise SystemExit(f"the benchmark {name} failed, see above")
+    return list(map(json.loads, run.stdout.splitlines()))
+
+
+def here(name: str, quick: bool) -> None:
+    """Run a benchmark in this process; one line of JSON for each of its tables."""
+    for benchmark in importlib.import_module(f"benchmarks.{BENCHMARKS[name][0]}").benchmarks(quick):
+        print(json.dumps(race(benchmark)), flush=True)
+
+
+def surroundings() -> dict[str, Any]:
+    """What the figures depend on: machine, versions, date."""
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", *PEERS):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    cpuinfo = Path("/proc/cpuinfo")
+    models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    processor = models[0].partition(":")[2].strip() if models else platform.processor()
+    machine = {"system": platform.platform(), "processor": processor, "cores": os.cpu_count()}
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "versions": versions}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast minigrad is.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
+    parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
+    parser.add_argument("--one", choices=BENCHMARKS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        return here(options.one, options.quick)
+    for name in options.names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark is called {name}; there are {', '.join(BENCHMARKS)}")
+    around = surroundings()
+    print(", ".join(f"{package} {number}" for package, number in around["versions"].items()))
+    print(f"{around['machine']['processor']}, {around['machine']['cores']} cores, {around['date']}", flush=True)
+    results = {}
+    for name in options.names or BENCHMARKS:
+        results[name] = apart(name, options.quick)
+        for result in results[name]:
+            show(result)
+    if options.json:
+        options.json.write_text(json.dumps(around | {"quick": options.quick, "benchmarks": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

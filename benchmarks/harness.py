@@ -1,0 +1,149 @@
+"""The harness: contestants agree first, then take turns; what counts is the median of many short rounds.
+
+A ratio is taken round by round, between figures measured moments apart, and its median reported: a machine that is
+slow for a while is slow for both.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+
+Step = Callable[[int], object]  # does step number i
+Run = tuple[Step, Callable[[], list[Any]]]  # a step, and what the steps have computed
+Start = Callable[[], Run]  # a contestant: makes a fresh start
+Measure = Callable[[], float]  # one round: one figure
+Clock = Callable[[], float]
+
+PEERS = "torch", "jax", "autograd", "mygrad"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wished for: a figure of the finished rows, and how large it may be."""
+
+    words: str
+    at_most: float
+    of: Callable[[dict[str, dict[str, Any]]], float]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A race. The first contestant is the baseline; None is one that is not installed."""
+
+    title: str
+    unit: str
+    goal: Goal
+    contestants: Mapping[str, Measure | None]
+    rounds: int
+
+
+def agree(starts: Mapping[str, Start], steps: int, tolerance: float) -> dict[str, Start | None]:
+    """Demand that all compute what the first computes, before any is timed; None stands for a peer not installed.
+
+    The tolerance is relative to the largest element of each result.
+    """
+    present: dict[str, Start | None] = {}
+    expected: list[Any] | None = None
+    for name, start in starts.items():
+        try:
+            step, result = start()
+        except ModuleNotFoundError as error:
+            if error.name not in PEERS:
+                raise
+            present[name] = None
+            continue
+        for i in range(steps):
+            step(i)
+        values = [np.array(value) for value in result()]
+        expected = expected or values
+        for i, (value, wanted) in enumerate(zip(values, expected, strict=True)):
+            off, size = np.max(np.abs(value - wanted)), np.max(np.abs(wanted))
+            if not 0 < size < np.inf or not off <= tolerance * size:
+                raise AssertionError(f"{name} disagrees on result {i}: off by {off:.2g}, the largest being {size:.2g}")
+        present[name] = start
+    return present
+
+
+def timed(start: Start | None, steps: int, scale: float, clock: Clock = time.perf_counter) -> Measure | None:
+    """The time of a step times `scale`: the mean of a round of steps, after a fresh start."""
+    if start is None:
+        return None
+
+    def measure() -> float:
+        step, _ = start()
+        if steps > 1:
+            step(0)  # a step to warm up
+        gc.collect()
+        before = clock()
+        for i in range(steps):
+            step(i)
+        return (clock() - before) * scale / steps
+
+    return measure
+
+
+def race(benchmark: Benchmark) -> dict[str, Any]:
+    """Let the contestants take turns; the figures as a dict that fits into JSON."""
+    running = {name: measure for name, measure in benchmark.contestants.items() if measure is not None}
+    figures: dict[str, list[float]] = {name: [] for name in running}
+    gc.collect()
+    gc.freeze()  # what the peers loaded is not the collector's work in anyone's round
+    for turn in range(benchmark.rounds):
+        for name in list(running)[:: -1 if turn % 2 else 1]:  # back and forth, so that nobody always follows the same
+            figures[name].append(running[name]())
+    baseline = figures[next(iter(running))]
+    rows: dict[str, dict[str, Any]] = {}
+    for name in benchmark.contestants:
+        if name in running:
+            ratios = [figure / base for figure, base in zip(figures[name], baseline, strict=True)]
+            low, middle, high = quantiles(ratios, method="inclusive") if len(ratios) > 1 else ratios * 3
+            rows[name] = {"median": median(figures[name]), "ratio": middle, "quartiles": [low, high]}
+        else:
+            rows[name] = {"note": "not installed"}
+    goal = benchmark.goal
+    value = goal.of(rows)
+    verdict = {"words": goal.words, "at_most": goal.at_most, "value": value, "reached": value <= goal.at_most}
+    return {"title": benchmark.title, "unit": benchmark.unit, "rounds": benchmark.rounds, "rows": rows, "goal": verdict}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a table: rich's where rich is installed, a plain one elsewhere."""
+    lines = [("", result["unit"], "ratio", "its quartiles")]
+    for name, row in result["rows"].items():
+        if "note" in row:
+            lines.append((name, row["note"], "", ""))
+        else:
+            between = " to ".join(map(number, row["quartiles"]))
+            lines.append((name, number(row["median"]), f"{number(row['ratio'])}x", between))
+    print(f"\n{result['title']}")
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for name, *cells in lines:
+            right = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+            print(f"  {name:<{widths[0]}}", *right, sep="  ")
+    else:
+        table = Table(box=box.SIMPLE_HEAD)
+        for i, head in enumerate(lines[0]):
+            table.add_column(head, justify="right" if i else "left", no_wrap=True)
+        for line in lines[1:]:
+            table.add_row(*line)
+        Console(highlight=False).print(table)
+    goal = result["goal"]
+    reached = "reached" if goal["reached"] else "missed"
+    print(f"goal: {goal['words']}: {reached} ({number(goal['value'])})", flush=True)
+
+
+def number(x: float) -> str:
+    """Three digits, as people write them."""
+    return f"{x:,.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}" if x >= 0.1 else f"{x:.1g}"

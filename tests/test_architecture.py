@@ -1,0 +1,97 @@
+"""Who may know whom, what an op body may say, and how long the engine may be."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "minigrad").rglob("*.py"))
+
+#: Each room and the rooms below it: a room imports only from what stands before it.
+ROOMS = ["errors", "sparse", "engine", "ops", "tensor", "trees", "transforms", "gradcheck", "compare", "draw", "derive"]
+PUBLIC_ONLY = ["optim", "nn"]  # these know what a user knows, and the RowSparse gradients
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "minigrad").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {
+                f"{node.module}.{alias.name}" if node.module == "minigrad" else str(node.module) for alias in node.names
+            }
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_do_not_import_upwards(path: Path) -> None:
+    here = room(path)
+    inside = {name.split(".")[1] for name in imports(path) if name.startswith("minigrad.")}
+    if here in ROOMS:
+        assert inside - {here} <= set(ROOMS[: ROOMS.index(here)])
+    elif here in PUBLIC_ONLY:
+        assert inside <= {"Tensor", "no_grad", "sparse", "tensor", "trees", "engine"}
+    else:
+        assert here == "__init__"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if room(p) in ("engine", "ops", "sparse", "tensor")], ids=lambda p: p.name
+)
+def test_the_core_needs_numpy_only(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+    assert outside <= {"numpy", "minigrad"}
+    if path.name == "engine.py":
+        assert {name for name in imports(path) if name.startswith("minigrad")} <= {"minigrad.errors"}
+
+
+def test_engine_can_be_read_in_one_sitting() -> None:
+    assert len((ROOT / "minigrad" / "engine.py").read_text().splitlines()) < 300
+
+
+FORBIDDEN = {
+    "asks for a NumPy array": r"isinstance\([^)]*\bndarray|type\([^)]*\) is np\.ndarray",
+    "turns data into a NumPy array": r"np\.as(any|contiguous)?array\(",
+    "creates from nothing": r"np\.(zeros|ones|empty|full|eye)\(",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "ops"], ids=lambda p: p.name)
+def test_op_bodies_speak_for_any_array(path: Path, what: str) -> None:
+    assert not re.search(FORBIDDEN[what], code(path)), what
+
+
+def test_what_is_forbidden_would_be_found() -> None:
+    lines = ["isinstance(x, np.ndarray)", "np.asarray(x)", "np.zeros(3)"]
+    assert [bool(re.search(p, line)) for p, line in zip(FORBIDDEN.values(), lines, strict=True)] == [True] * 3
+    assert not any(re.search(p, "np.zeros_like(g, shape=s)") for p in FORBIDDEN.values())
+
+
+def code(path: Path) -> str:
+    """A file without its docstrings and comments."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in ROOT.rglob("*") if p.suffix in {".py", ".md", ".toml"} and ".venv" not in p.parts],
+    ids=lambda p: p.name,
+)
+def test_no_paths_of_one_machine(path: Path) -> None:
+    private = re.compile("/(" + "|".join(["home", "root", "Users", "work", "tmp"]) + r")/\w")
+    assert not private.search(path.read_text())

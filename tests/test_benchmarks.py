@@ -1,0 +1,132 @@
+"""The benchmarks compute what they claim to; how fast is nobody's assertion here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import minibatch, step, windows
+from benchmarks.harness import Benchmark, Goal, agree, number, race, show, timed
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(("module", "steps", "rtol"), [(step, 50, 1e-10), (minibatch, 3, 1e-4)])
+def test_minigrad_and_numpy_learn_the_same(module, steps, rtol):
+    problem = module.problem()
+    parameters = []
+    for run in (module.by_hand, windows.minigrad):
+        do, result = run(problem)
+        for i in range(steps):
+            do(i)
+        parameters.append([np.array(p) for p in result()])
+    for ours, by_hand, before in zip(*parameters, problem.parameters, strict=True):
+        moved = by_hand - before
+        assert ours.dtype == by_hand.dtype == before.dtype
+        assert np.abs(moved).max() > 1e-3
+        np.testing.assert_allclose(ours - before, moved, atol=rtol * np.abs(moved).max())
+
+
+def test_the_hinge_stays_active_in_the_steps_that_are_timed():
+    problem = step.problem()
+    do, result = step.by_hand(problem)
+    for i in range(301):
+        before = [p.copy() for p in result()]
+        do(i)
+        assert all(not np.array_equal(p, q) for p, q in zip(before, result(), strict=True))
+
+
+def test_they_take_turns_and_the_medians_are_of_rounds():
+    turns, figures = [], {"one": iter([1.0, 2.0, 10.0]), "two": iter([3.0, 4.0, 50.0])}
+
+    def measure(name):
+        turns.append(name)
+        return next(figures[name])
+
+    contestants = {name: lambda name=name: measure(name) for name in figures} | {"three": None}
+    goal = Goal("two at most 2.5x one", 2.5, lambda rows: rows["two"]["ratio"])
+    result = race(Benchmark("a race", "s", goal, contestants, rounds=3))
+    assert turns == ["one", "two", "two", "one", "one", "two"]
+    assert result["rows"]["one"] == {"median": 2.0, "ratio": 1.0, "quartiles": [1.0, 1.0]}
+    assert result["rows"]["two"] == {"median": 4.0, "ratio": 3.0, "quartiles": [2.5, 4.0]}  # of 3, 2 and 5
+    assert result["rows"]["three"] == {"note": "not installed"}
+    assert result["goal"] == {"words": goal.words, "at_most": 2.5, "value": 3.0, "reached": False}
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_a_step_is_timed_by_the_clock_after_a_fresh_start():
+    now, steps = [0.0], []
+
+    def start():
+        now[0] += 1000.0  # not timed
+
+        def do(i):
+            steps.append(i)
+            now[0] += 100.0 if i == 0 and len(steps) == 1 else 0.5  # the first, to warm up, is not timed
+
+        return do, list
+
+    measure = timed(start, steps=4, scale=1e3, clock=lambda: now[0])
+    assert measure() == 500.0
+    assert steps == [0, 0, 1, 2, 3]
+    assert timed(None, steps=4, scale=1.0) is None
+
+
+def test_a_contestant_that_computes_something_else_is_found():
+    def start(value):
+        return lambda: (lambda i: None, lambda: [np.array([1.0, value])])
+
+    agree({"one": start(2.0), "two": start(2.0 + 1e-12)}, 1, 1e-9)
+    for wrong in (2.002, np.nan):
+        with pytest.raises(AssertionError, match="two disagrees on result 0"):
+            agree({"one": start(2.0), "two": start(wrong)}, 1, 1e-4)
+
+
+def test_a_peer_that_is_missing_is_none_and_anything_else_missing_an_error():
+    def lacking(name):
+        def start():
+            raise ModuleNotFoundError(name, name=name)
+
+        return start
+
+    assert agree({"torch": lacking("torch")}, 1, 1e-9) == {"torch": None}
+    with pytest.raises(ModuleNotFoundError):
+        agree({"minigrad": lacking("minigrad")}, 1, 1e-9)
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_the_table(capsys, monkeypatch, rich):
+    if not rich:
+        monkeypatch.setitem(sys.modules, "rich", None)
+    rows = {"one": {"median": 1234.5, "ratio": 1.0, "quartiles": [1.0, 1.0]}, "two": {"note": "not installed"}}
+    goal = {"words": "at most 2.6x", "at_most": 2.6, "value": 2.7, "reached": False}
+    show({"title": "a race", "unit": "µs a step", "rows": rows, "goal": goal})
+    out = capsys.readouterr().out
+    for part in ("a race", "µs a step", "1,234", "1.00x", "not installed", "goal: at most 2.6x: missed (2.70)"):
+        assert part in out
+
+
+def test_numbers():
+    assert list(map(number, (1234.5, 81.26, 2.754, 0.004))) == ["1,234", "81.3", "2.75", "0.004"]
+
+
+def test_quick_prints_a_table_and_writes_json(tmp_path):
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)]
+    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    for part in ("NumPy by hand", "minigrad, n = 1,000", "import minigrad", "goal: minigrad at most 2.6x by hand: "):
+        assert part in out
+    figures = json.loads(file.read_text())
+    assert {"date", "machine", "versions", "quick", "benchmarks"} <= figures.keys()
+    assert list(figures["benchmarks"]) == ["step", "minibatch", "chain", "import"]
+    assert figures["benchmarks"]["step"][0]["rows"]["minigrad"]["ratio"] > 0
+
+
+def test_an_unknown_name_is_refused():
+    run = subprocess.run([sys.executable, "-m", "benchmarks", "stepp"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and "no benchmark is called stepp" in run.stderr

@@ -1,0 +1,114 @@
+"""The command line as a person meets it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import conll
+from models.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*words, cwd, stdin=None):
+    command = [sys.executable, "-m", "models", *map(str, words)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    return subprocess.run(command, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.npz"
+    assert main(["train", "--model", str(path), "--epochs", "6"]) == 0
+    return path
+
+
+def test_with_no_word_the_whole_story(tmp_path):
+    story = run(cwd=tmp_path)
+    assert story.returncode == 0, story.stderr
+    for part in ("by token", "by span", "[Paris]", "[Cape Town]", "dJ/dW (8, 20)", "window.gv"):
+        assert part in " ".join(story.stdout.split())
+    assert (tmp_path / "window.gv").read_text().startswith("digraph")
+    assert "program dot was not found" in story.stdout  # PATH is empty here
+    assert "turkey for the Bank of England\n" in story.stdout  # neither is a place
+
+
+def test_the_story_draws_where_dot_is(tmp_path, monkeypatch, capsys):
+    if not shutil.which("dot"):
+        pytest.skip("the program dot of Graphviz is not installed")
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    assert "<svg" in (tmp_path / "window.svg").read_text()
+
+
+def test_train_evaluate_tag(model, tmp_path, capsys):
+    assert main(["evaluate", "--model", str(model), "--json"]) == 0
+    rates = json.loads(capsys.readouterr().out)
+    assert rates["token"]["f1"] > 0.6 and set(rates["span"]) == {"precision", "recall", "f1"}
+    assert main(["evaluate", "--model", str(model)]) == 0
+    assert f"{rates['token']['f1']:.3f}" in capsys.readouterr().out
+    assert main(["tag", "--model", str(model), "Not all museums in Paris are amazing"]) == 0
+    assert "in [Paris](+" in capsys.readouterr().out
+    piped = run("tag", "--model", model, cwd=tmp_path, stdin="She lives in London\n\nin Rome\n")
+    first, blank, last = piped.stdout.splitlines()
+    assert "[London]" in first and blank == "" and "[Rome]" in last
+
+
+def test_other_corpora_and_entities(tmp_path, capsys):
+    lines = [
+        f"{s.tokens[i]}\tx\t{s.tags[i].replace('LOC', 'location')}"
+        for s in conll.embedded("train")
+        for i in range(len(s.tokens))
+    ]
+    many = tmp_path / "many.tsv"
+    many.write_bytes(
+        "\r\n\r\n".join("\r\n".join(lines[i : i + 20]) for i in range(0, len(lines), 20)).encode("utf-8-sig")
+    )
+    words = ["train", "--train", str(many), "--dev", str(many), "--model", str(tmp_path / "m.npz"), "--epochs", "2"]
+    assert main([*words, "--entity", "GPE"]) == 2
+    assert "GPE" in capsys.readouterr().err
+    assert main([*words, "--no-case-feature", "--optimizer", "adam", "--seed", "5"]) == 0
+    assert "development" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "--model", "none.npz"], "No such file"),
+        (["evaluate", "--model", "README.md"], "needed a model saved by"),
+        (["evaluate", "--model", "{model}", "--corpus", "none.conll"], "No such file"),
+        (["evaluate", "--model", "{model}", "--corpus", "README.md"], "README.md:1: needed a token and a tag"),
+        (["evaluate", "--model", "{model}", "--corpus", "empty.conll"], "needed at least one sentence, got none"),
+        (["evaluate", "--model", "{model}", "--corpus", "people.conll"], "needs a corpus with LOC, got none"),
+        (["train", "--model", "m.npz", "--train", "empty.conll"], "needed at least one sentence"),
+        (["train", "--model", "m.npz", "--train", "people.conll"], "see --entity"),
+        (["train", "--model", "no/such/m.npz"], "make no/such first"),
+        (["train", "--model", "m.npz", "--hidden", "0"], "hidden needs to be at least 1, got 0"),
+        (["train", "--model", "m.npz", "--learning-rate", "-1"], "learning rate above 0, got -1"),
+        (["tag", "--model", "none.npz", "Paris"], "No such file"),
+    ],
+)
+def test_mistakes_are_explained_and_exit_with_2(words, message, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("#minigrad\n")
+    Path("empty.conll").write_text("\n\n")
+    Path("people.conll").write_text("\n\n".join(["Ann B-PER\nsings O"] * 12))
+    assert main([word.replace("{model}", str(model)) for word in words]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["tag"]])
+def test_help_reads_well(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: python -m models") and "None" not in out and "(default: ==" not in out
+    if words == ["train"]:
+        assert "(default: 100)" in out and "--no-case-feature" in out

@@ -1,0 +1,177 @@
+"""The Tensor: NumPy's operators, methods and protocols, copies, and how it prints."""
+
+import copy
+import operator
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from duck import Duck
+
+import minigrad as mg
+
+A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]])
+B = np.array([[2.0, 0.5, 1.0], [1.0, 3.0, 2.0]])
+
+# operators: each as NumPy has it, with a Tensor on either side, recording
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "pow"])
+@pytest.mark.parametrize(
+    "other", [B, 2, 0.5, np.float64(3.0), B[0].tolist(), mg.Tensor(B)], ids=lambda x: type(x).__name__
+)
+def test_binary_operator(name: str, other: Any) -> None:
+    f, t = getattr(operator, name), mg.Tensor(A)
+    plain = other.data if isinstance(other, mg.Tensor) else np.asarray(other)
+    for value, expected in [(f(t, other), f(A, plain)), (f(other, t), f(plain, A))]:
+        assert isinstance(value, mg.Tensor) and value._edges
+        np.testing.assert_array_equal(value.data, expected)
+
+
+@pytest.mark.parametrize("name", ["iadd", "isub", "imul", "itruediv", "ipow"])
+def test_in_place_operator_makes_a_new_tensor(name: str) -> None:
+    t = before = mg.Tensor(A)
+    t = getattr(operator, name)(t, 2.0)
+    assert t is not before and t._edges and before.data.tolist() == A.tolist()
+
+
+@pytest.mark.parametrize(
+    "f", [lambda t, m: t @ m.T, lambda t, m: m.T @ t, lambda t, m: t @ m.T.tolist(), lambda t, m: m.T.tolist() @ t]
+)
+def test_matrix_product(f: Callable[..., Any]) -> None:
+    value = f(mg.Tensor(A), B)
+    assert isinstance(value, mg.Tensor) and value.data.tolist() == np.asarray(f(A, B)).tolist()
+
+
+@pytest.mark.parametrize("f", [operator.neg, abs, operator.pos, lambda t: t.T, lambda t: t[0, ::-1]])
+def test_unary_operator(f: Callable[..., Any]) -> None:
+    assert f(mg.Tensor(A - 3)).data.tolist() == f(A - 3).tolist()
+
+
+@pytest.mark.parametrize("name", ["gt", "ge", "lt", "le", "eq", "ne"])
+@pytest.mark.parametrize("other", [3.0, B, mg.Tensor(B)], ids=["number", "array", "Tensor"])
+def test_comparison_gives_booleans(name: str, other: Any) -> None:
+    f, t = getattr(operator, name), mg.Tensor(A)
+    plain = other.data if isinstance(other, mg.Tensor) else other
+    for value, expected in [(f(t, other), f(A, plain)), (f(other, t), f(plain, A))]:
+        assert type(value) is np.ndarray and value.dtype == bool and value.tolist() == expected.tolist()
+
+
+# methods
+
+METHODS = [
+    lambda t: t.sum(), lambda t: t.sum(axis=0), lambda t: t.sum(1, keepdims=True), lambda t: t.mean(),
+    lambda t: t.mean(axis=-1), lambda t: t.max(), lambda t: t.max(axis=1), lambda t: t.min(),
+    lambda t: t.min(axis=0, keepdims=True), lambda t: t.reshape(3, 2), lambda t: t.reshape((3, 2)),
+    lambda t: t.reshape(-1), lambda t: t.transpose(), lambda t: t.transpose(1, 0), lambda t: t.transpose((1, 0)),
+    lambda t: t.swapaxes(0, 1), lambda t: t[:1].squeeze(), lambda t: t[:1].squeeze(0), lambda t: t.T,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_method_is_numpys(method: Callable[..., Any]) -> None:
+    value = method(mg.Tensor(A))
+    assert isinstance(value, mg.Tensor) and value._edges
+    np.testing.assert_array_equal(value.data, method(A))
+    assert mg.gradcheck(method, A, order=2)
+
+
+def test_what_it_is() -> None:
+    t = mg.Tensor(A, name="A")
+    assert (t.shape, t.dtype, t.ndim, t.size, len(t), t.name, t.grad) == ((2, 3), np.float64, 2, 6, 2, "A", None)
+    assert (float(mg.Tensor(2.5)), mg.Tensor([[2.5]]).item(), bool(mg.Tensor(0.0))) == (2.5, 2.5, False)
+    assert [row.data.tolist() for row in t] == A.tolist() and all(row._edges for row in t)
+    assert t in {t} and mg.Tensor(A) not in {t}
+
+
+@pytest.mark.parametrize("f", [bool, float, len, iter, lambda t: t.item()], ids=str)
+def test_what_numpy_refuses_is_refused(f: Callable[..., Any]) -> None:
+    x = np.array(1.0) if f in (len, iter) else A
+    with pytest.raises(Exception) as numpys:
+        list(f(x))
+    with pytest.raises(numpys.type):
+        list(f(mg.Tensor(x)))
+
+
+# NumPy's functions without a gradient: plain answers
+
+
+CONSTANT = [
+    np.argmax, np.sign, np.isfinite, np.isnan, np.floor, np.any, np.all, np.shape, np.ndim, np.size, np.zeros_like,
+    np.ones_like, np.result_type, np.argsort, np.count_nonzero, lambda t: np.argmin(t, axis=1),
+    lambda t: np.full_like(t, 2.0), lambda t: np.allclose(t, A), lambda t: np.array_equal(A, t),
+    lambda t: np.logical_and(t > 1, t), lambda t: np.isclose(t, 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", CONSTANT)
+def test_function_without_a_gradient_is_plain(f: Callable[..., Any]) -> None:
+    value, expected = f(mg.Tensor(A)), f(A)
+    assert type(value) is type(expected)
+    np.testing.assert_array_equal(value, expected)
+
+
+# data: copied in, copies are variables of their own
+
+
+@pytest.mark.parametrize(
+    "kind", [np.array, Duck, lambda a: a.copy().view(np.matrix)], ids=["array", "duck", "subclass"]
+)
+def test_data_is_copied(kind: Callable[[Any], Any]) -> None:
+    given = kind(A)
+    t = mg.Tensor(given)
+    given[0, 0] = 99.0
+    assert (np.add(t.data, 0.0) == A)[0, 0] and type(t.data) is (Duck if kind is Duck else np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "data", [1.5, [1.5, 2], [[1.5], [2.5]], np.float64(1.5), np.float32(1.5), [np.float32(1.5)], 1.5 + 1j]
+)
+def test_data_of_every_kind(data: Any) -> None:
+    t = mg.Tensor(data)
+    assert type(t.data) is np.ndarray and t.dtype == np.asarray(data).dtype and np.array_equal(t.data, data)
+
+
+def test_assigned_data_is_copied_in_its_dtype() -> None:
+    t, new = mg.Tensor(np.float32([1.0, 2.0])), np.array([3.0, 4.0])
+    t.data = new
+    new[0] = 99.0
+    assert t.dtype == np.float32 and t.data.tolist() == [3.0, 4.0]
+
+
+COPIES = [copy.copy, copy.deepcopy, mg.Tensor.detach, lambda t: pickle.loads(pickle.dumps(t))]
+
+
+@pytest.mark.parametrize("how", COPIES, ids=["copy", "deepcopy", "detach", "pickle"])
+def test_copy_is_a_variable_of_its_own(how: Callable[[mg.Tensor], mg.Tensor]) -> None:
+    x = mg.Tensor(3.0, name="x")
+    (x * x).backward()
+    y = how(x)
+    assert (type(y), y.name, y.grad, y.data) == (mg.Tensor, "x", None, 3.0)
+    x.zero_grad()
+    (x * y * y).backward()
+    assert (x.grad, y.grad) == (9.0, 18.0)
+    y.data += 1.0
+    assert x.data == 3.0
+
+
+def test_copy_of_a_result_has_no_history() -> None:
+    x = mg.Tensor(3.0)
+    y = copy.deepcopy(x * x)
+    (y * 2.0).backward()
+    assert (y.grad, x.grad) == (2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text"),
+    [
+        (mg.Tensor([1.0, 2.5]), "Tensor([1. , 2.5])"),
+        (mg.Tensor(np.float32([1.0]), name="b"), "Tensor([1.], dtype=float32, name='b')"),
+        (mg.Tensor(2.0) * 3.0, "Tensor(6., op=multiply)"),
+        (mg.Tensor([[1.0], [2.0]]), "Tensor([[1.],\n        [2.]])"),
+    ],
+)
+def test_repr(tensor: mg.Tensor, text: str) -> None:
+    assert repr(tensor) == text

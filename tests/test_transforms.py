@@ -1,0 +1,356 @@
+"""grad, value_and_grad, vjp, jvp, jacobian, hessian, hvp: against formulas, differences, and each other."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad.engine import mode
+from minigrad.trees import leaves
+
+X = np.array([0.5, -1.0, 2.0])
+Q = np.array([[2.0, 1.0, 0.0], [-1.0, 3.0, 0.5]])
+W = np.array([[0.2, -0.4, 0.1], [0.3, 0.5, -0.2]])
+
+
+def net(W: Any, x: Any) -> Any:
+    """A smooth function of a matrix and a vector, to a vector."""
+    return mg.tanh(W @ x) * mg.exp(mg.sum(x * x) / 10) + mg.sigmoid(W[:, 0])
+
+
+def differences(f: Callable[..., Any], x: np.ndarray, h: float = 1e-5) -> np.ndarray:
+    """The Jacobian by central differences: shape f's shape + x's shape."""
+    columns = []
+    for i in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[i] = h
+        columns.append((np.asarray(f(x + step)) - np.asarray(f(x - step))) / (2 * h))
+    return np.stack(columns, axis=-1).reshape(columns[0].shape + x.shape)
+
+
+def close(got: Any, expected: Any, tolerance: float = 1e-12) -> bool:
+    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+    return not isinstance(got, mg.Tensor)
+
+
+# against formulas
+
+
+def test_grad() -> None:
+    assert close(mg.grad(lambda x: mg.sum(x**3))(X), 3 * X**2)
+    assert close(mg.grad(lambda x: x @ Q.T @ Q @ x)(X), 2 * Q.T @ Q @ X)
+    assert mg.grad(lambda x: 5.0)(X).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_value_and_grad() -> None:
+    value, g = mg.value_and_grad(lambda x: mg.sum(x * x))(X)
+    assert type(value) is np.float64 and close(value, X @ X) and close(g, 2 * X)
+
+
+@pytest.mark.parametrize(
+    ("argnums", "expected"), [(0, 3.0), (1, 2.0), (-1, 2.0), ((1, 0), (2.0, 3.0)), ((0,), (3.0,)), ([0, 1], (3.0, 2.0))]
+)
+def test_argnums(argnums: Any, expected: Any) -> None:
+    assert mg.grad(lambda x, y: x * y, argnums)(2.0, 3.0) == expected
+
+
+def test_keywords_and_constants_pass_through() -> None:
+    f = mg.grad(lambda x, how, *, scale, extra=None: mg.sum(x) * scale if how == "scaled" else mg.sum(x))
+    assert f(X, "scaled", scale=3.0).tolist() == [3.0] * 3 and f(X, "plain", scale=3, extra=[1]).tolist() == [1.0] * 3
+
+
+def test_has_aux() -> None:
+    def f(x: Any) -> Any:
+        return mg.sum(x * x), {"double": x * 2.0, "note": "kept"}
+
+    (value, aux), g = mg.value_and_grad(f, has_aux=True)(X)
+    assert value == X @ X and close(g, 2 * X) and close(aux["double"], 2 * X) and aux["note"] == "kept"
+    g, aux = mg.grad(f, has_aux=True)(X)
+    assert close(g, 2 * X) and close(aux["double"], 2 * X)
+
+
+def test_vjp() -> None:
+    y, pullback = mg.vjp(lambda W, x: W @ x, W, X)
+    g = np.array([1.0, -2.0])
+    assert close(y, W @ X)
+    for _ in range(2):  # as often as you like
+        dW, dx = pullback(g)
+        assert close(dW, np.outer(g, X)) and close(dx, W.T @ g)
+
+
+def test_jvp() -> None:
+    V, v = np.sin(W), np.cos(X)
+    y, tangent = mg.jvp(net, (W, X), (V, v))
+    h = 1e-6
+    assert close(y, net(W, X)) and close(
+        tangent, (net(W + h * V, X + h * v) - net(W - h * V, X - h * v)) / (2 * h), 1e-8
+    )
+
+
+def test_jacobian() -> None:
+    assert close(mg.jacobian(lambda x: Q @ x)(X), Q)
+    assert close(mg.jacobian(net, 0)(W, X), differences(lambda W: net(W, X), W), 1e-8)
+    assert close(mg.jacobian(net, 1)(W, X), differences(lambda x: net(W, x), X), 1e-8)
+    assert mg.jacobian(lambda x: x[:2, None] * x)(X).shape == (2, 3, 3)
+    assert close(mg.jacobian(lambda x: x * x)(3.0), 6.0)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "shape"),
+    [
+        (lambda x: x[:0], X, (0, 3)),
+        (lambda x: x * x, X[:0], (0, 0)),
+        (lambda x: mg.sum(x), X[:0], (0,)),
+        (lambda x: x[:1], X[:1], (1, 1)),
+    ],
+)
+def test_jacobian_of_nothing(f: Any, x: np.ndarray, shape: tuple[int, ...]) -> None:
+    assert mg.jacobian(f)(x).shape == shape
+
+
+def test_hessian_and_hvp() -> None:
+    def f(x: Any) -> Any:
+        return mg.sum(net(W, x) ** 2) + x[0] * x[1] ** 2
+
+    H = mg.hessian(f)(X)
+    assert close(H, differences(mg.grad(f), X), 1e-7) and close(H, H.T)
+    assert close(mg.hvp(f)(X, X), H @ X) and close(mg.hessian(lambda x: x @ Q.T @ Q @ x)(X), 2 * Q.T @ Q)
+    assert close(
+        mg.hessian(lambda W, x: mg.sum(net(W, x)), 1)(W, X),
+        differences(lambda x: mg.grad(lambda x: mg.sum(net(W, x)))(x), X),
+        1e-7,
+    )
+
+
+@given(st.lists(st.floats(-2, 2), min_size=6, max_size=6), st.lists(st.floats(-2, 2), min_size=5, max_size=5))
+def test_jvp_and_vjp_are_transposes(numbers: list[float], directions: list[float]) -> None:
+    A, x = np.reshape(numbers, (2, 3)), np.array(directions[:3])
+    g, v = np.array(directions[3:]), np.array(numbers[:3])
+    f = lambda x: net(A, x)  # noqa: E731
+    assert close(g @ mg.jvp(f, (x,), (v,))[1], v @ mg.vjp(f, x)[1](g)[0], 1e-10)
+    assert close(mg.jvp(f, (x,), (v,))[1], mg.jacobian(f)(x) @ v, 1e-10)
+
+
+# nesting
+
+
+def test_derivatives_of_every_order() -> None:
+    f: Any = lambda x: mg.sin(x) * mg.exp(x)  # noqa: E731
+    for n in range(6):  # the n-th is 2**(n/2) e**x sin(x + n pi / 4)
+        assert close(f(0.7), 2 ** (n / 2) * np.exp(0.7) * np.sin(0.7 + n * np.pi / 4))
+        f = mg.grad(f)
+    assert mg.grad(mg.grad(mg.grad(lambda x: x**5)))(2.0) == 240.0
+
+
+def test_third_derivatives() -> None:
+    T = mg.jacobian(mg.hessian(lambda x: mg.sum(x**4) + x[0] * x[1] * x[2]))(X)
+    expected = np.zeros((3, 3, 3))
+    expected[range(3), range(3), range(3)] = 24 * X
+    for i, j, k in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]:
+        expected[i, j, k] = 1.0
+    assert close(T, expected)
+
+
+CONFUSION = [
+    (lambda: mg.grad(lambda x: x * mg.grad(lambda y: x + y)(1.0))(1.0), 1.0),
+    (lambda: mg.grad(lambda x: x * mg.grad(lambda y: x * y)(2.0))(3.0), 6.0),
+    (lambda: mg.grad(lambda x: mg.grad(lambda y: x * y * y)(x))(3.0), 12.0),  # 2 x**2, derived
+    (lambda: mg.grad(lambda x: mg.grad(lambda x: x * x)(x) * x)(3.0), 12.0),  # the inner x hides the outer
+    (
+        lambda: mg.grad(lambda x: mg.grad(lambda y: mg.grad(lambda z: x * y * z * z)(y))(x))(2.0),
+        16.0,
+    ),  # 4 x**2, derived
+    (lambda: mg.grad(lambda x: mg.jvp(lambda y: x * y * y, (x,), (1.0,))[1])(3.0), 12.0),
+    (lambda: mg.jvp(lambda x: mg.grad(lambda y: x * y * y)(x), (3.0,), (1.0,))[1], 12.0),
+    (lambda: mg.jvp(lambda x: x * mg.jvp(lambda y: x + y, (1.0,), (1.0,))[1], (1.0,), (1.0,))[1], 1.0),
+    (lambda: mg.grad(lambda x: mg.vjp(lambda y: x * y, 5.0)[1](x)[0])(3.0), 6.0),
+    (lambda: mg.grad(lambda x: mg.sum(mg.jacobian(lambda y: y * y * x)(np.ones(2))))(3.0), 4.0),
+    (lambda: mg.grad(lambda x: mg.sum(mg.hvp(lambda y: mg.sum(y**3) * x)(np.ones(2), np.ones(2))))(3.0), 12.0),
+]
+
+
+@pytest.mark.parametrize(("act", "expected"), CONFUSION)
+def test_levels_are_not_confused(act: Callable[[], Any], expected: float) -> None:
+    assert act() == expected
+
+
+def test_captured_outer_variables() -> None:
+    """The gradient of an inner gradient's length, with respect to what the inner function closes over."""
+
+    def outer(w: Any) -> Any:
+        return mg.sum(mg.square(mg.grad(lambda x: mg.sum(mg.tanh(w * x)))(X)))
+
+    w = np.array([0.3, 0.7, -0.5])
+    assert close(mg.grad(outer)(w), differences(outer, w), 1e-8)
+    assert close(mg.hessian(outer)(w), differences(mg.grad(outer), w), 1e-7)
+
+
+def test_through_gradient_descent() -> None:
+    """x <- x - r (x - c), n times: x = c + (1 - r)**n (x0 - c)."""
+
+    def descend(rate: Any, c: Any, n: int = 5) -> Any:
+        x: Any = 4.0
+        for _ in range(n):
+            x = x - rate * mg.grad(lambda x: mg.square(x - c) / 2)(x)
+        return x
+
+    by_rate, by_c = mg.grad(descend, (0, 1))(0.1, 1.5)
+    assert close(by_rate, -5 * 0.9**4 * 2.5) and close(by_c, 1 - 0.9**5)
+
+
+def test_inside_is_a_tensor_outside_an_array() -> None:
+    seen = []
+
+    def f(x: Any) -> Any:
+        inner = mg.grad(lambda y: y * y * x)(x)
+        seen.append(inner)
+        return inner
+
+    assert type(mg.grad(f)(3.0)) is np.float64 and isinstance(seen[0], mg.Tensor)
+    assert (
+        type(mg.vjp(lambda x: x * x, X)[0]) is np.ndarray and type(mg.jvp(lambda x: x * x, (X,), (X,))[1]) is np.ndarray
+    )
+
+
+def test_tensors_in_tensors_out() -> None:
+    """A transform called on a Tensor is an expression like any other."""
+    x = mg.Tensor(3.0)
+    y = mg.grad(lambda x: x**3)(x)
+    assert isinstance(y, mg.Tensor)
+    y.backward()
+    assert x.grad == 18.0
+
+
+@pytest.mark.parametrize(
+    "transform", [lambda f, x: mg.grad(f)(x), lambda f, x: mg.hessian(f)(x), lambda f, x: mg.jvp(f, (x,), (1.0,))[1]]
+)
+def test_works_inside_no_grad(transform: Any) -> None:
+    with mg.no_grad():
+        assert transform(lambda x: x**2, 3.0) in (6.0, 2.0)
+
+
+def test_leaves_nothing_behind() -> None:
+    w = mg.Tensor(2.0)
+    mg.grad(lambda x: x * w)(3.0)
+    with pytest.raises(ZeroDivisionError):
+        mg.grad(lambda x: 1 / 0)(3.0)
+    assert w.grad is None and mode.transforms == 0 and mode.recording
+
+
+def test_stop_gradient() -> None:
+    assert mg.grad(lambda x: x * mg.stop_gradient(x * x))(3.0) == 9.0
+
+
+def test_float32() -> None:
+    x = X.astype(np.float32)
+    f = lambda x: mg.sum(mg.tanh(x) ** 2)  # noqa: E731
+    results = [
+        *mg.value_and_grad(f)(x),
+        mg.hessian(f)(x),
+        mg.hvp(f)(x, x),
+        *mg.jvp(f, (x,), (x,)),
+        mg.vjp(f, x)[1](1.0)[0],
+    ]
+    assert {r.dtype for r in results} == {np.dtype(np.float32)}
+
+
+# trees
+
+
+Pair = collections.namedtuple("Pair", "a b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    W: Any
+    b: Any
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a": X, "b": 2.0},
+        [X, 2.0],
+        (X, 2.0),
+        Pair(X, 2.0),
+        Layer(X, 2.0),
+        {"in": [Layer(X, 2.0), ()]},
+        collections.OrderedDict(b=X, a=2.0),
+    ],
+)
+def test_gradient_has_the_form_of_its_argument(tree: Any) -> None:
+    def f(tree: Any) -> Any:
+        x, y = leaves(tree)
+        return mg.sum(x**3) * y
+
+    for g, expected in [
+        (mg.grad(f)(tree), (6 * X**2, np.sum(X**3))),
+        (mg.hvp(f)(tree, tree), (12 * X**2 + 6 * X**2, 3 * np.sum(X**3))),
+    ]:
+        assert type(g) is type(tree)
+        for got, wanted in zip(leaves(g), expected, strict=True):
+            assert close(got, wanted)
+
+
+def test_trees_out() -> None:
+    def f(p: Any) -> Any:
+        return {"sum": p["x"] + p["y"], "product": p["x"] * p["y"]}
+
+    p = {"x": np.array([1.0, 2.0]), "y": np.array(3.0)}
+    value, pullback = mg.vjp(f, p)
+    (g,) = pullback({"sum": np.ones(2), "product": np.array([1.0, 10.0])})
+    assert close(value["sum"], [4.0, 5.0]) and close(g["x"], [4.0, 31.0]) and close(g["y"], 2 + 1 + 20)
+    assert close(mg.jvp(f, (p,), (p,))[1]["product"], 2 * p["x"] * p["y"])
+    J = mg.jacobian(f)(p)
+    assert close(J["sum"]["x"], np.eye(2)) and close(J["product"]["y"], p["x"]) and J["product"]["x"].shape == (2, 2)
+
+
+def test_one_result_in_two_places_of_the_output() -> None:
+    def f(x: Any) -> Any:
+        y = x * x
+        return y, [y, 3.0]
+
+    assert mg.vjp(f, 5.0)[1]((1.0, [10.0, 100.0])) == (110.0,) and mg.jvp(f, (5.0,), (1.0,))[1] == (10.0, [10.0, 0.0])
+
+
+def test_hessian_of_a_tree() -> None:
+    H = mg.hessian(lambda p: mg.sum(p["x"] ** 2) * p["y"])({"x": X, "y": 3.0})
+    assert (
+        close(H["x"]["x"], 6 * np.eye(3))
+        and close(H["x"]["y"], 2 * X)
+        and close(H["y"]["x"], 2 * X)
+        and close(H["y"]["y"], 0.0)
+    )
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "message"),
+    [
+        (lambda: mg.grad(lambda x: x * x)(X), ValueError, r"grad needs a scalar, got shape \(3,\); see jacobian"),
+        (lambda: mg.hessian(lambda x: x * x)(X), ValueError, r"grad needs a scalar, got shape \(3,\)"),
+        (lambda: mg.grad(lambda x: x)(3), TypeError, "Tensor needs floating-point data, got int64; .* write 1.0 for 1"),
+        (lambda: mg.grad(lambda p: p["x"])({"x": 1.0, "n": 2}), TypeError, "floating-point data, got int64"),
+        (
+            lambda: mg.grad(lambda x: x, argnums=2)(1.0),
+            TypeError,
+            "argnums=2 needs an argument number 2, got 1 arguments",
+        ),
+        (lambda: mg.grad(lambda x: x, argnums=(0, -2))(1.0), TypeError, "an argument number -2, got 1 arguments"),
+        (lambda: mg.vjp(lambda x: x * x, X)[1](np.ones(2)), ValueError, r"must have its shape \(3,\), got \(2,\)"),
+        (lambda: mg.vjp(lambda x: x * x, X)[1]([X, X]), ValueError, "needs 1 gradients, one per output, got 2"),
+        (lambda: mg.jvp(lambda x: x * x, (X,), (np.ones(2),)), ValueError, r"must have its shape \(3,\), got \(2,\)"),
+        (lambda: mg.jvp(lambda x: x * x, (X,), (X, X)), ValueError, "jvp needs 1 tangents, one per argument, got 2"),
+    ],
+)
+def test_error(act: Callable[[], Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        act()
