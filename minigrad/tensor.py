@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.engine import Array, Node, begin, implementations, sweep, tick
+from minigrad.ops.hints import without_gradient
 
 
 class Tensor(Node):
@@ -68,6 +71,10 @@ class Tensor(Node):
     ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
     size = property(lambda self: self._data.size, doc="The number of elements.")
     T = property(lambda self: ops.transpose(self), doc="The axes reversed.")
+    mT = property(lambda self: ops.matrix_transpose(self), doc="The last two axes exchanged.")
+    real = property(lambda self: ops.real(self), doc="The real part.")
+    imag = property(lambda self: ops.imag(self), doc="The imaginary part.")
+    at = property(lambda self: ops.At(self), doc=ops.At.__doc__)
 
     def item(self) -> Any:
         """The value of a Tensor of one element, as a Python number."""
@@ -98,6 +105,9 @@ class Tensor(Node):
         Args:
             gradient: the gradient of the outermost value with respect to this one, in its shape; 1 for a scalar.
 
+        The gradient of a real value with respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch: to
+        step against it is to go down.
+
         Raises:
             ValueError: without a gradient for a value that is not a scalar, or for one of another shape.
             RuntimeError: where data was changed since the forward pass.
@@ -110,9 +120,10 @@ class Tensor(Node):
                 )
             gradient = self._data.dtype.type(1)
         else:
-            gradient = seeded(gradient, self)
+            gradient = _downhill(seeded(gradient, self))
         for x, g in sweep([self], [gradient]):
             if x._retains:
+                g = _downhill(g)
                 x.grad = +g if x.grad is None else x.grad + g  # +g: a copy, shared with nobody
 
     def retain_grad(self) -> Tensor:
@@ -140,6 +151,7 @@ class Tensor(Node):
     __truediv__ = ops.divide
     __pow__ = ops.power
     __matmul__ = ops.matmul
+    __mod__ = ops.remainder
     __neg__ = ops.negative
     __abs__ = ops.abs
     __getitem__ = ops.getitem
@@ -161,6 +173,21 @@ class Tensor(Node):
 
     def __rpow__(self, other: Any) -> Tensor:
         return ops.power(other, self)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __floordiv__(self, other: Any) -> Array:
+        return np.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Array:
+        return np.floor_divide(other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Array, Tensor]:
+        return ops.divmod(self, other)
+
+    def __rdivmod__(self, other: Any) -> tuple[Array, Tensor]:
+        return ops.divmod(other, self)
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return ops.matmul(other, self)
@@ -191,12 +218,28 @@ class Tensor(Node):
     mean = ops.mean
     max = ops.max
     min = ops.min
+    prod = ops.prod
+    var = ops.var
+    std = ops.std
+    cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    clip = ops.clip
+    dot = ops.dot
+    trace = ops.trace
+    diagonal = ops.diagonal
+    take = ops.take
+    repeat = ops.repeat
     swapaxes = ops.swapaxes
     squeeze = ops.squeeze
+    ravel = flatten = ops.ravel
+    conj = conjugate = ops.conjugate
+    astype = ops.astype
+    copy = ops.copy
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, order: Any = "C") -> Tensor:
         """The same elements in another shape: reshape(2, 3) or reshape((2, 3))."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+        shape = shape[0] if len(shape) == 1 else shape
+        return ops.reshape(self, shape) if order == "C" else ops.reshape(self, shape, order)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: transpose(), transpose(1, 0) or transpose((1, 0))."""
@@ -241,15 +284,14 @@ class Tensor(Node):
                 "array += tensor); write array = array + tensor"
             )
         if method == "__call__" and ufunc in implementations:
-            return implementations[ufunc](*inputs, **kwargs)
+            return implementations[ufunc](*inputs, **_known(ufunc, kwargs))
         called = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        raise TypeError(f"np.{called} has no gradient in minigrad; use t.data for the plain array, or mg.op for a rule")
+        raise without_gradient(f"np.{called}")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in implementations:
-            return implementations[function](*args, **kwargs)
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np")
-        raise TypeError(f"{name} has no gradient in minigrad; use t.data for the plain array, or mg.op for a rule")
+            return implementations[function](*args, **_known(function, kwargs))
+        raise without_gradient(_numpys(function))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise TypeError("a Tensor does not turn into an array unasked, as its history would be lost; use t.data")
@@ -266,3 +308,32 @@ def seeded(gradient: Any, output: Tensor) -> Array:
             f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
         )
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
+
+
+def _downhill(g: Array) -> Array:
+    """From the convention between ops (see ops/elementwise.py) to that of `.grad`, and back: they are conjugates."""
+    return np.conj(g) if g.dtype.kind == "c" else g
+
+
+def _numpys(function: Any) -> str:
+    return f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}".replace("numpy", "np")
+
+
+@functools.cache
+def _accepted(function: Any) -> frozenset[str] | None:
+    """The keywords that a function takes, None for any."""
+    parameters = inspect.signature(function).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset(p.name for p in parameters)
+
+
+def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """NumPy's keywords without those that say nothing; an error for those that have no meaning here."""
+    if kwargs and (accepted := _accepted(implementations[function])) is not None:
+        for key in kwargs.keys() - accepted:
+            if kwargs[key] is not None:
+                remedy = {"dtype": "t.astype(dtype) first", "out": "the result", "where": "np.where(mask, y, t)"}
+                raise TypeError(
+                    f"{_numpys(function)} of a Tensor does not take {key}=; use {remedy.get(key, 'it on t.data')}"
+                )
+        kwargs = {key: value for key, value in kwargs.items() if key in accepted}
+    return kwargs

@@ -4,6 +4,7 @@ What reads it: the forward comparison, the numeric check of first and second ord
 faults, and the run on a foreign array type. An op is covered by adding one line here.
 """
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,12 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import ops
-from minigrad.ops.shape import _concatenate
+from minigrad.ops import calculus, elementwise, index, products, reduce, shape, update
+from minigrad.ops.calculus import _convolved
+from minigrad.ops.linalg import _cofactors, _eigh, _length, _logabsdet, _svd
+from minigrad.ops.products import _einsum
+from minigrad.ops.reduce import _evenly
+from minigrad.ops.shape import _concatenate, _pad
 from minigrad.trees import leaves
 
 rng = np.random.default_rng(1847)
@@ -26,9 +32,30 @@ class Case(NamedTuple):
     like: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    via: Callable[..., Any] | None = None  # what makes of the first argument one that the op is defined on
+    analytic: bool = True  # is its value on complex numbers the continuation of that on real ones?
 
     def __call__(self, *args: Any) -> Any:
-        return self.op(*args, **self.kwargs)
+        return self.op(*self.prepared(args), **self.kwargs)
+
+    def prepared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self.via is None else (self.via(args[0]), *args[1:])
+
+    def expected(self) -> Any:
+        return self.like(*self.prepared(self.args), **self.kwargs)
+
+    def of_parts(self, f: Callable[..., Any]) -> tuple[Callable[..., Any], list[Any]]:
+        """f of these arguments as a function of real arrays, with real values: complex ones in their two parts."""
+        if self.analytic:
+            return f, list(self.args)
+
+        def of_real(*parts: Any) -> Any:
+            if any(getattr(x, "dtype", np.dtype(int)).kind == "c" for x in leaves(parts)):
+                raise TypeError("not analytic: its derivative is not that of its value on complex numbers")
+            y = f(*(x if type(x) is not dict else x["re"] + 1j * x["im"] for x in parts))
+            return (np.real(y), np.imag(y)) if np.iscomplexobj(y) else y
+
+        return of_real, [{"re": x.real.copy(), "im": x.imag.copy()} if np.iscomplexobj(x) else x for x in self.args]
 
     def __str__(self) -> str:
         shapes = [str(getattr(x, "shape", x)).replace(" ", "") for x in leaves(self.args)]
@@ -37,6 +64,27 @@ class Case(NamedTuple):
 
 def case(op: Callable[..., Any], like: Callable[..., Any], *args: Any, **kwargs: Any) -> Case:
     return Case(op, like, args, kwargs)
+
+
+def flat(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of several values, with all of them in one vector."""
+
+    @functools.wraps(f)
+    def vector(*args: Any, **kwargs: Any) -> Any:
+        return np.concatenate([np.ravel(y) for y in leaves(f(*args, **kwargs))])
+
+    return vector
+
+
+def named(name: str, *args: Any, **kwargs: Any) -> Case:
+    """The op that has NumPy's name, beside NumPy's; with a star, one of several values."""
+    ours, theirs = (operator.attrgetter(name.strip("*"))(module) for module in (mg, np))
+    special = {"via": kwargs.pop("via", None), "analytic": kwargs.pop("analytic", True)}
+    if "*" in name:
+        ours, theirs = flat(ours), flat(theirs)
+    if name.startswith(("fft", "linalg")) or any(getattr(x, "dtype", 0) == complex for x in args):
+        special["analytic"] = False
+    return Case(ours, theirs, args, kwargs, **special)
 
 
 # arguments: of any sign, positive, and with neither ties nor zeros nor equal magnitudes
@@ -53,6 +101,18 @@ def pos(*shape: int) -> np.ndarray:
 def apart(*shape: int) -> np.ndarray:
     n = int(np.prod(shape))
     return np.asarray((rng.permutation(n) - n // 2 + 0.3) / max(n, 1)).reshape(shape)
+
+
+def z(*shape: int) -> np.ndarray:
+    return np.asarray(a(*shape) + 1j * a(*shape))
+
+
+def sym(x: Any) -> Any:
+    return (x + np.conj(np.swapaxes(x, -1, -2))) / 2
+
+
+def spd(x: Any) -> Any:
+    return x @ np.conj(np.swapaxes(x, -1, -2)) + np.identity(x.shape[-1], dtype=x.dtype)
 
 
 # the ops that NumPy does not have, by their textbook formulas in extended precision
@@ -91,6 +151,24 @@ def place(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def rows_of(g: Any, ids: Any, shape: tuple[int, ...]) -> np.ndarray:
     return place(g, np.asarray(ids), shape)
+
+
+def at(how: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """t.at[index].set, .add or .multiply, and NumPy's way in place."""
+
+    def ours(x: Any, v: Any, index: Any) -> Any:
+        return getattr(ops.At(x)[index], how)(v)
+
+    def theirs(x: Any, v: Any, index: Any) -> Any:
+        x = np.copy(x)
+        if how == "set":
+            x[index] = v
+        else:
+            getattr(np, how).at(x, index, v)
+        return x
+
+    ours.__name__ = f"at.{how}"
+    return ours, theirs
 
 
 IDS = [1, -1, L, (1, 1), np.array([[0, 2], [2, -1]]), np.array([], int)]
@@ -221,7 +299,164 @@ CASES = [
     case(ops.take_along_axis, np.take_along_axis, a(2, 3), np.array([[0, 1, 1]]), axis=0),
     case(ops.take_along_axis, np.take_along_axis, a(2, 3), np.array([[0, 1]]), axis=1),
     case(ops.take_along_axis, np.take_along_axis, a(1, 3), np.array([[0, 1], [2, 2]]), axis=1),
+    # ufuncs
+    *[named(f, x) for f in ["tan", "arcsinh", "arctan", "sinh", "cosh", "expm1", "exp2", "deg2rad", "rad2deg"] for x in (a(), a(2, 3))],
+    *[named(f, pos(2, 2)) for f in ["log2", "log10", "cbrt", "reciprocal"]],
+    *[named(f, apart(2, 2)) for f in ["arcsin", "arccos", "arctanh"]],
+    named("arccosh", pos(2, 2) + 1),
+    *[named(f, a(0)) for f in ["tan", "arcsin", "log2", "sinc", "nan_to_num"]],
+    *[named("sinc", np.array(x)) for x in ([0.0, 1e-9, 1e-3], [-0.1, 0.5, 1.0, -2.5, 0.39])],
+    *[named(f, a(*x), a(*y)) for f in ("logaddexp", "logaddexp2") for x, y in PAIRS[1:5]],
+    *[named(f, pos(*x), pos(*y), analytic=False) for f in ("hypot", "arctan2") for x, y in PAIRS[1:5]],
+    named("arctan2", np.array([1.0, -1.0, -0.5]), np.array([-1.0, -2.0, 0.3]), analytic=False),
+    *[named(f, a(2, 3) * 4, pos(3), analytic=False) for f in ("remainder", "mod", "fmod")],
+    named("remainder", a(3) * 4, -pos(3), analytic=False),
+    *[named(f, apart(2, 3), apart(3) - 0.11) for f in ("fmax", "fmin")],
+    named("float_power", pos(2, 3), a(3)),
+    named("positive", a(2, 3)), named("copy", a(2)), named("astype", a(2, 3), np.float64),
+    *[named("clip", apart(2, 3) * 3, low, high) for low, high in [(-0.9, 0.9), (None, 0.1), (pos(3) - 1, None)]],
+    named("nan_to_num", a(2, 3)),
+    Case(flat(mg.divmod), flat(np.divmod), (a(3) * 4, pos(3)), {}, None, False),
+    # complex
+    *[named(f, z(2, 3)) for f in ["abs", "real", "imag", "conj", "angle", "sign", "exp", "log", "sin", "tanh", "square", "reciprocal", "negative"]],
+    *[named(f, a(3) + 3) for f in ["real", "conj"]],
+    named("imag", a(2), analytic=False), named("angle", pos(2), analytic=False), named("angle", z(2), deg=True),
+    *[named(f, z(2, 1), z(3)) for f in ("add", "multiply", "divide", "subtract")],
+    named("power", z(2) + 3, z(2)), named("matmul", z(2, 3), z(3, 2)), named("matmul", a(2, 3), z(3, 2)),
+    named("vdot", z(2, 2), z(2, 2)), named("vecdot", z(2, 3), z(3)), named("sum", z(2, 3), axis=0), named("mean", z(3)),
+    named("var", z(2, 3), axis=1), named("std", z(3)), named("prod", z(2, 3)), named("cumsum", z(3)),
+    # reductions
+    *[named(f, a(*s), **how) for f in ("prod", "var", "std") for s, how in REDUCTIONS if (f == "prod" or np.prod(s) > 2)
+      and (f != "std" or how != {"axis": ()})],
+    *[named(f, a(2, 3), **how, where=M) for f in ("sum", "mean", "prod", "var", "std") for how in ({}, {"axis": 1})],
+    *[named(f, a(2, 3), axis=0, ddof=1) for f in ("var", "std")],
+    *[named(f, apart(2, 3), axis=axis, where=M, initial=i) for f, i in (("max", -9.0), ("min", 9.0)) for axis in (0, None)],
+    *[named(f, a(2, 3), initial=2.0) for f in ("sum", "prod")],
+    *[named("prod", np.array(x)) for x in ([0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 1.0], [])],
+    *[named(f, a(*s), axis=k) for f in ("cumsum", "cumprod") for s, k in [((), None), ((2, 3), None), ((2, 5), 1),
+      ((3, 2), 0), ((1, 2), -2), ((0, 2), 0)]],
+    named("cumprod", np.array([1.0, 0.0, 2.0, 0.0])),
+    *[named("ptp", apart(2, 3), axis=k) for k in (None, 1)],
+    named("average", a(2, 3)), named("average", a(2, 3), axis=1, weights=pos(3)),
+    named("average", a(2, 3), weights=pos(2, 3)), named("average*", a(3, 2), axis=0, weights=pos(3), returned=True),
+    *[named(f, apart(*s), axis=k, keepdims=keep) for f in ("median",) for s, k, keep in
+      [((5,), None, False), ((2, 4), 1, True), ((2, 3, 2), (0, 2), False)]],
+    named("quantile", apart(2, 4), np.array([0.1, 0.6, 1.0]), axis=1), named("quantile", apart(5), 0.3, keepdims=True),
+    named("percentile", apart(2, 4), 30.0, axis=0),
+    *[named(f, a(2, 3), axis=1) for f in ["nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"]],
+    *[named(f, apart(2, 3), axis=k) for f in ("sort",) for k in (-1, 0, None)], named("sort", apart(0, 2)),
+    named("partition", apart(2, 5), 2), named("partition", apart(2, 3), 1, axis=0),
+    named("trace", a(2, 3)), named("trace", a(3, 2, 4), 1, 2, 0), named("linalg.trace", a(2, 3, 3), offset=-1),
+    # shapes
+    named("reshape", a(2, 3), (3, 2), "F"), *[named("ravel", a(*s), *o) for s, *o in [((2, 3),), ((2, 3), "F"), ((),)]],
+    *[named("moveaxis", a(2, 3, 4), *how) for how in [(0, -1), ((0, 1), (2, 0))]],
+    *[named("rollaxis", a(2, 3, 4), *how) for how in [(2,), (0, 2), (-1, 1), (1, -1)]],
+    named("matrix_transpose", a(2, 3, 1)), named("linalg.matrix_transpose", a(3, 1)),
+    *[named("flip", a(2, 3), *k) for k in [(), (0,), ((0, 1),)]], named("flipud", a(2, 3)), named("fliplr", a(2, 3)),
+    *[named("rot90", a(2, 3), *k) for k in [(), (2,), (-1, (1, 0))]],
+    *[named("roll", a(2, 3), *how) for how in [(1,), (-2, 1), ((1, 2), (0, 1))]],
+    named("broadcast_arrays*", a(2, 1), a(3)),
+    *[named("repeat", a(2, 3), *how) for how in [(2,), (3, 1), (np.array([1, 0, 2]), 1), (0, 0)]],
+    *[named("tile", a(*s), r) for s, r in [((2,), 3), ((2, 3), (2, 1)), ((2,), (2, 1, 2)), ((1, 2), 2), ((), 2), ((2,), 0)]],
+    *[named("pad", a(2, 3), w, **how) for w, how in [(1, {}), ((0, 2), {"constant_values": 3.0}), (((1, 0), (0, 2)), {}),
+      (1, {"mode": "edge"}), (3, {"mode": "reflect"}), (2, {"mode": "wrap"}), (2, {"mode": "symmetric"})]],
+    *[named(f"atleast_{n}d", a(*s)) for n in (1, 2, 3) for s in [(), (2,), (2, 3), (0,)]],
+    named("atleast_2d*", a(), a(2)),
+    *[named(f, [a(2), a(2)]) for f in ("vstack", "hstack", "dstack", "column_stack")],
+    *[named(f, [a(2, 3), a(2, 3)]) for f in ("vstack", "hstack", "dstack", "column_stack")],
+    named("block", [[a(2, 2), a(2, 1)], [a(1, 3)]]), named("block", [a(2), a()]), named("block", [[a(2)], [a(2)]]),
+    named("append", a(2), a(2, 2)), named("append", a(1, 2), a(2, 2), axis=0),
+    *[named("array_split*", a(5, 2), k) for k in (2, [1, 3], [3, 9])], named("split*", a(4), 2),
+    named("split*", a(2, 6), 3, axis=1), named("vsplit*", a(2, 3), 2), named("hsplit*", a(2, 3), [1]),
+    named("hsplit*", a(4), 2), named("dsplit*", a(1, 2, 4), 2), named("unstack*", a(2, 3), axis=1),
+    *[named("diagonal", a(*s), *k) for s, *k in [((3, 3),), ((2, 4), 1), ((3, 2), -1), ((2, 3, 2), 0, 1, 2), ((2, 2), 5)]],
+    named("linalg.diagonal", a(2, 3, 3), offset=1),
+    *[named("diag", a(*s), k) for s in [(2,), (2, 3)] for k in (0, 1, -1)], named("diagflat", a(2, 2), 1),
+    *[named(f, a(*s), k) for f in ("tril", "triu") for s, k in [((3, 3), 0), ((2, 2, 3), 1), ((3,), -1)]],
+    Case(_pad, lambda x, widths, value: np.pad(x, widths, constant_values=value), (a(2, 3),),
+         {"widths": [[1, 0], [0, 2]], "value": 0}),
+    # picking
+    named("compress", [True, False, True], a(2, 3), axis=1), named("compress", np.array([True, False]), a(2, 3)),
+    named("extract", M, a(2, 3)), named("delete", a(2, 3), [0, 2], axis=1), named("delete", a(2, 3), 1),
+    named("select", [M, ~M[0]], [a(2, 3), a(3)], 2.0), named("choose", np.array([1, 0, 2]), [a(3), a(3), a()]),
+    *[case(*at(how), a(*s), a(*v), i) for how in ("set", "add", "multiply") for s, v, i in [((3,), (), 1), ((2, 3), (2,),
+      (ALL, 1)), ((3,), (4,), np.array([0, 2, 0, 0])), ((2, 3), (4,), M), ((2, 3), (1,), ([0, 1], ALL)), ((2,), (0,), NOTHING)]],
+    # products
+    *[named("dot", a(*x), a(*y)) for x, y in [((), (3,)), ((3,), (3,)), ((2, 3), (3, 2)), ((2, 3), (4, 3, 2))]],
+    *[named("inner", a(*x), a(*y)) for x, y in [((3,), (3,)), ((2, 3), (4, 3)), ((), (2,)), ((2, 2, 3), (3,))]],
+    *[named("tensordot", a(*x), a(*y), axes) for x, y, axes in [((2, 3), (3, 4), 1), ((2, 3), (2, 3), 2), ((2,), (3,), 0),
+      ((2, 3, 4), (4, 3), ([1, 2], [1, 0])), ((2, 3), (3,), (-1, 0)), ((0, 3), (3, 2), 1)]],
+    named("vdot", a(2, 2), a(2, 2)), named("vecdot", a(2, 3), a(3)), named("vecdot", a(3, 2), a(3, 1), axis=0),
+    named("outer", a(2), a(1, 3)), *[named("kron", a(*x), a(*y)) for x, y in [((2,), (3,)), ((2, 1), (2, 3)), ((2,), (2, 2))]],
+    named("cross", a(3), a(2, 3)), named("cross", a(3, 2), a(3, 2), axis=0), named("linalg.cross", a(2, 3), a(3)),
+    named("cross", a(3, 2), a(2, 3), axisa=0, axisc=0), named("linalg.matmul", a(2, 3), a(3)),
+    *[named("einsum", f, *(a(*s) for s in shapes)) for f, *shapes in [("ij,jk->ik", (2, 3), (3, 2)), ("ij,jk", (2, 3), (3, 2)),
+      ("ii", (3, 3)), ("ii->i", (3, 3)), ("ij->", (2, 3)), ("ij->j", (2, 3)), ("ba", (2, 3)), ("i,j", (2,), (3,)),
+      ("...ij,...jk->...ik", (2, 1, 2, 3), (4, 3, 2)), ("...i->...", (2, 3)), ("i...,i...", (2, 3), (2, 3)),
+      ("ij,ij->ij", (1, 3), (2, 3)), ("ij,j->i", (2, 1), (3,)), ("iij,jk->ik", (2, 2, 3), (3, 2)), ("i,i,i->i", (3,), (3,), (3,)),
+      ("ij,kl->il", (2, 3), (2, 2)), ("aab,bb->a", (2, 2, 3), (3, 3)), ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)), (",i->i", (), (3,)),
+      ("iii->i", (2, 2, 2)), ("..., ...->...", (2, 1), (3,)), ("i,i->", (0,), (0,))]],
+    named("einsum", a(2, 3), [0, 1], a(3, 2), [1, 2], [2, 0]), named("einsum", a(2, 3), [..., 1], a(3), [1]),
+    named("einsum", "ij,jk,kl->il", a(2, 3), a(3, 2), a(2, 2), optimize=True),
+    case(_einsum, lambda x, y, **_: x.sum(1)[:, None] * y, a(2, 3), a(2, 2), terms=("ij", "ik"), output="ik", optimize=False),
+    # linear algebra
+    *[named("linalg.inv", a(*s, 3, 3) + 3 * np.identity(3)) for s in [(), (2,), (0,)]], named("linalg.inv", z(2, 2)),
+    *[named("linalg.det", a(*s, 3, 3)) for s in [(), (2,)]], named("linalg.det", np.ones((1, 1))), named("linalg.det", z(2, 2)),
+    named("linalg.slogdet*", a(3, 3)), named("linalg.slogdet*", a(2, 2, 2)),
+    *[named("linalg.solve", a(*x, 2, 2) + 3 * np.identity(2), a(*y)) for x, y in [((), (2,)), ((), (2, 3)), ((3,), (3, 2, 1)),
+      ((3,), (2, 2)), ((), (3, 2, 1)), ((3,), (2,))]], named("linalg.solve", z(2, 2), z(2)),
+    *[named("linalg.cholesky", a(*s, 3, 3), via=spd) for s in [(), (2,)]], named("linalg.cholesky", z(2, 2), via=spd),
+    *[named(f"linalg.{f}", a(*s, 3, 3), via=sym) for f in ("eigh*", "eigvalsh") for s in [(), (2,)]],
+    named("linalg.eigvalsh", z(3, 3), via=sym), named("linalg.eigh*", a(3, 3), UPLO="U", via=sym),
+    *[named("linalg.svd*", a(*s), full_matrices=False) for s in [(3, 2), (2, 3), (2, 2, 2), (1, 1)]],
+    *[named("linalg.svdvals", x) for x in (a(2, 3), z(3, 2))],
+    *[named("linalg.pinv", x) for x in (a(3, 2), a(2, 3), a(2, 2, 3), z(3, 2))],
+    *[named("linalg.matrix_power", a(2, 2), n) for n in (1, 2, 3, 5, -2)], named("linalg.matrix_power", a(2, 2, 2), 3),
+    named("linalg.multi_dot", [a(2, 3), a(3, 2), a(2)]), named("linalg.tensordot", a(2, 3), a(3, 2), axes=1),
+    named("linalg.outer", a(2), a(3)), named("linalg.vecdot", a(2, 3), a(3)),
+    *[named("linalg.norm", a(*s), *how) for s, *how in [((3,),), ((2, 3),), ((2, 1, 2),), ((3,), 2), ((3,), 1), ((3,), np.inf),
+      ((3,), -np.inf), ((3,), 3), ((2, 3), None, 0), ((2, 3), 1, 1, True), ((2, 3), "fro"), ((2, 3), "nuc"), ((2, 3), 2),
+      ((2, 3), -2), ((2, 3), 1), ((2, 3), -1), ((2, 3), np.inf), ((2, 3, 2), "fro", (0, 2)), ((2, 3, 2), "nuc", (2, 0), True),
+      ((2, 3), None, None, True), ((0,),)]], named("linalg.norm", z(2, 2)), named("linalg.norm", z(3), 1),
+    named("linalg.vector_norm", a(2, 3)), named("linalg.vector_norm", a(2, 3), axis=1, ord=1, keepdims=True),
+    named("linalg.matrix_norm", a(2, 2, 3)), named("linalg.matrix_norm", a(2, 2), ord=2, keepdims=True),
+    # the Fourier transforms
+    *[named(f"fft.{f}", x, *how) for f in ("fft", "ifft") for x, *how in [(a(4),), (z(3),), (a(2, 3), 5, 0), (a(4), 2),
+      (z(2, 3), None, 0, "ortho")]],
+    *[named("fft.rfft", a(*s), *how) for s, *how in [((4,),), ((3,),), ((2, 3), 4), ((5,), 3), ((4, 2), None, 0, "ortho")]],
+    *[named("fft.irfft", z(*s), *how) for s, *how in [((3,),), ((3,), 5), ((2, 2), 6), ((4,), 4), ((3, 2), None, 0, "forward")]],
+    *[named(f"fft.{f}", z(2, 3)) for f in ["fft2", "ifft2", "fftn", "ifftn", "irfft2", "irfftn", "fftshift", "ifftshift"]],
+    *[named(f"fft.{f}", a(3, 2)) for f in ["rfft2", "rfftn"]], named("fft.irfft", a(3)),
+    named("fft.fftn", a(2, 3, 2), (2, 2), (0, 2)), named("fft.irfftn", z(2, 2), (3, 4), (0, 1)),
+    named("fft.fftshift", a(4, 3), 1), named("fft.ifftshift", a(5)),
+    # samples
+    *[named("diff", a(2, 4), **how) for how in [{}, {"n": 2}, {"axis": 0}, {"n": 0}, {"prepend": a(2, 1)}, {"append": 3.0}]],
+    *[named("gradient", a(*s), *h, **how) for s, h, how in [((4,), (), {}), ((5,), (0.5,), {"edge_order": 2}), ((2, 3), (), {"axis": 1}),
+      ((4,), (np.array([0.0, 1.0, 1.5, 3.0]),), {}), ((4,), (np.array([0.0, 1.0, 1.5, 3.0]),), {"edge_order": 2})]],
+    named("gradient*", a(2, 3)), named("gradient*", a(3, 4), 2.0, np.array([0.0, 0.5, 2.0, 2.5])),
+    named("trapezoid", a(2, 4)), named("trapezoid", a(4), np.array([0.0, 1.0, 1.5, 3.0])), named("trapezoid", a(3, 2), dx=0.5, axis=0),
+    named("trapezoid", a(2, 3), a(2, 3), axis=0),
+    named("interp", np.array([0.1, 1.2, 2.9, -1.0, 4.0]), np.array([0.0, 1.0, 2.0, 3.5]), a(4), analytic=False),
+    named("interp", pos(2), np.array([0.0, 1.0, 2.5]), a(3), left=9.0, analytic=False),
+    *[named(f, a(n), a(m), mode) for f in ("convolve", "correlate") for n, m in [(4, 2), (2, 3), (1, 1)] for mode in
+      ("full", "same", "valid")],
+    # the pieces that composed functions are made of
+    case(_convolved, np.convolve, a(3), a(2)),
+    case(_length, lambda x, axis, keepdims: np.linalg.norm(x, axis=axis), a(2, 3), 1, False),
+    case(_evenly, lambda y, axis: y, np.sort(apart(2, 3)), 1),
+    case(_logabsdet, lambda x: np.linalg.slogdet(x)[1], a(3, 3))._replace(analytic=False),
+    case(_cofactors, lambda x: np.linalg.det(x) * np.linalg.inv(x).T, a(3, 3))._replace(analytic=False),
+    Case(_eigh, lambda x, uplo: np.column_stack(np.linalg.eigh(x)), (a(3, 3), "L"), {}, sym, False),
+    Case(_svd, lambda x: np.column_stack([(d := np.linalg.svd(x, full_matrices=False))[1], d[0].T, d[2]]), (a(3, 2),), {}, None, False),
 ]  # fmt: skip
 
-#: Every op there is: all that `op` made, and the functions of arrays in a list.
-OPS = [f for f in vars(ops).values() if hasattr(f, "body")] + [mg.concatenate, mg.stack, _concatenate]
+MODULES = [calculus, elementwise, index, products, reduce, shape, update, ops.linalg, ops.fft]
+
+
+def is_op(name: str, f: Any, module: Any) -> bool:
+    own = getattr(f, "__module__", "") == module.__name__ and not isinstance(f, type)
+    return own and (hasattr(f, "body") or not name.startswith("_"))
+
+
+#: Every op there is: all that `op` made, and the functions written with them.
+OPS = [f for module in MODULES for name, f in vars(module).items() if is_op(name, f, module)]

@@ -47,4 +47,6 @@ def plain(x: Any) -> Any:
 
 
 def wrapped(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return type(x)(*map(wrapped, x)) if hasattr(x, "_fields") else type(x)(map(wrapped, x))
     return Duck(x) if isinstance(x, np.ndarray | np.generic) else x

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import op
+from minigrad.engine import implements, op, stop_gradient
 
 Array = Any
+
+
+def _smooth(function: np.ufunc, derivative: Callable[[Array, Array], Array], at: float = 0.5) -> Any:
+    """The op of a ufunc of one argument, from its derivative written in x and y = f(x)."""
+
+    def body(x: Array) -> Array:
+        y = function(x)
+        return y, lambda g: g * derivative(x, y)
+
+    name = body.__name__ = body.__qualname__ = function.__name__
+    summary = next(line for line in (function.__doc__ or "").splitlines()[1:] if line.strip() and "(" not in line)
+    body.__doc__ = f"{summary.strip()}\n\n    >>> bool({name}({at}) == np.{name}({at}))\n    True\n    "
+    return op(function)(body)
 
 
 @op(np.add)
@@ -158,14 +173,17 @@ def square(x: Array) -> Array:
     return np.square(x), lambda g: g * 2 * x
 
 
-@op(np.abs)
+@op(np.abs, np.fabs)
 def abs(x: Array) -> Array:
-    """The absolute value |x|; its gradient at 0 is 0.
+    """The absolute value |x|; its gradient at 0 is 0. Of a complex number: the modulus.
 
     >>> float(abs(-3.0))
     3.0
     """
-    return np.abs(x), lambda g: g * np.sign(x)
+    y = np.abs(x)
+    if np.iscomplexobj(x):
+        return y, lambda g: g * np.conj(x) / (y + (y == 0))
+    return y, lambda g: g * np.sign(x)
 
 
 @functools.cache
@@ -231,3 +249,278 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     array([1., 2.])
     """
     return np.where(condition, x, y), None, lambda g: np.where(condition, g, 0), lambda g: np.where(condition, 0, g)
+
+
+# Derivatives as Abramowitz and Stegun list them (4.3.105, 4.4.52, 4.5.71, 4.6.37).
+tan = _smooth(np.tan, lambda x, y: 1 + y * y)
+arcsin = _smooth(np.arcsin, lambda x, y: 1 / np.sqrt((1 - x) * (1 + x)))
+arccos = _smooth(np.arccos, lambda x, y: -1 / np.sqrt((1 - x) * (1 + x)))
+arctan = _smooth(np.arctan, lambda x, y: 1 / (1 + x * x))
+sinh = _smooth(np.sinh, lambda x, y: np.cosh(x))
+cosh = _smooth(np.cosh, lambda x, y: np.sinh(x))
+arcsinh = _smooth(np.arcsinh, lambda x, y: 1 / np.sqrt(x * x + 1))
+arccosh = _smooth(np.arccosh, lambda x, y: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), at=1.5)
+arctanh = _smooth(np.arctanh, lambda x, y: 1 / ((1 - x) * (1 + x)))
+exp2 = _smooth(np.exp2, lambda x, y: y * math.log(2))
+expm1 = _smooth(np.expm1, lambda x, y: y + 1)
+log2 = _smooth(np.log2, lambda x, y: 1 / (x * math.log(2)))
+log10 = _smooth(np.log10, lambda x, y: 1 / (x * math.log(10)))
+cbrt = _smooth(np.cbrt, lambda x, y: 1 / (3 * y * y))
+reciprocal = _smooth(np.reciprocal, lambda x, y: -y * y)
+deg2rad = _smooth(np.deg2rad, lambda x, y: math.pi / 180)
+rad2deg = _smooth(np.rad2deg, lambda x, y: 180 / math.pi)
+implements(np.radians)(deg2rad)
+implements(np.degrees)(rad2deg)
+
+
+#: sinc'(x) = pi sum of these times (pi x)**(2k + 1): what (cos(pi x) - sinc(x)) / x loses to cancellation near 0.
+_SINC_SERIES = [(-1) ** (k + 1) * (2 * k + 2) / math.factorial(2 * k + 3) for k in range(10)]
+
+
+@op(np.sinc)
+def sinc(x: Array) -> Array:
+    """sin(pi x) / (pi x), smooth at 0 to any order.
+
+    >>> float(sinc(0.0))
+    1.0
+    """
+
+    def derivative() -> Array:
+        near = np.abs(x) < 0.4
+        u, far = np.pi * np.where(near, x, 0), np.where(near, 1, x)
+        series = functools.reduce(lambda total, c: total * (u * u) + c, _SINC_SERIES[::-1], 0 * u)
+        return np.where(near, np.pi * u * series, (np.cos(np.pi * far) - np.sinc(far)) / far)
+
+    return np.sinc(x), lambda g: g * derivative()
+
+
+@op(np.positive)
+def positive(x: Array, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    """+x, in another floating-point type where one is given.
+
+    >>> positive(np.array([1.0]), dtype=np.float32).dtype
+    dtype('float32')
+    """
+    return np.positive(x, dtype=dtype, casting=casting), lambda g: g
+
+
+@implements(np.astype)
+def astype(x: Array, dtype: Any) -> Array:
+    """x in another floating-point type.
+
+    >>> astype(np.array([1.0]), np.float32).dtype
+    dtype('float32')
+    """
+    if np.dtype(dtype).kind not in "fc":
+        raise TypeError(f"astype needs a floating-point type, got {np.dtype(dtype)}; use t.data.astype(...)")
+    return positive(x, dtype=dtype, casting="unsafe")
+
+
+@implements(np.copy)
+def copy(x: Array) -> Array:
+    """The same values in an array of their own.
+
+    >>> copy(np.array([1.0]))
+    array([1.])
+    """
+    return positive(x)
+
+
+@implements(np.float_power)
+def float_power(x: Array, n: Array) -> Array:
+    """x**n in double precision, at the least.
+
+    >>> float(float_power(3.0, 2))
+    9.0
+    """
+    dtype = np.result_type(x, n, float)
+    return power(positive(x, dtype=dtype), positive(n, dtype=dtype))
+
+
+@op(np.hypot)
+def hypot(x: Array, y: Array) -> Array:
+    """sqrt(x**2 + y**2) without overflow; its gradient at (0, 0) is 0.
+
+    >>> float(hypot(3.0, 4.0))
+    5.0
+    """
+    r = np.hypot(x, y)
+    return r, lambda g: g * x / (r + (r == 0)), lambda g: g * y / (r + (r == 0))
+
+
+@op(np.arctan2)
+def arctan2(y: Array, x: Array) -> Array:
+    """The angle of the point (x, y); its gradient at (0, 0) is 0.
+
+    >>> float(arctan2(0.0, 1.0))
+    0.0
+    """
+    r = np.hypot(x, y)
+    r = r + (r == 0)
+    return np.arctan2(y, x), lambda g: g * (x / r) / r, lambda g: -g * (y / r) / r
+
+
+def _finite(z: Array) -> Array:
+    return np.where(np.isfinite(z), z, 0)  # log(0 + 0) has the gradient 0
+
+
+@op(np.logaddexp)
+def logaddexp(x: Array, y: Array) -> Array:
+    """log(e**x + e**y), without overflow.
+
+    >>> float(logaddexp(1.0, -np.inf))
+    1.0
+    """
+    z = np.logaddexp(x, y)
+    return z, lambda g: g * np.exp(x - _finite(z)), lambda g: g * np.exp(y - _finite(z))
+
+
+@op(np.logaddexp2)
+def logaddexp2(x: Array, y: Array) -> Array:
+    """log2(2**x + 2**y), without overflow.
+
+    >>> float(logaddexp2(1.0, 1.0))
+    2.0
+    """
+    z = np.logaddexp2(x, y)
+    return z, lambda g: g * np.exp2(x - _finite(z)), lambda g: g * np.exp2(y - _finite(z))
+
+
+@op(np.remainder)
+def remainder(x: Array, y: Array) -> Array:
+    """x - floor(x / y) y, as x % y; between its jumps.
+
+    >>> remainder(5.5, 2.0)
+    1.5
+    """
+    return x % y, lambda g: g, lambda g: -g * np.floor(x / y)
+
+
+mod = remainder
+
+
+@op(np.fmod)
+def fmod(x: Array, y: Array) -> Array:
+    """x - trunc(x / y) y, with the sign of x; between its jumps.
+
+    >>> float(fmod(-5.5, 2.0))
+    -1.5
+    """
+    return np.fmod(x, y), lambda g: g, lambda g: -g * np.trunc(x / y)
+
+
+@implements(np.divmod)
+def divmod(x: Array, y: Array) -> tuple[Array, Array]:
+    """(x // y, x % y), the first without a gradient.
+
+    >>> divmod(5.5, 2.0)
+    (np.float64(2.0), 1.5)
+    """
+    return np.floor_divide(x, y), remainder(x, y)
+
+
+def _larger_number_share(x: Array, y: Array) -> Any:
+    """The pullback to x of fmax(x, y): a number wins against NaN."""
+    larger, tie = (x > y) | (np.isnan(y) & ~np.isnan(x)), x == y
+    return lambda g: g * larger + g * tie / 2
+
+
+@op(np.fmax)
+def fmax(x: Array, y: Array) -> Array:
+    """The larger of x and y, a number before NaN; a tie shares the gradient evenly.
+
+    >>> float(fmax(1.0, np.nan))
+    1.0
+    """
+    return np.fmax(x, y), _larger_number_share(x, y), _larger_number_share(y, x)
+
+
+@op(np.fmin)
+def fmin(x: Array, y: Array) -> Array:
+    """The smaller of x and y, a number before NaN; a tie shares the gradient evenly.
+
+    >>> float(fmin(1.0, np.nan))
+    1.0
+    """
+    return np.fmin(x, y), _larger_number_share(-x, -y), _larger_number_share(-y, -x)
+
+
+@implements(np.clip)
+def clip(x: Array, a_min: Array = None, a_max: Array = None, *, min: Array = None, max: Array = None) -> Array:
+    """x kept between two limits, each of them optional; a tie shares the gradient evenly.
+
+    >>> clip(np.array([-1.0, 0.5, 3.0]), 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+@op(np.nan_to_num)
+def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
+    """x with numbers in place of NaN and infinities, where the gradient is 0.
+
+    >>> nan_to_num(np.array([1.0, np.nan]))
+    array([1., 0.])
+    """
+    y = np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    return y, lambda g: np.where(np.isfinite(x), g, 0)
+
+
+# Complex numbers. Between ops the gradient of a real L with respect to z = a + bi is dL/da - i dL/db, under which every
+# holomorphic f has the pullback g f'(z), as in the rules above; backward conjugates it once, for `.grad`.
+
+
+@op(np.real)
+def real(z: Array) -> Array:
+    """The real part.
+
+    >>> float(real(1 + 2j))
+    1.0
+    """
+    return np.real(z), lambda g: g
+
+
+@op(np.imag)
+def imag(z: Array) -> Array:
+    """The imaginary part.
+
+    >>> float(imag(1 + 2j))
+    2.0
+    """
+    return np.imag(z), lambda g: -1j * g
+
+
+@op(np.conjugate)
+def conjugate(z: Array) -> Array:
+    """The complex conjugate.
+
+    >>> conjugate(1 + 2j) == 1 - 2j
+    np.True_
+    """
+    return np.conjugate(z), lambda g: np.conjugate(g)
+
+
+conj = conjugate
+
+
+@implements(np.angle)
+def angle(z: Array, deg: bool = False) -> Array:
+    """The angle of a complex number, in radians or degrees.
+
+    >>> float(angle(1j, deg=True))
+    90.0
+    """
+    phi = arctan2(imag(z), real(z))
+    return rad2deg(phi) if deg else phi
+
+
+@implements(np.sign)
+def sign(x: Array) -> Array:
+    """-1, 0 or 1, without a gradient; of a complex number z / |z|, with one.
+
+    >>> float(sign(-2.0))
+    -1.0
+    """
+    return x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x))

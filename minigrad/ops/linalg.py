@@ -1,35 +1,390 @@
-"""Ops of linear algebra."""
+"""np.linalg: inverses, decompositions, norms, of a matrix or of a stack of them.
+
+The rules are those of Giles, An extended collection of matrix derivative results, 2008, unless another source is named.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.engine import op
+from minigrad.engine import implements, op, stop_gradient
+from minigrad.ops import products, reduce, shape
+from minigrad.ops.elementwise import abs, power, real
+from minigrad.ops.products import matmul, outer, tensordot, vecdot
+from minigrad.ops.reduce import max, min, sum
+from minigrad.ops.shape import matrix_transpose, moveaxis, reshape
 
 Array = Any
 
 
-@op(np.matmul)
-def matmul(x: Array, y: Array) -> Array:
-    """The matrix product x @ y, with all of np.matmul's cases.
+def _t(x: Array) -> Array:
+    return np.swapaxes(x, -1, -2)
 
-    >>> matmul(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
-    array([11.])
 
-    Shapes: (n) @ (n) a number; (..., m, n) @ (n) gives (..., m); (n) @ (..., n, p) gives (..., p);
-    (..., m, n) @ (..., n, p) gives (..., m, p), the leading axes broadcast.
+def _h(x: Array) -> Array:
+    return np.conj(np.swapaxes(x, -1, -2))
+
+
+@implements(np.linalg.trace)
+def trace(x: Array, /, *, offset: int = 0) -> Array:
+    """The sum along a diagonal of the last two axes.
+
+    >>> float(trace(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    5.0
     """
-    z = x @ y
-    if x.ndim == y.ndim == 1:
-        return z, lambda g: g * y, lambda g: g * x
-    if y.ndim == 1:
-        if x.ndim == 2:
-            return z, lambda g: g[:, None] * y, lambda g: g @ x
-        return z, lambda g: g[..., None] * y, lambda g: np.sum(g[..., None] * x, axis=-2)
-    if x.ndim == 1:
-        if y.ndim == 2:
-            return z, lambda g: y @ g, lambda g: x[:, None] * g
-        return z, lambda g: np.sum(y * g[..., None, :], axis=-1), lambda g: x[:, None] * g[..., None, :]
-    return z, lambda g: g @ np.swapaxes(y, -1, -2), lambda g: np.swapaxes(x, -1, -2) @ g
+    return reduce.trace(x, offset, -2, -1)
+
+
+@implements(np.linalg.diagonal)
+def diagonal(x: Array, /, *, offset: int = 0) -> Array:
+    """A diagonal of the last two axes.
+
+    >>> diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 4.])
+    """
+    return shape.diagonal(x, offset, -2, -1)
+
+
+@implements(np.linalg.cross)
+def cross(x: Array, y: Array, /, *, axis: int = -1) -> Array:
+    """The cross product of vectors of three elements along an axis.
+
+    >>> cross(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]))
+    array([0., 0., 1.])
+    """
+    return products.cross(x, y, axis=axis)
+
+
+@op(np.linalg.inv)
+def inv(x: Array) -> Array:
+    """The inverse of a matrix.
+
+    >>> inv(np.array([[2.0]]))
+    array([[0.5]])
+    """
+    y = np.linalg.inv(x)
+    return y, lambda g: -_t(y) @ g @ _t(y)
+
+
+@op(np.linalg.solve)
+def solve(a: Array, b: Array) -> Array:
+    """The x for which a @ x = b; b is a vector, or has a column for each x.
+
+    >>> solve(np.array([[2.0]]), np.array([4.0]))
+    array([2.])
+    """
+    x = np.linalg.solve(a, b)
+    if b.ndim == 1:
+        return x, lambda g: -np.linalg.solve(_t(a), g[..., None]) * x[..., None, :], lambda g: _solved(a, g)
+    return x, lambda g: -np.linalg.solve(_t(a), g) @ _t(x), lambda g: np.linalg.solve(_t(a), g)
+
+
+def _solved(a: Array, g: Array) -> Array:
+    return np.linalg.solve(_t(a), g[..., None])[..., 0]
+
+
+@op(np.linalg.det)
+def det(x: Array) -> Array:
+    """The determinant.
+
+    >>> float(det(np.array([[2.0]])))
+    2.0
+    """
+    return np.linalg.det(x), lambda g: g[..., None, None] * _cofactors(x)
+
+
+@op()
+def _cofactors(x: Array) -> Array:
+    """The derivative of the determinant: det(x) times the inverse transposed, and right for a singular x too."""
+    u, s, vh = np.linalg.svd(stop_gradient(x))
+    others = np.stack([np.prod(np.delete(s, k, -1), -1) for k in range(s.shape[-1])], -1) if s.shape[-1] else s
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    value = np.conj((u * (np.conj(sign)[..., None] * others)[..., None, :]) @ vh)
+
+    def pullback(g: Array) -> Array:
+        b = _t(np.linalg.inv(x))
+        c = np.linalg.det(x)[..., None, None] * b
+        return np.sum(g * c, axis=(-1, -2), keepdims=True) * b - c @ _t(g) @ b
+
+    return value, pullback
+
+
+class SlogdetResult(NamedTuple):
+    sign: Array
+    logabsdet: Array
+
+
+@op()
+def _logabsdet(x: Array) -> Array:
+    return np.linalg.slogdet(x)[1], lambda g: g[..., None, None] * _t(np.linalg.inv(x))
+
+
+@implements(np.linalg.slogdet)
+def slogdet(x: Array) -> SlogdetResult:
+    """The sign of the determinant and the logarithm of its absolute value, without overflow.
+
+    >>> [float(part) for part in slogdet(np.array([[-1.0]]))]
+    [-1.0, 0.0]
+    """
+    if np.iscomplexobj(x):
+        raise TypeError("slogdet of a complex matrix has a sign that varies; use d = mg.linalg.det(x), log(abs(d))")
+    return SlogdetResult(np.linalg.slogdet(stop_gradient(x))[0], _logabsdet(x))
+
+
+@op(np.linalg.cholesky)
+def cholesky(x: Array) -> Array:
+    """The lower triangular L with L @ L^H = x, for a symmetric (Hermitian) positive definite x.
+
+    >>> cholesky(np.array([[4.0]]))
+    array([[2.]])
+
+    The gradient is symmetric, as x is (Murray, Differentiation of the Cholesky decomposition, 2016).
+    """
+    L = np.linalg.cholesky(x)
+
+    def pullback(g: Array) -> Array:
+        p = np.tril(_h(L) @ np.conj(g))
+        p = p - _diagonal_only(p) / 2
+        s = np.linalg.solve(_h(L), _h(np.linalg.solve(_h(L), _h(p))))
+        return np.conj(s + _h(s)) / 2
+
+    return L, pullback
+
+
+def _diagonal_only(x: Array) -> Array:
+    return np.tril(np.triu(x))
+
+
+def _eye(x: Array) -> Array:
+    """The unit matrix of the columns of x."""
+    return np.tri(x.shape[-1]) - np.tri(x.shape[-1], k=-1)
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+@op()
+def _eigh(x: Array, uplo: str) -> Array:
+    """The eigenvalues as the first column, then the eigenvectors: one value, for one decomposition."""
+    w, v = np.linalg.eigh(x, uplo)
+
+    def pullback(g: Array) -> Array:
+        g = np.conj(g)
+        gw, gv = g[..., 0], g[..., 1:]
+        gaps = w[..., None, :] - w[..., :, None]
+        f = _h(v) @ gv * (1 - _eye(v)) / (gaps + _eye(v))
+        s = v @ (f + _eye(v) * gw[..., None, :]) @ _h(v)
+        return np.conj(s + _h(s)) / 2
+
+    return np.concatenate([w[..., None], v], axis=-1), pullback
+
+
+@implements(np.linalg.eigh)
+def eigh(x: Array, UPLO: str = "L") -> EighResult:
+    """The eigenvalues, ascending, and the eigenvectors, as columns, of a symmetric (Hermitian) matrix.
+
+    >>> eigh(np.array([[2.0]])).eigenvalues
+    array([2.])
+
+    The gradient is symmetric, as x is. That of the eigenvectors is finite where the eigenvalues differ.
+    """
+    packed = _eigh(x, UPLO)
+    return EighResult(real(packed[..., 0]), packed[..., 1:])
+
+
+@implements(np.linalg.eigvalsh)
+def eigvalsh(x: Array, UPLO: str = "L") -> Array:
+    """The eigenvalues of a symmetric (Hermitian) matrix, ascending.
+
+    >>> eigvalsh(np.array([[2.0]]))
+    array([2.])
+    """
+    return eigh(x, UPLO).eigenvalues
+
+
+class SVDResult(NamedTuple):
+    U: Array
+    S: Array
+    Vh: Array
+
+
+@op()
+def _svd(x: Array) -> Array:
+    """The singular values as the first column, then U transposed, then Vh (Townsend, Differentiating the SVD, 2016)."""
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    m, k = u.shape[-2:]
+
+    def pullback(g: Array) -> Array:
+        g = np.conj(g)
+        gs, gu, gv = np.real(g[..., 0]), _t(g[..., 1 : m + 1]), _h(g[..., m + 1 :])
+        eye, t = _eye(u), s[..., None, :]
+        gaps = (t - _t(t)) * (t + _t(t)) + eye
+        utu, vtv = _h(u) @ gu, vh @ gv
+        middle = (utu - _h(utu)) / gaps * t + _t(t) * ((vtv - _h(vtv)) / gaps) + eye * gs[..., None, :]
+        if np.iscomplexobj(x):
+            middle = middle * (1 - eye) + eye * (gs[..., None, :] + 1j * np.imag(utu) / t)
+        h = u @ middle @ vh
+        if m > k:
+            h = h + (gu - u @ utu) / t @ vh
+        if vh.shape[-1] > k:
+            h = h + u @ _h((gv - _h(vh) @ vtv) / t)
+        return np.conj(h)
+
+    return np.concatenate([s[..., None], _t(u), vh], axis=-1), pullback
+
+
+@implements(np.linalg.svd)
+def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    """The thin decomposition x = U * S @ Vh: orthonormal columns, singular values, orthonormal rows.
+
+    >>> svd(np.array([[3.0], [4.0]])).S
+    array([5.])
+
+    The gradient is finite where the singular values differ and are not 0. Full matrices have no derivative.
+    """
+    m, n = np.shape(x)[-2:]
+    if hermitian or (full_matrices and compute_uv and m != n):
+        raise TypeError("svd has a gradient for full_matrices=False (and hermitian=False) only")
+    packed = _svd(x)
+    s = real(packed[..., 0])
+    if not compute_uv:
+        return s
+    return SVDResult(matrix_transpose(packed[..., 1 : m + 1]), s, packed[..., m + 1 :])
+
+
+@implements(np.linalg.svdvals)
+def svdvals(x: Array) -> Array:
+    """The singular values, descending.
+
+    >>> svdvals(np.array([[3.0], [4.0]]))
+    array([5.])
+    """
+    return svd(x, compute_uv=False)
+
+
+@op(np.linalg.pinv)
+def pinv(x: Array) -> Array:
+    """The pseudo-inverse, of a matrix whose rank does not change nearby.
+
+    >>> pinv(np.array([[2.0], [0.0]]))
+    array([[0.5, 0. ]])
+
+    Golub and Pereyra, SIAM Journal on Numerical Analysis 10, 1973.
+    """
+    p = np.linalg.pinv(x)
+
+    def pullback(g: Array) -> Array:
+        g, px, xp = np.conj(g), p @ x, x @ p
+        h = -_h(p) @ g @ _h(p)
+        h = h + (_h(g) - xp @ _h(g)) @ p @ _h(p) + _h(p) @ p @ (_h(g) - _h(g) @ px)
+        return np.conj(h)
+
+    return p, pullback
+
+
+@implements(np.linalg.matrix_power)
+def matrix_power(x: Array, n: int) -> Array:
+    """A square matrix multiplied by itself, n times; its inverse where n is negative.
+
+    >>> matrix_power(np.array([[2.0]]), 3)
+    array([[8.]])
+    """
+    x, n = (inv(x), -n) if n < 0 else (x, n)
+    power = x if n % 2 else x * 0 + _eye(x)
+    while n := n // 2:
+        x = matmul(x, x)
+        power = matmul(power, x) if n % 2 else power
+    return power
+
+
+@implements(np.linalg.multi_dot)
+def multi_dot(arrays: Any) -> Array:
+    """The product of several matrices, from left to right.
+
+    >>> multi_dot([np.ones((1, 2)), np.ones((2, 3)), np.ones((3, 1))])
+    array([[6.]])
+    """
+    product, *rest = arrays
+    for x in rest:
+        product = matmul(product, x)
+    return product
+
+
+@op()
+def _length(x: Array, axis: Any, keepdims: bool) -> Array:
+    """The Euclidean norm, its gradient 0 at 0."""
+    r = np.linalg.norm(x, None, axis, keepdims)
+    r1 = r if keepdims or axis is None else np.expand_dims(r, axis)
+    return r, lambda g: np.reshape(g, r1.shape) * np.conj(x) / (r1 + (r1 == 0))
+
+
+@implements(np.linalg.norm)
+def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+    """The norm of vectors (ord None, 2, 1, inf, -inf, p) or of matrices (None, 'fro', 'nuc', 2, -2, 1, -1, inf, -inf).
+
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+
+    At 0 the gradient is 0, a subgradient.
+    """
+    n = np.ndim(x)
+    if axis is None and (ord is None or (ord == 2 and n == 1)):
+        y = _length(reshape(x, -1), 0, False)
+        return reshape(y, (1,) * n) if keepdims else y
+    axes = tuple(range(n)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if len(axes) == 1:
+        return _vector_norm(x, 2 if ord is None else ord, axes[0], keepdims)
+    if len(axes) != 2:
+        raise ValueError(f"norm needs one axis or two, got {axes} of shape {np.shape(x)}")
+    if ord in (None, "fro"):
+        return _length(x, axes, keepdims)
+    y = _matrix_norm(moveaxis(x, axes, (-2, -1)), ord)
+    return (
+        reshape(y, tuple(1 if k in {a % n for a in axes} else m for k, m in enumerate(np.shape(x)))) if keepdims else y
+    )
+
+
+def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:
+    if ord == 2:
+        return _length(x, axis, keepdims)
+    if ord == 0:
+        return sum(x != 0, axis, keepdims=keepdims)
+    if ord in (np.inf, -np.inf):
+        return (max if ord > 0 else min)(abs(x), axis, keepdims=keepdims)
+    total = sum(abs(x) if ord == 1 else power(abs(x), ord), axis, keepdims=keepdims)
+    return total if ord == 1 else power(total + (total == 0), 1 / ord) - (total == 0)
+
+
+def _matrix_norm(x: Array, ord: Any) -> Array:
+    if ord in ("nuc", 2, -2):
+        return {"nuc": sum, 2: max, -2: min}[ord](svdvals(x), axis=-1)
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise ValueError(f"norm of a matrix has ord None, 'fro', 'nuc', 2, -2, 1, -1, inf or -inf, got {ord!r}")
+    return (max if ord > 0 else min)(sum(abs(x), axis=-2 if ord in (1, -1) else -1), axis=-1)
+
+
+@implements(np.linalg.vector_norm)
+def vector_norm(x: Array, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+    """The norm of x as one vector, or of the vectors along an axis.
+
+    >>> float(vector_norm(np.array([[3.0, 4.0]])))
+    5.0
+    """
+    if axis is None:
+        y = norm(reshape(x, -1), ord)
+        return reshape(y, (1,) * np.ndim(x)) if keepdims else y
+    return norm(x, ord, axis, keepdims)
+
+
+@implements(np.linalg.matrix_norm)
+def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+    """The norm of the matrices in the last two axes.
+
+    >>> float(matrix_norm(np.array([[3.0, 4.0]])))
+    5.0
+    """
+    return norm(x, ord, (-2, -1), keepdims)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import op, stop_gradient
+from minigrad.engine import implements, op, stop_gradient
+from minigrad.ops import elementwise
+from minigrad.ops.index import getitem, place, take_along_axis
+from minigrad.ops.shape import broadcast_to, concatenate, diagonal, moveaxis, reshape
 
 Array = Any
 Axis = int | tuple[int, ...] | None
@@ -17,56 +21,339 @@ def _kept(g: Array, axis: Axis, keepdims: bool) -> Array:
     return g if keepdims or axis is None else np.expand_dims(g, axis)
 
 
+def _masked(h: Array, where: Any) -> Array:
+    return h if where is True else np.where(where, h, 0)
+
+
 @op(np.sum)
-def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum along axes.
+def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 0, where: Any = True) -> Array:
+    """The sum along axes, of the elements where a mask holds.
 
     >>> float(sum([1.0, 2.0]))
     3.0
     """
-    y = np.sum(x, axis=axis, keepdims=keepdims)
-    return y, lambda g: np.broadcast_to(_kept(g, axis, keepdims), x.shape)
+    y = np.sum(x, axis=axis, keepdims=keepdims, initial=initial, where=where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(g, axis, keepdims), x.shape), where)
+
+
+def _count(x: Array, axis: Axis, where: Any) -> Any:
+    """How many elements a mean is of: a number, or with a mask an array, its axes kept."""
+    if where is True:
+        lengths = x.shape if axis is None else [x.shape[k] for k in (axis if isinstance(axis, tuple) else (axis,))]
+        return math.prod(lengths)
+    return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
 
 @op(np.mean)
-def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The mean along axes.
+def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+    """The mean along axes, of the elements where a mask holds.
 
     >>> float(mean([1.0, 2.0]))
     1.5
     """
-    y = np.mean(x, axis=axis, keepdims=keepdims)
-    return y, lambda g: np.broadcast_to(_kept(g, axis, keepdims) / (x.size // (y.size or 1)), x.shape)
+    y = np.mean(x, axis=axis, keepdims=keepdims, where=where)
+    n = _count(x, axis, where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(g, axis, keepdims) / n, x.shape), where)
 
 
-def _extremum(y: Array, x: Array, axis: Axis, keepdims: bool) -> Any:
-    """The value and the pullback of max or min, y the value with its axes kept: ties share evenly."""
+@op(np.var)
+def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    """The variance along axes: the squares of the distances from the mean, divided by their number less ddof.
+
+    >>> float(var([1.0, 3.0]))
+    1.0
+    """
+    y = np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    n = _count(x, axis, where) - ddof
 
     def pullback(g: Array) -> Array:
-        chosen = x == y
-        return chosen * (_kept(g, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
+        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+        return _masked(_kept(g, axis, keepdims) * 2 * d / n, where)
+
+    return y, pullback
+
+
+@op(np.std)
+def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    """The standard deviation along axes; its gradient is 0 where all elements are equal.
+
+    >>> float(std([1.0, 3.0]))
+    1.0
+    """
+    s = np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    n = _count(x, axis, where) - ddof
+
+    def pullback(g: Array) -> Array:
+        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+        return _masked(_kept(g / (s + (s == 0)), axis, keepdims) * d / n, where)
+
+    return s, pullback
+
+
+def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
+    """The value and the pullback of max or min: ties share evenly."""
+    limits = {} if initial is None else {"initial": initial, "where": where}
+    y = f(x, axis=axis, keepdims=True, **limits)
+
+    def pullback(g: Array) -> Array:
+        chosen = (x == y) & where
+        n = np.sum(chosen, axis=axis, keepdims=True)
+        return chosen * (_kept(g, axis, keepdims) / (n + (n == 0)))
 
     return y if keepdims else np.squeeze(y, axis), pullback
 
 
 @op(np.max)
-def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest along axes; ties share the gradient evenly.
+def max(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
+    """The largest along axes; ties share the gradient evenly. A mask `where` needs an initial value.
 
     >>> float(max([1.0, 2.0]))
     2.0
     """
-    return _extremum(np.max(x, axis=axis, keepdims=True), x, axis, keepdims)
+    return _extremum(np.max, x, axis, keepdims, initial, where)
 
 
 @op(np.min)
-def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest along axes; ties share the gradient evenly.
+def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
+    """The smallest along axes; ties share the gradient evenly. A mask `where` needs an initial value.
 
     >>> float(min([1.0, 2.0]))
     1.0
     """
-    return _extremum(np.min(x, axis=axis, keepdims=True), x, axis, keepdims)
+    return _extremum(np.min, x, axis, keepdims, initial, where)
+
+
+@implements(np.ptp)
+def ptp(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The largest less the smallest along axes.
+
+    >>> float(ptp([1.0, 3.0]))
+    2.0
+    """
+    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
+
+
+def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
+    """x with the axes to reduce made one and put in front; and the shape that keeps them, of size one."""
+    n, shape = np.ndim(x), np.shape(x)
+    axes = range(n) if axis is None else [k % n for k in (axis if isinstance(axis, tuple) else (axis,))]
+    x = moveaxis(x, tuple(axes), tuple(range(len(axes))))
+    kept = tuple(1 if k in axes else length for k, length in enumerate(shape))
+    return reshape(x, (math.prod(shape[k] for k in axes), *np.shape(x)[len(axes) :])), kept
+
+
+@implements(np.prod)
+def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 1, where: Any = True) -> Array:
+    """The product along axes, of the elements where a mask holds.
+
+    >>> float(prod([2.0, 3.0]))
+    6.0
+
+    Multiplied by halves, so that the derivatives divide by nothing: they are right where elements are 0.
+    """
+    x, kept = _in_front(x if where is True else elementwise.where(where, x, 1), axis)
+    while (n := np.shape(x)[0]) > 1:
+        x = concatenate([x[: n // 2] * x[n // 2 : 2 * (n // 2)], x[2 * (n // 2) :]])
+    y = getitem(x, 0) if n else sum(x, 0) + 1
+    return (reshape(y, kept) if keepdims else y) * initial
+
+
+@op(np.cumsum)
+def cumsum(x: Array, axis: int | None = None) -> Array:
+    """The sums of the first, the first two, ... elements along an axis; with axis None, of the flattened array.
+
+    >>> cumsum([1.0, 2.0, 3.0])
+    array([1., 3., 6.])
+    """
+    k = axis or 0
+    return np.cumsum(x, axis), lambda g: np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), x.shape)
+
+
+@implements(np.cumprod)
+def cumprod(x: Array, axis: int | None = None) -> Array:
+    """The products of the first, the first two, ... elements along an axis; with axis None, of the flattened array.
+
+    >>> cumprod([1.0, 2.0, 3.0])
+    array([1., 2., 6.])
+
+    By doubling (Hillis and Steele, CACM 29, 1986): right where elements are 0.
+    """
+    x = reshape(x, -1) if axis is None else moveaxis(x, axis, 0)
+    k = 1
+    while k < np.shape(x)[0]:
+        x, k = concatenate([x[:k], x[k:] * x[:-k]]), 2 * k
+    return moveaxis(x, 0, axis or 0)
+
+
+@implements(np.average)
+def average(x: Array, axis: int | None = None, weights: Array = None, returned: bool = False) -> Any:
+    """The mean along an axis, weighted.
+
+    >>> float(average(np.array([1.0, 2.0]), weights=np.array([1.0, 3.0])))
+    1.75
+    """
+    w = 1.0 if weights is None else weights
+    if weights is not None and np.shape(w) != np.shape(x):  # one for each place along the axis
+        w = reshape(w, [-1 if k == axis % np.ndim(x) else 1 for k in range(np.ndim(x))])
+    total = sum(broadcast_to(w, np.shape(x)), axis)
+    y = sum(x * w, axis) / total
+    return (y, total) if returned else y
+
+
+@implements(np.nansum)
+def nansum(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The sum along axes, NaN left out.
+
+    >>> float(nansum([1.0, np.nan]))
+    1.0
+    """
+    return sum(elementwise.where(np.isnan(x), 0, x), axis, keepdims=keepdims)
+
+
+@implements(np.nanprod)
+def nanprod(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The product along axes, NaN left out.
+
+    >>> float(nanprod([2.0, np.nan]))
+    2.0
+    """
+    return prod(elementwise.where(np.isnan(x), 1, x), axis, keepdims=keepdims)
+
+
+@implements(np.nanmean)
+def nanmean(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The mean along axes, NaN left out.
+
+    >>> float(nanmean([1.0, np.nan]))
+    1.0
+    """
+    return mean(elementwise.where(np.isnan(x), 0, x), axis, keepdims=keepdims, where=~np.isnan(x))
+
+
+@implements(np.nanvar)
+def nanvar(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    """The variance along axes, NaN left out.
+
+    >>> float(nanvar([1.0, 3.0, np.nan]))
+    1.0
+    """
+    return var(elementwise.where(np.isnan(x), 0, x), axis, ddof=ddof, keepdims=keepdims, where=~np.isnan(x))
+
+
+@implements(np.nanstd)
+def nanstd(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    """The standard deviation along axes, NaN left out.
+
+    >>> float(nanstd([1.0, 3.0, np.nan]))
+    1.0
+    """
+    return std(elementwise.where(np.isnan(x), 0, x), axis, ddof=ddof, keepdims=keepdims, where=~np.isnan(x))
+
+
+@implements(np.nanmax)
+def nanmax(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The largest along axes, NaN left out.
+
+    >>> float(nanmax([1.0, np.nan]))
+    1.0
+    """
+    return max(elementwise.where(np.isnan(x), -np.inf, x), axis, keepdims=keepdims)
+
+
+@implements(np.nanmin)
+def nanmin(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The smallest along axes, NaN left out.
+
+    >>> float(nanmin([1.0, np.nan]))
+    1.0
+    """
+    return min(elementwise.where(np.isnan(x), np.inf, x), axis, keepdims=keepdims)
+
+
+@op()
+def _evenly(y: Array, axis: int) -> Array:
+    """y itself, sorted along an axis; the gradient is shared evenly among equal neighbours."""
+    row = np.moveaxis(y, axis, -1)
+    fresh = np.concatenate([np.ones_like(row[..., :1], dtype=bool), row[..., 1:] != row[..., :-1]], axis=-1)
+    group = (np.cumsum(np.reshape(fresh, -1)) - 1,)
+
+    def shared(g: Array) -> Array:
+        g = np.moveaxis(g, axis, -1)
+        n = place(np.ones_like(g, shape=(g.size,)), group, (g.size,))
+        mean = place(np.reshape(g, -1), group, (g.size,))[group] / n[group]
+        return np.moveaxis(np.reshape(mean, g.shape), -1, axis)
+
+    return y, shared
+
+
+@implements(np.sort)
+def sort(x: Array, axis: int | None = -1) -> Array:
+    """The elements along an axis in ascending order; ties share the gradient evenly.
+
+    >>> sort(np.array([3.0, 1.0, 2.0]))
+    array([1., 2., 3.])
+    """
+    x, axis = (reshape(x, -1), 0) if axis is None else (x, axis)
+    return _evenly(take_along_axis(x, np.argsort(x, axis=axis), axis), axis)
+
+
+@implements(np.partition)
+def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
+    """The element number kth of the sorted array in its place, the smaller before it, the larger behind it.
+
+    >>> float(partition(np.array([3.0, 1.0, 2.0]), 1)[1])
+    2.0
+    """
+    x, axis = (reshape(x, -1), 0) if axis is None else (x, axis)
+    return take_along_axis(x, np.argpartition(x, kth, axis=axis), axis)
+
+
+@implements(np.quantile)
+def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The value below which a share q of the elements along axes lies, interpolated linearly.
+
+    >>> float(quantile([1.0, 2.0, 4.0], 0.25))
+    1.5
+    """
+    front, kept = _in_front(x, axis)
+    rest = kept if keepdims else np.shape(front)[1:]
+    y = sort(front, 0)
+    at = np.multiply(q, np.shape(y)[0] - 1)
+    low = np.floor(at).astype(int)
+    share = np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
+    z = getitem(y, low) * (1 - share) + getitem(y, np.minimum(low + 1, np.shape(y)[0] - 1)) * share
+    z = elementwise.where(np.any(np.isnan(front), axis=0), np.nan, z)
+    return reshape(z, np.shape(at) + tuple(rest))
+
+
+@implements(np.percentile)
+def percentile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The quantile of q percent.
+
+    >>> float(percentile([1.0, 2.0, 4.0], 25))
+    1.5
+    """
+    return quantile(x, np.divide(q, 100), axis, keepdims=keepdims)
+
+
+@implements(np.median)
+def median(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The middle element along axes when they are sorted, or the mean of the two in the middle.
+
+    >>> float(median([1.0, 4.0, 2.0]))
+    2.0
+    """
+    return quantile(x, 0.5, axis, keepdims=keepdims)
+
+
+@implements(np.trace)
+def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """The sum along a diagonal.
+
+    >>> float(trace(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    5.0
+    """
+    return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 @op()

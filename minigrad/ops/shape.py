@@ -1,4 +1,4 @@
-"""Ops that move elements about: shapes, joining, indexing, looking up."""
+"""Ops that move elements about: shapes, joining, splitting, repeating."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Node, implements, op
-from minigrad.sparse import RowSparse
+from minigrad.engine import implements, op
+from minigrad.ops.index import getitem, place, take
 
 Array = Any
 
 
 @op(np.reshape)
-def reshape(x: Array, shape: int | tuple[int, ...]) -> Array:
+def reshape(x: Array, shape: int | Sequence[int], order: Any = "C") -> Array:
     """The same elements in another shape; one length may be -1.
 
     >>> reshape(np.array([1.0, 2.0]), (2, 1))
     array([[1.],
            [2.]])
     """
-    return np.reshape(x, shape), lambda g: np.reshape(g, x.shape)
+    return np.reshape(x, shape, order), lambda g: np.reshape(g, x.shape, order)
 
 
-@op(np.transpose)
+@op(np.transpose, np.permute_dims)
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order, reversed when none is given.
 
@@ -109,101 +109,410 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-@op()
-def getitem(x: Array, index: Any) -> Array:
-    """x[index], in each of NumPy's forms: integers, slices, None, ..., masks, integer arrays.
+@implements(np.ravel)
+def ravel(x: Array, order: Any = "C") -> Array:
+    """The elements as a vector.
 
-    >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
-    array([2., 3.])
+    >>> ravel(np.ones((2, 3))).shape
+    (6,)
     """
-    return x[index], lambda g: place(g, index, x.shape)
+    return reshape(x, -1, order)
 
 
-@op()
-def place(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of a shape with g added at an index: what pulls a gradient back through x[index].
+@op(np.moveaxis)
+def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
+    """Some axes at other places, the rest in their order.
 
-    >>> place(np.array([1.0, 2.0]), [0, 0], (3,))
-    array([3., 0., 0.])
+    >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
     """
-    return _placed(g, index, shape), lambda h: h[index]
+    return np.moveaxis(x, source, destination), lambda g: np.moveaxis(g, destination, source)
 
 
-def _placed(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    if isinstance(g, Node):
-        return place(g, index, shape)
-    out = np.zeros_like(g, shape=shape)
-    if _repeats(index):
-        np.add.at(out, index, g)
-    else:
-        out[index] = g
-    return out
+@implements(np.rollaxis)
+def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
+    """One axis moved to before another.
 
-
-def _repeats(index: Any) -> bool:
-    """Can an index name an element twice? Only integer arrays can."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(
-        isinstance(p, list | tuple) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts
-    )
-
-
-@op(np.take)
-def take(x: Array, indices: Array, axis: int | None = None) -> Array:
-    """Elements along an axis by their numbers; with axis None, of the flattened array.
-
-    >>> take(np.array([1.0, 2.0, 3.0]), [2, 0])
-    array([3., 1.])
+    >>> rollaxis(np.ones((2, 3, 4)), 2).shape
+    (4, 2, 3)
     """
-    y = np.take(x, indices, axis)
-    if axis is None:
-        return y, lambda g: np.reshape(place(g, (indices,), (x.size,)), x.shape)
-    return y, lambda g: place(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
+    n = np.ndim(x)
+    axis, start = axis % n, start + n if start < 0 else start
+    return moveaxis(x, axis, start - (axis < start))
 
 
-@op(np.take_along_axis)
-def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
-    """One element or more per position along an axis, by an array of integers of the same ndim.
+@implements(np.matrix_transpose)
+def matrix_transpose(x: Array) -> Array:
+    """The last two axes exchanged.
 
-    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]]), axis=1)
+    >>> matrix_transpose(np.ones((2, 3, 4))).shape
+    (2, 4, 3)
+    """
+    return swapaxes(x, -1, -2)
+
+
+implements(np.linalg.matrix_transpose)(matrix_transpose)
+
+
+@op(np.flip)
+def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
+    """The elements in reverse along axes, along all when none is given.
+
+    >>> flip(np.array([1.0, 2.0]))
+    array([2., 1.])
+    """
+    return np.flip(x, axis), lambda g: np.flip(g, axis)
+
+
+@implements(np.flipud)
+def flipud(x: Array) -> Array:
+    """The rows in reverse.
+
+    >>> flipud(np.array([1.0, 2.0]))
+    array([2., 1.])
+    """
+    return flip(x, 0)
+
+
+@implements(np.fliplr)
+def fliplr(x: Array) -> Array:
+    """The columns in reverse.
+
+    >>> fliplr(np.array([[1.0, 2.0]]))
+    array([[2., 1.]])
+    """
+    return flip(x, 1)
+
+
+@op(np.rot90)
+def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    """Turned by k right angles, from the first axis towards the second.
+
+    >>> rot90(np.array([[1.0, 2.0]]))
     array([[2.],
-           [3.]])
+           [1.]])
     """
-    y = np.take_along_axis(x, indices, axis)
-    here = list(np.indices(x.shape, sparse=True))
-    here[axis] = indices
-    return y, lambda g: place(g, tuple(here), x.shape)
+    return np.rot90(x, k, axes), lambda g: np.rot90(g, -k, axes)
+
+
+@op(np.roll)
+def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None) -> Array:
+    """Moved along axes, what leaves at the end comes back at the start.
+
+    >>> roll(np.array([1.0, 2.0, 3.0]), 1)
+    array([3., 1., 2.])
+    """
+    back = tuple(-k for k in shift) if isinstance(shift, tuple) else -shift
+    return np.roll(x, shift, axis), lambda g: np.roll(g, back, axis)
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
+    """Arrays stretched to the shape they have in common.
+
+    >>> [x.shape for x in broadcast_arrays(np.ones(3), np.ones((2, 1)))]
+    [(2, 3), (2, 3)]
+    """
+    shape = np.broadcast_shapes(*map(np.shape, arrays))
+    return tuple(broadcast_to(x, shape) for x in arrays)
+
+
+@implements(np.repeat)
+def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
+    """Every element some times in a row along an axis; with axis None, of the flattened array.
+
+    >>> repeat(np.array([1.0, 2.0]), 2)
+    array([1., 1., 2., 2.])
+    """
+    x, axis = (reshape(x, -1), 0) if axis is None else (x, axis % np.ndim(x))
+    shape = np.shape(x)
+    if np.ndim(repeats):
+        return take(x, np.repeat(np.arange(shape[axis]), repeats), axis)
+    many = broadcast_to(expand_dims(x, axis + 1), (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+    return reshape(many, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
+
+
+@implements(np.tile)
+def tile(x: Array, reps: int | Sequence[int]) -> Array:
+    """The whole array some times along each axis.
+
+    >>> tile(np.array([1.0, 2.0]), 2)
+    array([1., 2., 1., 2.])
+    """
+    times = (reps,) if isinstance(reps, int) else tuple(reps)
+    n = max(np.ndim(x), len(times))
+    shape, times = (1,) * (n - np.ndim(x)) + np.shape(x), (1,) * (n - len(times)) + times
+    many = broadcast_to(
+        reshape(x, tuple(k for length in shape for k in (1, length))),
+        tuple(k for pair in zip(times, shape) for k in pair),
+    )
+    return reshape(many, tuple(k * length for k, length in zip(times, shape)))
 
 
 @op()
-def embedding(table: Array, ids: Array) -> Array:
-    """Rows of a table: the word vectors of word numbers.
+def _pad(x: Array, *, widths: Any, value: Any) -> Array:
+    inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
+    return np.pad(x, widths, constant_values=value), lambda g: g[inside]
 
-    >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), [1, 1, 0])
-    array([[3., 4.],
-           [3., 4.],
-           [1., 2.]])
 
-    Its gradient is a RowSparse: it costs the rows looked up, not the table.
+@implements(np.pad)
+def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, **how: Any) -> Array:
+    """Wider along each axis: by a constant, or in the modes edge, reflect, symmetric, wrap by its own elements.
 
-    Args:
-        table: shape (number of rows, ...).
-        ids: integers of any shape; the result is ids.shape + table.shape[1:].
+    >>> pad(np.array([1.0, 2.0]), 1)
+    array([0., 1., 2., 0.])
     """
-    return np.take(table, ids, axis=0), lambda g: _rows(g, ids, table.shape)
+    widths = np.broadcast_to(pad_width, (np.ndim(x), 2)).tolist()
+    if mode == "constant":
+        return _pad(x, widths=widths, value=constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap") or how.get("reflect_type", "even") != "even":
+        raise ValueError(f"pad has the modes constant, edge, reflect, symmetric, wrap, got {mode!r} with {how}")
+    for axis, width in enumerate(widths):
+        x = take(x, np.pad(np.arange(np.shape(x)[axis]), width, mode=mode), axis)  # type: ignore[call-overload]
+    return x
 
 
-@op()
-def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    """A table that is zero but for the rows g at ids: what pulls a gradient back through `embedding`.
+def _each(arrays: tuple[Array, ...], function: Any) -> Any:
+    """NumPy's atleast_nd: one array for one, a tuple for several."""
+    return function(arrays[0]) if len(arrays) == 1 else tuple(map(function, arrays))
 
-    >>> rows_of(np.ones((1, 2)), np.array([1]), (3, 2)).dense()
-    array([[0., 0.],
-           [1., 1.],
+
+@implements(np.atleast_1d)
+def atleast_1d(*arrays: Array) -> Any:
+    """Numbers as vectors of one element.
+
+    >>> atleast_1d(1.0)
+    array([1.])
+    """
+    return _each(arrays, lambda x: x if np.ndim(x) else reshape(x, 1))
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*arrays: Array) -> Any:
+    """Vectors as matrices of one row.
+
+    >>> atleast_2d(np.array([1.0, 2.0]))
+    array([[1., 2.]])
+    """
+    return _each(arrays, lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x))))
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*arrays: Array) -> Any:
+    """Vectors as (1, n, 1), matrices as (n, m, 1).
+
+    >>> atleast_3d(np.ones((2, 3))).shape
+    (2, 3, 1)
+    """
+    return _each(arrays, lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1))
+
+
+@implements(np.vstack)
+def vstack(arrays: Sequence[Array]) -> Array:
+    """Rows on top of each other.
+
+    >>> vstack([np.ones(2), np.zeros(2)])
+    array([[1., 1.],
            [0., 0.]])
     """
-    return _rows(g, ids, shape), lambda h: np.take(h, ids, axis=0)
+    return concatenate([atleast_2d(x) for x in arrays])
 
 
-def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
+@implements(np.hstack)
+def hstack(arrays: Sequence[Array]) -> Array:
+    """Joined side by side: vectors end to end, others along the second axis.
+
+    >>> hstack([np.ones(2), np.zeros(1)])
+    array([1., 1., 0.])
+    """
+    return concatenate([atleast_1d(x) for x in arrays], 0 if np.ndim(arrays[0]) <= 1 else 1)
+
+
+@implements(np.dstack)
+def dstack(arrays: Sequence[Array]) -> Array:
+    """Joined along the third axis.
+
+    >>> dstack([np.ones(2), np.zeros(2)]).shape
+    (1, 2, 2)
+    """
+    return concatenate([atleast_3d(x) for x in arrays], 2)
+
+
+@implements(np.column_stack)
+def column_stack(arrays: Sequence[Array]) -> Array:
+    """Vectors as the columns of a matrix, and matrices beside them.
+
+    >>> column_stack([np.ones(2), np.zeros(2)])
+    array([[1., 0.],
+           [1., 0.]])
+    """
+    return concatenate([x if np.ndim(x) > 1 else reshape(x, (np.size(x), 1)) for x in arrays], 1)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Array:
+    """Nested lists of blocks put together: the innermost lists along the last axis.
+
+    >>> block([[np.ones((1, 1)), np.zeros((1, 2))]])
+    array([[1., 0., 0.]])
+    """
+
+    def depth(blocks: Any) -> int:
+        return 1 + max(map(depth, blocks)) if isinstance(blocks, list) else 0
+
+    def ndim(blocks: Any) -> int:
+        return max(map(ndim, blocks)) if isinstance(blocks, list) else np.ndim(blocks)
+
+    n = max(ndim(arrays), depth(arrays))
+
+    def joined(blocks: Any, axis: int) -> Array:
+        if isinstance(blocks, list):
+            return concatenate([joined(b, axis + 1) for b in blocks], axis)
+        return reshape(blocks, (1,) * (n - np.ndim(blocks)) + np.shape(blocks))
+
+    return joined(arrays, -depth(arrays))
+
+
+@implements(np.append)
+def append(x: Array, values: Array, axis: int | None = None) -> Array:
+    """Values joined to the end of x along an axis; with axis None, both flattened.
+
+    >>> append(np.array([1.0]), 2.0)
+    array([1., 2.])
+    """
+    return concatenate([x, values], axis)
+
+
+@implements(np.array_split)
+def array_split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
+    """Parts along an axis: a number of them as equal as can be, or cut at the places given.
+
+    >>> array_split(np.array([1.0, 2.0, 3.0]), 2)
+    [array([1., 2.]), array([3.])]
+    """
+    n = np.shape(x)[axis]
+    cuts = sections
+    if np.ndim(sections) == 0:
+        size, extra = n // sections, n % sections
+        cuts = [k * size + min(k, extra) for k in range(1, sections)]
+    before = (slice(None),) * (axis % np.ndim(x))
+    return [getitem(x, (*before, slice(i, j))) for i, j in zip([0, *cuts], [*cuts, n])]
+
+
+@implements(np.split)
+def split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
+    """Equal parts along an axis, or parts cut at the places given.
+
+    >>> split(np.array([1.0, 2.0]), 2)
+    [array([1.]), array([2.])]
+    """
+    if np.ndim(sections) == 0 and np.shape(x)[axis] % sections:
+        raise ValueError(
+            f"split needs parts of one length, got {sections} parts of {np.shape(x)[axis]}; see array_split"
+        )
+    return array_split(x, sections, axis)
+
+
+@implements(np.vsplit)
+def vsplit(x: Array, sections: Any) -> list[Array]:
+    """Parts along the first axis.
+
+    >>> [part.shape for part in vsplit(np.ones((2, 3)), 2)]
+    [(1, 3), (1, 3)]
+    """
+    return split(x, sections, 0)
+
+
+@implements(np.hsplit)
+def hsplit(x: Array, sections: Any) -> list[Array]:
+    """Parts along the second axis, of a vector along its only one.
+
+    >>> [part.shape for part in hsplit(np.ones((2, 3)), 3)]
+    [(2, 1), (2, 1), (2, 1)]
+    """
+    return split(x, sections, 1 if np.ndim(x) > 1 else 0)
+
+
+@implements(np.dsplit)
+def dsplit(x: Array, sections: Any) -> list[Array]:
+    """Parts along the third axis.
+
+    >>> [part.shape for part in dsplit(np.ones((2, 3, 2)), 2)]
+    [(2, 3, 1), (2, 3, 1)]
+    """
+    return split(x, sections, 2)
+
+
+@implements(np.unstack)
+def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
+    """The slices along an axis, without it.
+
+    >>> [float(part) for part in unstack(np.array([1.0, 2.0]))]
+    [1.0, 2.0]
+    """
+    x = moveaxis(x, axis, 0)
+    return tuple(getitem(x, i) for i in range(np.shape(x)[0]))
+
+
+def _on_diagonal(offset: int, length: int) -> tuple[Array, Array]:
+    i = np.arange(length)
+    return i - min(offset, 0), i + max(offset, 0)
+
+
+@implements(np.diagonal)
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """The elements whose places along two axes differ by the offset; they become the last axis.
+
+    >>> diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 4.])
+    """
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    n, m = np.shape(x)[-2:]
+    return getitem(x, (..., *_on_diagonal(offset, max(0, min(n + min(offset, 0), m - max(offset, 0))))))
+
+
+@implements(np.diag)
+def diag(x: Array, k: int = 0) -> Array:
+    """A matrix with x on its diagonal, or the diagonal of the matrix x.
+
+    >>> diag(np.array([1.0, 2.0]))
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    if np.ndim(x) == 2:
+        return diagonal(x, k)
+    n = np.size(x) + abs(k)
+    return place(x, _on_diagonal(k, np.size(x)), (n, n))
+
+
+@implements(np.diagflat)
+def diagflat(x: Array, k: int = 0) -> Array:
+    """A matrix with the elements of x on its diagonal.
+
+    >>> diagflat(np.array([[1.0], [2.0]]))
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    return diag(reshape(x, -1), k)
+
+
+@op(np.tril)
+def tril(x: Array, k: int = 0) -> Array:
+    """The lower triangle, zeros above the diagonal number k.
+
+    >>> tril(np.ones((2, 2)))
+    array([[1., 0.],
+           [1., 1.]])
+    """
+    return np.tril(x, k), lambda g: np.tril(g, k)
+
+
+@op(np.triu)
+def triu(x: Array, k: int = 0) -> Array:
+    """The upper triangle, zeros below the diagonal number k.
+
+    >>> triu(np.ones((2, 2)))
+    array([[1., 1.],
+           [0., 1.]])
+    """
+    return np.triu(x, k), lambda g: np.triu(g, k)

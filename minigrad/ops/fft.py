@@ -1,0 +1,202 @@
+"""np.fft: the Fourier transforms.
+
+A transform is a symmetric matrix F times x, so its pullback is the same transform of g; where n pads or cuts x, that
+pads or cuts the gradient back. The transforms of more axes are those of one, an axis after the other, as in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.engine import implements, op
+from minigrad.ops.shape import roll
+
+Array = Any
+Norm = Any
+
+
+def _resized(g: Array, n: int, axis: int) -> Array:
+    """Cut, or filled up with zeros, to the length n along an axis."""
+    length = g.shape[axis]
+    if length > n:
+        return g[(slice(None),) * (axis % g.ndim) + (slice(n),)]
+    return np.pad(g, [(0, n - length if k == axis % g.ndim else 0) for k in range(g.ndim)])
+
+
+@op(np.fft.fft)
+def fft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+    """The discrete Fourier transform along an axis.
+
+    >>> fft(np.array([1.0, 1.0]))
+    array([2.+0.j, 0.+0.j])
+    """
+    return np.fft.fft(x, n, axis, norm), lambda g: _resized(np.fft.fft(g, n, axis, norm), x.shape[axis], axis)
+
+
+@op(np.fft.ifft)
+def ifft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+    """The inverse of `fft`.
+
+    >>> ifft(np.array([2.0, 0.0]))
+    array([1.+0.j, 1.+0.j])
+    """
+    return np.fft.ifft(x, n, axis, norm), lambda g: _resized(np.fft.ifft(g, n, axis, norm), x.shape[axis], axis)
+
+
+@op(np.fft.rfft)
+def rfft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+    """The first half of the transform of a real array; the other half is its conjugate.
+
+    >>> rfft(np.array([1.0, 1.0]))
+    array([2.+0.j, 0.+0.j])
+    """
+    length = n or x.shape[axis]
+    y = np.fft.rfft(x, n, axis, norm)
+    return y, lambda g: _resized(np.real(np.fft.fft(g, length, axis, norm)), x.shape[axis], axis)
+
+
+@op(np.fft.irfft)
+def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+    """The inverse of `rfft`, of n elements; of an even number where none is given.
+
+    >>> irfft(np.array([2.0, 0.0]))
+    array([1., 1.])
+    """
+    length = n or 2 * (x.shape[axis] - 1)
+    y = np.fft.irfft(x, length, axis, norm)
+
+    def pullback(g: Array) -> Array:
+        half = _resized(np.fft.ifft(g, length, axis, norm), length // 2 + 1, axis)
+        # each of these stands for its conjugate too, but for the first and, where n is even, the last
+        twice = [1.0 if k in (0, length - k) else 2.0 for k in range(length // 2 + 1)]
+        return _resized(half * np.reshape(twice, [-1] + [1] * (-axis - 1 if axis < 0 else g.ndim - 1 - axis)), m, axis)
+
+    m = x.shape[axis]
+    return y, pullback
+
+
+def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int | None, int]]:
+    """(length, axis) of each transform: all axes when none is given, the last ones for as many lengths."""
+    if axes is None:
+        axes = range(-(np.ndim(x) if s is None else len(s)), 0)
+    return [(n, axis) for n, axis in zip([None] * len(axes) if s is None else s, axes)]
+
+
+def _in_turn(function: Any, x: Array, sizes: list[tuple[int | None, int]], norm: Norm) -> Array:
+    for n, axis in reversed(sizes):
+        x = function(x, n, axis, norm)
+    return x
+
+
+@implements(np.fft.fftn)
+def fftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
+    """The transform along several axes, all when none is given.
+
+    >>> fftn(np.ones((2, 2))).real
+    array([[4., 0.],
+           [0., 0.]])
+    """
+    return _in_turn(fft, x, _sizes(x, s, axes), norm)
+
+
+@implements(np.fft.ifftn)
+def ifftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
+    """The inverse of `fftn`.
+
+    >>> ifftn(np.array([[4.0, 0.0], [0.0, 0.0]])).real
+    array([[1., 1.],
+           [1., 1.]])
+    """
+    return _in_turn(ifft, x, _sizes(x, s, axes), norm)
+
+
+@implements(np.fft.rfftn)
+def rfftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
+    """The half transform of a real array along the last of several axes, the whole one along the others.
+
+    >>> rfftn(np.ones((2, 3))).shape
+    (2, 2)
+    """
+    *others, last = _sizes(x, s, axes)
+    return _in_turn(fft, rfft(x, *last, norm), others, norm)
+
+
+@implements(np.fft.irfftn)
+def irfftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
+    """The inverse of `rfftn`.
+
+    >>> irfftn(np.ones((2, 2))).shape
+    (2, 2)
+    """
+    *others, last = _sizes(x, s, axes)
+    for n, axis in others:
+        x = ifft(x, n, axis, norm)
+    return irfft(x, *last, norm)
+
+
+@implements(np.fft.fft2)
+def fft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
+    """The transform along two axes.
+
+    >>> fft2(np.ones((2, 3))).shape
+    (2, 3)
+    """
+    return fftn(x, s, axes, norm)
+
+
+@implements(np.fft.ifft2)
+def ifft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
+    """The inverse of `fft2`.
+
+    >>> ifft2(np.ones((2, 3))).shape
+    (2, 3)
+    """
+    return ifftn(x, s, axes, norm)
+
+
+@implements(np.fft.rfft2)
+def rfft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
+    """The half transform of a real array along two axes.
+
+    >>> rfft2(np.ones((2, 3))).shape
+    (2, 2)
+    """
+    return rfftn(x, s, axes, norm)
+
+
+@implements(np.fft.irfft2)
+def irfft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
+    """The inverse of `rfft2`.
+
+    >>> irfft2(np.ones((2, 2))).shape
+    (2, 2)
+    """
+    return irfftn(x, s, axes, norm)
+
+
+def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    axes = tuple(range(np.ndim(x))) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    return tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes
+
+
+@implements(np.fft.fftshift)
+def fftshift(x: Array, axes: Any = None) -> Array:
+    """The frequency 0 moved to the middle.
+
+    >>> fftshift(np.array([0.0, 1.0, -2.0, -1.0]))
+    array([-2., -1.,  0.,  1.])
+    """
+    return roll(x, *_halves(x, axes, 1))
+
+
+@implements(np.fft.ifftshift)
+def ifftshift(x: Array, axes: Any = None) -> Array:
+    """The inverse of `fftshift`.
+
+    >>> ifftshift(np.array([-2.0, -1.0, 0.0, 1.0]))
+    array([ 0.,  1., -2., -1.])
+    """
+    return roll(x, *_halves(x, axes, -1))

@@ -1,0 +1,143 @@
+"""Ops that pick elements out and put them back: indexing, looking up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.engine import Node, implements, op
+from minigrad.sparse import RowSparse
+
+Array = Any
+
+
+@op()
+def getitem(x: Array, index: Any) -> Array:
+    """x[index], in each of NumPy's forms: integers, slices, None, ..., masks, integer arrays.
+
+    >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
+    array([2., 3.])
+    """
+    return x[index], lambda g: place(g, index, x.shape)
+
+
+@op()
+def place(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with g added at an index: what pulls a gradient back through x[index].
+
+    >>> place(np.array([1.0, 2.0]), [0, 0], (3,))
+    array([3., 0., 0.])
+    """
+    return _placed(g, index, shape), lambda h: h[index]
+
+
+def _placed(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    if isinstance(g, Node):
+        return place(g, index, shape)
+    out = np.zeros_like(g, shape=shape)
+    if _repeats(index):
+        np.add.at(out, index, g)
+    else:
+        out[index] = g
+    return out
+
+
+def _repeats(index: Any) -> bool:
+    """Can an index name an element twice? Only integer arrays can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(
+        isinstance(p, list | tuple) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts
+    )
+
+
+@op(np.take)
+def take(x: Array, indices: Array, axis: int | None = None) -> Array:
+    """Elements along an axis by their numbers; with axis None, of the flattened array.
+
+    >>> take(np.array([1.0, 2.0, 3.0]), [2, 0])
+    array([3., 1.])
+    """
+    y = np.take(x, indices, axis)
+    if axis is None:
+        return y, lambda g: np.reshape(place(g, (indices,), (x.size,)), x.shape)
+    return y, lambda g: place(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
+
+
+@op(np.take_along_axis)
+def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
+    """One element or more per position along an axis, by an array of integers of the same ndim.
+
+    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]]), axis=1)
+    array([[2.],
+           [3.]])
+    """
+    y = np.take_along_axis(x, indices, axis)
+    here = list(np.indices(x.shape, sparse=True))
+    here[axis] = indices
+    return y, lambda g: place(g, tuple(here), x.shape)
+
+
+@op()
+def embedding(table: Array, ids: Array) -> Array:
+    """Rows of a table: the word vectors of word numbers.
+
+    >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), [1, 1, 0])
+    array([[3., 4.],
+           [3., 4.],
+           [1., 2.]])
+
+    Its gradient is a RowSparse: it costs the rows looked up, not the table.
+
+    Args:
+        table: shape (number of rows, ...).
+        ids: integers of any shape; the result is ids.shape + table.shape[1:].
+    """
+    return np.take(table, ids, axis=0), lambda g: _rows(g, ids, table.shape)
+
+
+@op()
+def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
+    """A table that is zero but for the rows g at ids: what pulls a gradient back through `embedding`.
+
+    >>> rows_of(np.ones((1, 2)), np.array([1]), (3, 2)).dense()
+    array([[0., 0.],
+           [1., 1.],
+           [0., 0.]])
+    """
+    return _rows(g, ids, shape), lambda h: np.take(h, ids, axis=0)
+
+
+def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
+    return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
+
+
+@implements(np.compress)
+def compress(condition: Array, x: Array, axis: int | None = None) -> Array:
+    """The elements along an axis where the condition holds; with axis None, of the flattened array.
+
+    >>> compress([True, False, True], np.array([1.0, 2.0, 3.0]))
+    array([1., 3.])
+    """
+    return take(x, np.flatnonzero(condition), axis)
+
+
+@implements(np.extract)
+def extract(condition: Array, x: Array) -> Array:
+    """The elements where the condition holds, as a vector.
+
+    >>> extract([[True, False]], np.array([[1.0, 2.0]]))
+    array([1.])
+    """
+    return compress(np.ravel(condition), x)
+
+
+@implements(np.delete)
+def delete(x: Array, obj: Any, axis: int | None = None) -> Array:
+    """x without some elements along an axis; with axis None, of the flattened array.
+
+    >>> delete(np.array([1.0, 2.0, 3.0]), 1)
+    array([1., 3.])
+    """
+    n = np.size(x) if axis is None else np.shape(x)[axis]
+    return take(x, np.delete(np.arange(n), obj), axis)
