@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.engine import Array, Node, begin, implementations, sweep, tick
-from minigrad.ops.hints import without_gradient
+from minigrad.hints import without_gradient
 
 
 class Tensor(Node):

@@ -91,7 +91,8 @@ def test_gradient_is_the_derivative(case: Case, order: int) -> None:
 def test_float32_stays(case: Case) -> None:
     if case.kwargs.get("dtype") or case.op.__name__ in ("float_power", "astype"):
         pytest.skip("it is what it is for")
-    value, gradients = run(case, single)
+    constants = {key: single(x) if floating(x) else x for key, x in case.kwargs.items()}
+    value, gradients = run(case._replace(kwargs=constants), single)
     assert {x.dtype.itemsize // (1 + (x.dtype.kind == "c")) for x in (value, *gradients)} == {4}
     exact, exact_gradients = run(case)
     for x, y in zip([value, *gradients], [exact, *exact_gradients], strict=True):
@@ -124,7 +125,8 @@ def test_differentiates_twice_on_a_foreign_array(case: Case) -> None:
 
         return mg.jvp(f, [kind(x) for x in args], [kind(np.cos(x)) for x in args])[1]
 
-    np.testing.assert_array_equal(plain(dense(along(Duck))), dense(along(np.asarray)))
+    # an array's memory may lie otherwise, and einsum then sums in another order
+    np.testing.assert_allclose(plain(dense(along(Duck))), dense(along(np.asarray)), rtol=8 * EPS, atol=8 * EPS)
 
 
 # faults planted in the rules: the check must find each of them
@@ -143,7 +145,7 @@ def constant(h: Any) -> Any:
 
 
 def planted(case: Case, op: Any, i: int, fault: Callable[[Any], Any]) -> Callable[..., Any]:
-    """The case with a fault in its op's pullback number i; cubed, so that its second derivative is felt."""
+    """The case with a fault in its op's pullback number i; to the fourth, so that its second derivative is felt."""
 
     def body(*args: Any, **kwargs: Any) -> Any:
         value, *pullbacks = op.body(*args, **kwargs)
@@ -152,7 +154,7 @@ def planted(case: Case, op: Any, i: int, fault: Callable[[Any], Any]) -> Callabl
         return value, *pullbacks
 
     faulty = mg.op()(body)
-    return lambda *args: mg.power(faulty(*case.prepared(args), **case.kwargs), 3)
+    return lambda *args: mg.power(faulty(*case.prepared(args), **case.kwargs), 4)
 
 
 def pullbacks() -> list[Any]:

@@ -1,8 +1,6 @@
 """Every op: its forward and its pullbacks together, by kind."""
 
-from __future__ import annotations
-
-from minigrad.ops import constant, fft, hints, linalg
+from minigrad.ops import constant, fft, linalg
 from minigrad.ops.calculus import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.index import *
@@ -11,6 +9,6 @@ from minigrad.ops.reduce import *
 from minigrad.ops.shape import *
 from minigrad.ops.update import *
 
-#: Every op by name; np.linalg's and np.fft's in modules of their own.
-__all__ = ["fft", "linalg"]
-__all__ += [name for name, f in vars().items() if getattr(f, "__module__", "").startswith("minigrad.ops.")]
+# Every op by name, and np.linalg's and np.fft's in modules of their own; not what the modules import.
+names = [name for name, f in vars().items() if getattr(f, "__module__", "").startswith("minigrad.ops.")]
+globals()["__all__"] = ["fft", "linalg", *names]

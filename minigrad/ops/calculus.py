@@ -1,18 +1,14 @@
 """Differences, sums and interpolation of samples of a function."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op
+from minigrad.engine import Array, implements, op
 from minigrad.ops.elementwise import conjugate, where
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
-from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis
-
-Array = Any
+from minigrad.ops.shape import concatenate, flip, moveaxis
 
 
 @implements(np.diff)
@@ -22,17 +18,18 @@ def diff(x: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: Ar
     >>> diff(np.array([1.0, 4.0, 9.0]))
     array([3., 5.])
     """
-    ends = [e if e is None or np.ndim(e) else broadcast_to(e, _one_long(x, axis)) for e in (prepend, append)]
-    if parts := [e for e in (ends[0], x, ends[1]) if e is not None][1:]:
-        x = concatenate([e for e in (ends[0], x, ends[1]) if e is not None], axis)
+    first, last = (e if e is None or np.ndim(e) else _stretched(e, x, axis) for e in (prepend, append))
+    if first is not None or last is not None:
+        x = concatenate([e for e in (first, x, last) if e is not None], axis)
     x = moveaxis(x, axis, -1)
     for _ in range(n):
         x = x[..., 1:] - x[..., :-1]
     return moveaxis(x, -1, axis)
 
 
-def _one_long(x: Array, axis: int) -> tuple[int, ...]:
-    return tuple(1 if k == axis % np.ndim(x) else n for k, n in enumerate(np.shape(x)))
+def _stretched(e: Array, x: Array, axis: int) -> Array:
+    """A number as one more element of x along an axis."""
+    return np.zeros_like(x, shape=[1 if k == axis % np.ndim(x) else n for k, n in enumerate(np.shape(x))]) + e
 
 
 @implements(np.gradient)

@@ -1,30 +1,13 @@
 """Ops that work element by element, arguments broadcast against each other."""
 
-from __future__ import annotations
-
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op, stop_gradient
-
-Array = Any
-
-
-def _smooth(function: np.ufunc, derivative: Callable[[Array, Array], Array], at: float = 0.5) -> Any:
-    """The op of a ufunc of one argument, from its derivative written in x and y = f(x)."""
-
-    def body(x: Array) -> Array:
-        y = function(x)
-        return y, lambda g: g * derivative(x, y)
-
-    name = body.__name__ = body.__qualname__ = function.__name__
-    summary = next(line for line in (function.__doc__ or "").splitlines()[1:] if line.strip() and "(" not in line)
-    body.__doc__ = f"{summary.strip()}\n\n    >>> bool({name}({at}) == np.{name}({at}))\n    True\n    "
-    return op(function)(body)
+from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.ops.brief import V, _short, _smooth
 
 
 @op(np.add)
@@ -111,14 +94,7 @@ def log(x: Array) -> Array:
     return np.log(x), lambda g: g / x
 
 
-@op(np.log1p)
-def log1p(x: Array) -> Array:
-    """log(1 + x), accurate for small x.
-
-    >>> float(log1p(1e-20))
-    1e-20
-    """
-    return np.log1p(x), lambda g: g / (1 + x)
+log1p = _smooth(np.log1p, lambda x, y: 1 / (1 + x))
 
 
 @op(np.tanh)
@@ -132,45 +108,16 @@ def tanh(x: Array) -> Array:
     return a, lambda g: g * (1 - a * a)
 
 
-@op(np.sin)
-def sin(x: Array) -> Array:
-    """The sine of x radians.
-
-    >>> float(sin(0.0))
-    0.0
-    """
-    return np.sin(x), lambda g: g * np.cos(x)
+sin = _smooth(np.sin, lambda x, y: np.cos(x))
 
 
-@op(np.cos)
-def cos(x: Array) -> Array:
-    """The cosine of x radians.
-
-    >>> float(cos(0.0))
-    1.0
-    """
-    return np.cos(x), lambda g: -g * np.sin(x)
+cos = _smooth(np.cos, lambda x, y: -np.sin(x))
 
 
-@op(np.sqrt)
-def sqrt(x: Array) -> Array:
-    """The square root.
-
-    >>> float(sqrt(9.0))
-    3.0
-    """
-    r = np.sqrt(x)
-    return r, lambda g: g / (2 * r)
+sqrt = _smooth(np.sqrt, lambda x, y: 1 / (2 * y))
 
 
-@op(np.square)
-def square(x: Array) -> Array:
-    """The square x**2.
-
-    >>> float(square(3.0))
-    9.0
-    """
-    return np.square(x), lambda g: g * 2 * x
+square = _smooth(np.square, lambda x, y: 2 * x)
 
 
 @op(np.abs, np.fabs)
@@ -316,14 +263,7 @@ def astype(x: Array, dtype: Any) -> Array:
     return positive(x, dtype=dtype, casting="unsafe")
 
 
-@implements(np.copy)
-def copy(x: Array) -> Array:
-    """The same values in an array of their own.
-
-    >>> copy(np.array([1.0]))
-    array([1.])
-    """
-    return positive(x)
+copy = _short(np.copy, lambda x: positive(x), V)
 
 
 @implements(np.float_power)
@@ -409,14 +349,7 @@ def fmod(x: Array, y: Array) -> Array:
     return np.fmod(x, y), lambda g: g, lambda g: -g * np.trunc(x / y)
 
 
-@implements(np.divmod)
-def divmod(x: Array, y: Array) -> tuple[Array, Array]:
-    """(x // y, x % y), the first without a gradient.
-
-    >>> divmod(5.5, 2.0)
-    (np.float64(2.0), 1.5)
-    """
-    return np.floor_divide(x, y), remainder(x, y)
+divmod = _short(np.divmod, lambda x, y: (np.floor_divide(x, y), remainder(x, y)), 5.5, 2.0)
 
 
 def _larger_number_share(x: Array, y: Array) -> Any:
@@ -489,7 +422,7 @@ def imag(z: Array) -> Array:
     >>> float(imag(1 + 2j))
     2.0
     """
-    return np.imag(z), lambda g: -1j * g
+    return np.imag(z), lambda g: g * -1j
 
 
 @op(np.conjugate)

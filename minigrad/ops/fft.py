@@ -4,17 +4,15 @@ A transform is a symmetric matrix F times x, so its pullback is the same transfo
 pads or cuts the gradient back. The transforms of more axes are those of one, an axis after the other, as in NumPy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op
+from minigrad.engine import Array, op
+from minigrad.ops.brief import M, V, _short
 from minigrad.ops.shape import roll
 
-Array = Any
 Norm = Any
 
 
@@ -85,96 +83,28 @@ def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int | None, int]]:
     return [(n, axis) for n, axis in zip([None] * len(axes) if s is None else s, axes)]
 
 
-def _in_turn(function: Any, x: Array, sizes: list[tuple[int | None, int]], norm: Norm) -> Array:
+def _in_turn(function: Any, x: Array, sizes: Sequence[tuple[int | None, int]], norm: Norm) -> Array:
     for n, axis in reversed(sizes):
         x = function(x, n, axis, norm)
     return x
 
 
-@implements(np.fft.fftn)
-def fftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
-    """The transform along several axes, all when none is given.
-
-    >>> fftn(np.ones((2, 2))).real
-    array([[4., 0.],
-           [0., 0.]])
-    """
-    return _in_turn(fft, x, _sizes(x, s, axes), norm)
+def _half(x: Array, *sizes: tuple[int | None, int], norm: Norm) -> Array:
+    return _in_turn(fft, rfft(x, *sizes[-1], norm), sizes[:-1], norm)
 
 
-@implements(np.fft.ifftn)
-def ifftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
-    """The inverse of `fftn`.
-
-    >>> ifftn(np.array([[4.0, 0.0], [0.0, 0.0]])).real
-    array([[1., 1.],
-           [1., 1.]])
-    """
-    return _in_turn(ifft, x, _sizes(x, s, axes), norm)
+def _whole(x: Array, *sizes: tuple[int | None, int], norm: Norm) -> Array:
+    return irfft(_in_turn(ifft, x, sizes[-2::-1], norm), *sizes[-1], norm)
 
 
-@implements(np.fft.rfftn)
-def rfftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
-    """The half transform of a real array along the last of several axes, the whole one along the others.
-
-    >>> rfftn(np.ones((2, 3))).shape
-    (2, 2)
-    """
-    *others, last = _sizes(x, s, axes)
-    return _in_turn(fft, rfft(x, *last, norm), others, norm)
-
-
-@implements(np.fft.irfftn)
-def irfftn(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Norm = None) -> Array:
-    """The inverse of `rfftn`.
-
-    >>> irfftn(np.ones((2, 2))).shape
-    (2, 2)
-    """
-    *others, last = _sizes(x, s, axes)
-    for n, axis in others:
-        x = ifft(x, n, axis, norm)
-    return irfft(x, *last, norm)
-
-
-@implements(np.fft.fft2)
-def fft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
-    """The transform along two axes.
-
-    >>> fft2(np.ones((2, 3))).shape
-    (2, 3)
-    """
-    return fftn(x, s, axes, norm)
-
-
-@implements(np.fft.ifft2)
-def ifft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
-    """The inverse of `fft2`.
-
-    >>> ifft2(np.ones((2, 3))).shape
-    (2, 3)
-    """
-    return ifftn(x, s, axes, norm)
-
-
-@implements(np.fft.rfft2)
-def rfft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
-    """The half transform of a real array along two axes.
-
-    >>> rfft2(np.ones((2, 3))).shape
-    (2, 2)
-    """
-    return rfftn(x, s, axes, norm)
-
-
-@implements(np.fft.irfft2)
-def irfft2(x: Array, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: Norm = None) -> Array:
-    """The inverse of `rfft2`.
-
-    >>> irfft2(np.ones((2, 2))).shape
-    (2, 2)
-    """
-    return irfftn(x, s, axes, norm)
+fftn = _short(np.fft.fftn, lambda x, s=None, axes=None, norm=None: _in_turn(fft, x, _sizes(x, s, axes), norm), M)
+ifftn = _short(np.fft.ifftn, lambda x, s=None, axes=None, norm=None: _in_turn(ifft, x, _sizes(x, s, axes), norm), M)
+rfftn = _short(np.fft.rfftn, lambda x, s=None, axes=None, norm=None: _half(x, *_sizes(x, s, axes), norm=norm), M)
+irfftn = _short(np.fft.irfftn, lambda x, s=None, axes=None, norm=None: _whole(x, *_sizes(x, s, axes), norm=norm), M)
+fft2 = _short(np.fft.fft2, lambda x, s=None, axes=(-2, -1), norm=None: fftn(x, s, axes, norm), M)
+ifft2 = _short(np.fft.ifft2, lambda x, s=None, axes=(-2, -1), norm=None: ifftn(x, s, axes, norm), M)
+rfft2 = _short(np.fft.rfft2, lambda x, s=None, axes=(-2, -1), norm=None: rfftn(x, s, axes, norm), M)
+irfft2 = _short(np.fft.irfft2, lambda x, s=None, axes=(-2, -1), norm=None: irfftn(x, s, axes, norm), M)
 
 
 def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -182,21 +112,5 @@ def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int,
     return tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes
 
 
-@implements(np.fft.fftshift)
-def fftshift(x: Array, axes: Any = None) -> Array:
-    """The frequency 0 moved to the middle.
-
-    >>> fftshift(np.array([0.0, 1.0, -2.0, -1.0]))
-    array([-2., -1.,  0.,  1.])
-    """
-    return roll(x, *_halves(x, axes, 1))
-
-
-@implements(np.fft.ifftshift)
-def ifftshift(x: Array, axes: Any = None) -> Array:
-    """The inverse of `fftshift`.
-
-    >>> ifftshift(np.array([-2.0, -1.0, 0.0, 1.0]))
-    array([ 0.,  1., -2., -1.])
-    """
-    return roll(x, *_halves(x, axes, -1))
+fftshift = _short(np.fft.fftshift, lambda x, axes=None: roll(x, *_halves(x, axes, 1)), V)
+ifftshift = _short(np.fft.ifftshift, lambda x, axes=None: roll(x, *_halves(x, axes, -1)), V)

@@ -1,15 +1,12 @@
 """Ops that pick elements out and put them back: indexing, looking up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Node, implements, op
+from minigrad.engine import Array, Node, implements, op
+from minigrad.ops.brief import V, _short
 from minigrad.sparse import RowSparse
-
-Array = Any
 
 
 @op()
@@ -112,24 +109,12 @@ def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
     return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
 
 
-@implements(np.compress)
-def compress(condition: Array, x: Array, axis: int | None = None) -> Array:
-    """The elements along an axis where the condition holds; with axis None, of the flattened array.
-
-    >>> compress([True, False, True], np.array([1.0, 2.0, 3.0]))
-    array([1., 3.])
-    """
-    return take(x, np.flatnonzero(condition), axis)
+compress = _short(
+    np.compress, lambda condition, x, axis=None: take(x, np.flatnonzero(condition), axis), [True, False, True], V
+)
 
 
-@implements(np.extract)
-def extract(condition: Array, x: Array) -> Array:
-    """The elements where the condition holds, as a vector.
-
-    >>> extract([[True, False]], np.array([[1.0, 2.0]]))
-    array([1.])
-    """
-    return compress(np.ravel(condition), x)
+extract = _short(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, True], V)
 
 
 @implements(np.delete)

@@ -3,20 +3,19 @@
 The rules are those of Giles, An extended collection of matrix derivative results, 2008, unless another source is named.
 """
 
-from __future__ import annotations
-
-from typing import Any, NamedTuple
+import functools
+from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op, stop_gradient
+from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import products, reduce, shape
+from minigrad.ops.brief import M, V, _short
 from minigrad.ops.elementwise import abs, power, real
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import max, min, sum
 from minigrad.ops.shape import matrix_transpose, moveaxis, reshape
-
-Array = Any
 
 
 def _t(x: Array) -> Array:
@@ -27,34 +26,13 @@ def _h(x: Array) -> Array:
     return np.conj(np.swapaxes(x, -1, -2))
 
 
-@implements(np.linalg.trace)
-def trace(x: Array, /, *, offset: int = 0) -> Array:
-    """The sum along a diagonal of the last two axes.
-
-    >>> float(trace(np.array([[1.0, 2.0], [3.0, 4.0]])))
-    5.0
-    """
-    return reduce.trace(x, offset, -2, -1)
+trace = _short(np.linalg.trace, lambda x, /, *, offset=0: reduce.trace(x, offset, -2, -1), M)
 
 
-@implements(np.linalg.diagonal)
-def diagonal(x: Array, /, *, offset: int = 0) -> Array:
-    """A diagonal of the last two axes.
-
-    >>> diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([1., 4.])
-    """
-    return shape.diagonal(x, offset, -2, -1)
+diagonal = _short(np.linalg.diagonal, lambda x, /, *, offset=0: shape.diagonal(x, offset, -2, -1), M)
 
 
-@implements(np.linalg.cross)
-def cross(x: Array, y: Array, /, *, axis: int = -1) -> Array:
-    """The cross product of vectors of three elements along an axis.
-
-    >>> cross(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]))
-    array([0., 0., 1.])
-    """
-    return products.cross(x, y, axis=axis)
+cross = _short(np.linalg.cross, lambda x, y, /, *, axis=-1: products.cross(x, y, axis=axis), V, [1.0, 0.0, 0.0])
 
 
 @op(np.linalg.inv)
@@ -111,9 +89,7 @@ def _cofactors(x: Array) -> Array:
     return value, pullback
 
 
-class SlogdetResult(NamedTuple):
-    sign: Array
-    logabsdet: Array
+SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
 
 
 @op()
@@ -159,12 +135,11 @@ def _diagonal_only(x: Array) -> Array:
 
 def _eye(x: Array) -> Array:
     """The unit matrix of the columns of x."""
-    return np.tri(x.shape[-1]) - np.tri(x.shape[-1], k=-1)
+    n, dtype = x.shape[-1], np.real(x).dtype
+    return np.tri(n, dtype=dtype) - np.tri(n, k=-1, dtype=dtype)
 
 
-class EighResult(NamedTuple):
-    eigenvalues: Array
-    eigenvectors: Array
+EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
 
 
 @op()
@@ -196,20 +171,10 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     return EighResult(real(packed[..., 0]), packed[..., 1:])
 
 
-@implements(np.linalg.eigvalsh)
-def eigvalsh(x: Array, UPLO: str = "L") -> Array:
-    """The eigenvalues of a symmetric (Hermitian) matrix, ascending.
-
-    >>> eigvalsh(np.array([[2.0]]))
-    array([2.])
-    """
-    return eigh(x, UPLO).eigenvalues
+eigvalsh = _short(np.linalg.eigvalsh, lambda x, UPLO="L": eigh(x, UPLO).eigenvalues, [[4.0]])
 
 
-class SVDResult(NamedTuple):
-    U: Array
-    S: Array
-    Vh: Array
+SVDResult = namedtuple("SVDResult", "U S Vh")
 
 
 @op()
@@ -256,14 +221,7 @@ def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True, hermitia
     return SVDResult(matrix_transpose(packed[..., 1 : m + 1]), s, packed[..., m + 1 :])
 
 
-@implements(np.linalg.svdvals)
-def svdvals(x: Array) -> Array:
-    """The singular values, descending.
-
-    >>> svdvals(np.array([[3.0], [4.0]]))
-    array([5.])
-    """
-    return svd(x, compute_uv=False)
+svdvals = _short(np.linalg.svdvals, lambda x: svd(x, compute_uv=False), [[4.0]])
 
 
 @op(np.linalg.pinv)
@@ -294,24 +252,16 @@ def matrix_power(x: Array, n: int) -> Array:
     array([[8.]])
     """
     x, n = (inv(x), -n) if n < 0 else (x, n)
-    power = x if n % 2 else x * 0 + _eye(x)
-    while n := n // 2:
-        x = matmul(x, x)
-        power = matmul(power, x) if n % 2 else power
-    return power
+    power = None
+    while n:
+        if n % 2:
+            power = x if power is None else matmul(power, x)
+        if n := n // 2:
+            x = matmul(x, x)
+    return x * 0 + _eye(x) if power is None else power
 
 
-@implements(np.linalg.multi_dot)
-def multi_dot(arrays: Any) -> Array:
-    """The product of several matrices, from left to right.
-
-    >>> multi_dot([np.ones((1, 2)), np.ones((2, 3)), np.ones((3, 1))])
-    array([[6.]])
-    """
-    product, *rest = arrays
-    for x in rest:
-        product = matmul(product, x)
-    return product
+multi_dot = _short(np.linalg.multi_dot, lambda arrays: functools.reduce(matmul, arrays), [[[4.0]], [[2.0]], [[3.0]]])
 
 
 @op()
@@ -380,11 +330,6 @@ def vector_norm(x: Array, *, axis: Any = None, keepdims: bool = False, ord: Any 
     return norm(x, ord, axis, keepdims)
 
 
-@implements(np.linalg.matrix_norm)
-def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Array:
-    """The norm of the matrices in the last two axes.
-
-    >>> float(matrix_norm(np.array([[3.0, 4.0]])))
-    5.0
-    """
-    return norm(x, ord, (-2, -1), keepdims)
+matrix_norm = _short(
+    np.linalg.matrix_norm, lambda x, /, *, keepdims=False, ord="fro": norm(x, ord, (-2, -1), keepdims), [[4.0]]
+)

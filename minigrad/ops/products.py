@@ -1,19 +1,16 @@
 """Products of arrays."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op
+from minigrad.engine import Array, implements, op
+from minigrad.ops.brief import V, _short
 from minigrad.ops.elementwise import conjugate, multiply
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import diagonal, expand_dims, moveaxis, reshape, roll, transpose
-
-Array = Any
 
 
 @op(np.matmul, np.linalg.matmul)
@@ -86,38 +83,16 @@ def inner(x: Array, y: Array) -> Array:
     return tensordot(x, y, (-1, -1)) if np.ndim(x) and np.ndim(y) else multiply(x, y)
 
 
-@implements(np.vdot)
-def vdot(x: Array, y: Array) -> Array:
-    """The product of two arrays as flat vectors, the first conjugated.
-
-    >>> float(vdot(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
-    11.0
-    """
-    return matmul(conjugate(reshape(x, -1)), reshape(y, -1))
+vdot = _short(np.vdot, lambda x, y: matmul(conjugate(reshape(x, -1)), reshape(y, -1)), V, V)
 
 
-@implements(np.vecdot)
-def vecdot(x: Array, y: Array, axis: int = -1) -> Array:
-    """The product of vectors along an axis, the first conjugated, other axes broadcast.
-
-    >>> vecdot(np.ones((2, 3)), np.ones(3))
-    array([3., 3.])
-    """
-    return sum(multiply(conjugate(x), y), axis=axis)
+vecdot = _short(np.vecdot, lambda x, y, axis=-1: sum(multiply(conjugate(x), y), axis=axis), V, V)
 
 
 implements(np.linalg.vecdot)(vecdot)
 
 
-@implements(np.outer)
-def outer(x: Array, y: Array) -> Array:
-    """Every product of an element of x and one of y, both flattened.
-
-    >>> outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
-    array([[3., 4.],
-           [6., 8.]])
-    """
-    return multiply(reshape(x, (-1, 1)), reshape(y, -1))
+outer = _short(np.outer, lambda x, y: multiply(reshape(x, (-1, 1)), reshape(y, -1)), V, V)
 
 
 implements(np.linalg.outer)(outer)
@@ -186,7 +161,8 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
     operands = list(operands)
     for i, term in enumerate(terms):
         while repeated := [c for c in term if term.count(c) > 1]:  # a diagonal, taken first
-            j, k = (m for m, c in enumerate(term) if c == repeated[0])
+            j = term.index(repeated[0])
+            k = term.index(repeated[0], j + 1)
             operands[i] = diagonal(operands[i], 0, j, k)
             term = term[:j] + term[j + 1 : k] + term[k + 1 :] + repeated[0]
         terms[i] = term

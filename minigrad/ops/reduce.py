@@ -1,18 +1,16 @@
 """Ops that reduce along axes, and the softmax family made of them."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op, stop_gradient
+from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import elementwise
+from minigrad.ops.brief import M, V, _short
 from minigrad.ops.index import getitem, place, take_along_axis
 from minigrad.ops.shape import broadcast_to, concatenate, diagonal, moveaxis, reshape
 
-Array = Any
 Axis = int | tuple[int, ...] | None
 
 
@@ -123,14 +121,9 @@ def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     return _extremum(np.min, x, axis, keepdims, initial, where)
 
 
-@implements(np.ptp)
-def ptp(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The largest less the smallest along axes.
-
-    >>> float(ptp([1.0, 3.0]))
-    2.0
-    """
-    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
+ptp = _short(
+    np.ptp, lambda x, axis=None, *, keepdims=False: max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims), V
+)
 
 
 def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
@@ -192,82 +185,31 @@ def average(x: Array, axis: int | None = None, weights: Array = None, returned: 
     >>> float(average(np.array([1.0, 2.0]), weights=np.array([1.0, 3.0])))
     1.75
     """
-    w = 1.0 if weights is None else weights
-    if weights is not None and np.shape(w) != np.shape(x):  # one for each place along the axis
+    w = np.ones_like(x) if weights is None else weights
+    if np.shape(w) != np.shape(x):  # one for each place along the axis
         w = reshape(w, [-1 if k == axis % np.ndim(x) else 1 for k in range(np.ndim(x))])
     total = sum(broadcast_to(w, np.shape(x)), axis)
     y = sum(x * w, axis) / total
     return (y, total) if returned else y
 
 
-@implements(np.nansum)
-def nansum(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The sum along axes, NaN left out.
+def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) -> Any:
+    """A reduction that leaves NaN out: another number in its place, or not counted at all."""
 
-    >>> float(nansum([1.0, np.nan]))
-    1.0
-    """
-    return sum(elementwise.where(np.isnan(x), 0, x), axis, keepdims=keepdims)
+    def reduction(x: Array, axis: Axis = None, **kwargs: Any) -> Array:
+        mask = {"where": ~np.isnan(x)} if counts else {}
+        return how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
 
-
-@implements(np.nanprod)
-def nanprod(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The product along axes, NaN left out.
-
-    >>> float(nanprod([2.0, np.nan]))
-    2.0
-    """
-    return prod(elementwise.where(np.isnan(x), 1, x), axis, keepdims=keepdims)
+    return _short(function, reduction, [1.0, 3.0])
 
 
-@implements(np.nanmean)
-def nanmean(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The mean along axes, NaN left out.
-
-    >>> float(nanmean([1.0, np.nan]))
-    1.0
-    """
-    return mean(elementwise.where(np.isnan(x), 0, x), axis, keepdims=keepdims, where=~np.isnan(x))
-
-
-@implements(np.nanvar)
-def nanvar(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    """The variance along axes, NaN left out.
-
-    >>> float(nanvar([1.0, 3.0, np.nan]))
-    1.0
-    """
-    return var(elementwise.where(np.isnan(x), 0, x), axis, ddof=ddof, keepdims=keepdims, where=~np.isnan(x))
-
-
-@implements(np.nanstd)
-def nanstd(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    """The standard deviation along axes, NaN left out.
-
-    >>> float(nanstd([1.0, 3.0, np.nan]))
-    1.0
-    """
-    return std(elementwise.where(np.isnan(x), 0, x), axis, ddof=ddof, keepdims=keepdims, where=~np.isnan(x))
-
-
-@implements(np.nanmax)
-def nanmax(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The largest along axes, NaN left out.
-
-    >>> float(nanmax([1.0, np.nan]))
-    1.0
-    """
-    return max(elementwise.where(np.isnan(x), -np.inf, x), axis, keepdims=keepdims)
-
-
-@implements(np.nanmin)
-def nanmin(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The smallest along axes, NaN left out.
-
-    >>> float(nanmin([1.0, np.nan]))
-    1.0
-    """
-    return min(elementwise.where(np.isnan(x), np.inf, x), axis, keepdims=keepdims)
+nansum = _without_nan(np.nansum, sum, 0)
+nanprod = _without_nan(np.nanprod, prod, 1)
+nanmax = _without_nan(np.nanmax, max, -np.inf)
+nanmin = _without_nan(np.nanmin, min, np.inf)
+nanmean = _without_nan(np.nanmean, mean, 0, counts=True)
+nanvar = _without_nan(np.nanvar, var, 0, counts=True)
+nanstd = _without_nan(np.nanstd, std, 0, counts=True)
 
 
 @op()
@@ -326,34 +268,13 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     return reshape(z, np.shape(at) + tuple(rest))
 
 
-@implements(np.percentile)
-def percentile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The quantile of q percent.
-
-    >>> float(percentile([1.0, 2.0, 4.0], 25))
-    1.5
-    """
-    return quantile(x, np.divide(q, 100), axis, keepdims=keepdims)
+percentile = _short(np.percentile, lambda x, q, axis=None, **how: quantile(x, np.divide(q, 100), axis, **how), V, 25)
 
 
-@implements(np.median)
-def median(x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The middle element along axes when they are sorted, or the mean of the two in the middle.
-
-    >>> float(median([1.0, 4.0, 2.0]))
-    2.0
-    """
-    return quantile(x, 0.5, axis, keepdims=keepdims)
+median = _short(np.median, lambda x, axis=None, **how: quantile(x, 0.5, axis, **how), V)
 
 
-@implements(np.trace)
-def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The sum along a diagonal.
-
-    >>> float(trace(np.array([[1.0, 2.0], [3.0, 4.0]])))
-    5.0
-    """
-    return sum(diagonal(x, offset, axis1, axis2), axis=-1)
+trace = _short(np.trace, lambda x, offset=0, axis1=0, axis2=1: sum(diagonal(x, offset, axis1, axis2), axis=-1), M)
 
 
 @op()

@@ -1,16 +1,13 @@
 """Ops that move elements about: shapes, joining, splitting, repeating."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements, op
+from minigrad.engine import Array, implements, op
+from minigrad.ops.brief import M, V, _short
 from minigrad.ops.index import getitem, place, take
-
-Array = Any
 
 
 @op(np.reshape)
@@ -109,14 +106,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-@implements(np.ravel)
-def ravel(x: Array, order: Any = "C") -> Array:
-    """The elements as a vector.
-
-    >>> ravel(np.ones((2, 3))).shape
-    (6,)
-    """
-    return reshape(x, -1, order)
+ravel = _short(np.ravel, lambda x, order="C": reshape(x, -1, order), M)
 
 
 @op(np.moveaxis)
@@ -141,14 +131,7 @@ def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
     return moveaxis(x, axis, start - (axis < start))
 
 
-@implements(np.matrix_transpose)
-def matrix_transpose(x: Array) -> Array:
-    """The last two axes exchanged.
-
-    >>> matrix_transpose(np.ones((2, 3, 4))).shape
-    (2, 4, 3)
-    """
-    return swapaxes(x, -1, -2)
+matrix_transpose = _short(np.matrix_transpose, lambda x: swapaxes(x, -1, -2), M)
 
 
 implements(np.linalg.matrix_transpose)(matrix_transpose)
@@ -164,24 +147,10 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     return np.flip(x, axis), lambda g: np.flip(g, axis)
 
 
-@implements(np.flipud)
-def flipud(x: Array) -> Array:
-    """The rows in reverse.
-
-    >>> flipud(np.array([1.0, 2.0]))
-    array([2., 1.])
-    """
-    return flip(x, 0)
+flipud = _short(np.flipud, lambda x: flip(x, 0), M)
 
 
-@implements(np.fliplr)
-def fliplr(x: Array) -> Array:
-    """The columns in reverse.
-
-    >>> fliplr(np.array([[1.0, 2.0]]))
-    array([[2., 1.]])
-    """
-    return flip(x, 1)
+fliplr = _short(np.fliplr, lambda x: flip(x, 1), M)
 
 
 @op(np.rot90)
@@ -272,50 +241,21 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
     return x
 
 
-def _each(arrays: tuple[Array, ...], function: Any) -> Any:
+def _each(f: Any) -> Any:
     """NumPy's atleast_nd: one array for one, a tuple for several."""
-    return function(arrays[0]) if len(arrays) == 1 else tuple(map(function, arrays))
+    return lambda *arrays: f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
 
 
-@implements(np.atleast_1d)
-def atleast_1d(*arrays: Array) -> Any:
-    """Numbers as vectors of one element.
-
-    >>> atleast_1d(1.0)
-    array([1.])
-    """
-    return _each(arrays, lambda x: x if np.ndim(x) else reshape(x, 1))
+atleast_1d = _short(np.atleast_1d, _each(lambda x: x if np.ndim(x) else reshape(x, 1)), 1.0)
 
 
-@implements(np.atleast_2d)
-def atleast_2d(*arrays: Array) -> Any:
-    """Vectors as matrices of one row.
-
-    >>> atleast_2d(np.array([1.0, 2.0]))
-    array([[1., 2.]])
-    """
-    return _each(arrays, lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x))))
+atleast_2d = _short(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x)))), [1.0])
 
 
-@implements(np.atleast_3d)
-def atleast_3d(*arrays: Array) -> Any:
-    """Vectors as (1, n, 1), matrices as (n, m, 1).
-
-    >>> atleast_3d(np.ones((2, 3))).shape
-    (2, 3, 1)
-    """
-    return _each(arrays, lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1))
+atleast_3d = _short(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
 
 
-@implements(np.vstack)
-def vstack(arrays: Sequence[Array]) -> Array:
-    """Rows on top of each other.
-
-    >>> vstack([np.ones(2), np.zeros(2)])
-    array([[1., 1.],
-           [0., 0.]])
-    """
-    return concatenate([atleast_2d(x) for x in arrays])
+vstack = _short(np.vstack, lambda arrays: concatenate([atleast_2d(x) for x in arrays]), M)
 
 
 @implements(np.hstack)
@@ -328,14 +268,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
     return concatenate([atleast_1d(x) for x in arrays], 0 if np.ndim(arrays[0]) <= 1 else 1)
 
 
-@implements(np.dstack)
-def dstack(arrays: Sequence[Array]) -> Array:
-    """Joined along the third axis.
-
-    >>> dstack([np.ones(2), np.zeros(2)]).shape
-    (1, 2, 2)
-    """
-    return concatenate([atleast_3d(x) for x in arrays], 2)
+dstack = _short(np.dstack, lambda arrays: concatenate([atleast_3d(x) for x in arrays], 2), M)
 
 
 @implements(np.column_stack)
@@ -373,14 +306,7 @@ def block(arrays: Any) -> Array:
     return joined(arrays, -depth(arrays))
 
 
-@implements(np.append)
-def append(x: Array, values: Array, axis: int | None = None) -> Array:
-    """Values joined to the end of x along an axis; with axis None, both flattened.
-
-    >>> append(np.array([1.0]), 2.0)
-    array([1., 2.])
-    """
-    return concatenate([x, values], axis)
+append = _short(np.append, lambda x, values, axis=None: concatenate([x, values], axis), V, [4.0])
 
 
 @implements(np.array_split)
@@ -413,34 +339,13 @@ def split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
     return array_split(x, sections, axis)
 
 
-@implements(np.vsplit)
-def vsplit(x: Array, sections: Any) -> list[Array]:
-    """Parts along the first axis.
-
-    >>> [part.shape for part in vsplit(np.ones((2, 3)), 2)]
-    [(1, 3), (1, 3)]
-    """
-    return split(x, sections, 0)
+vsplit = _short(np.vsplit, lambda x, sections: split(x, sections, 0), M, 2)
 
 
-@implements(np.hsplit)
-def hsplit(x: Array, sections: Any) -> list[Array]:
-    """Parts along the second axis, of a vector along its only one.
-
-    >>> [part.shape for part in hsplit(np.ones((2, 3)), 3)]
-    [(2, 1), (2, 1), (2, 1)]
-    """
-    return split(x, sections, 1 if np.ndim(x) > 1 else 0)
+hsplit = _short(np.hsplit, lambda x, sections: split(x, sections, 1 if np.ndim(x) > 1 else 0), M, 2)
 
 
-@implements(np.dsplit)
-def dsplit(x: Array, sections: Any) -> list[Array]:
-    """Parts along the third axis.
-
-    >>> [part.shape for part in dsplit(np.ones((2, 3, 2)), 2)]
-    [(2, 3, 1), (2, 3, 1)]
-    """
-    return split(x, sections, 2)
+dsplit = _short(np.dsplit, lambda x, sections: split(x, sections, 2), [[[1.0, 2.0]]], 2)
 
 
 @implements(np.unstack)
@@ -485,15 +390,7 @@ def diag(x: Array, k: int = 0) -> Array:
     return place(x, _on_diagonal(k, np.size(x)), (n, n))
 
 
-@implements(np.diagflat)
-def diagflat(x: Array, k: int = 0) -> Array:
-    """A matrix with the elements of x on its diagonal.
-
-    >>> diagflat(np.array([[1.0], [2.0]]))
-    array([[1., 0.],
-           [0., 2.]])
-    """
-    return diag(reshape(x, -1), k)
+diagflat = _short(np.diagflat, lambda x, k=0: diag(reshape(x, -1), k), M)
 
 
 @op(np.tril)

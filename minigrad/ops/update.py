@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import implements
+from minigrad.engine import Array, implements
 from minigrad.ops.elementwise import where
 from minigrad.ops.index import delete, place, take, take_along_axis
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, reshape, stack
-
-Array = Any
 
 
 @implements(np.select)
@@ -77,8 +75,9 @@ class At:
         numbers = self.numbers[self.index]
         v, numbers = reshape(broadcast_to(v, numbers.shape), -1), np.reshape(numbers, -1)
         x = self.x
-        while numbers.size:  # once for each time that an element is named
+        while True:  # once for each time that an element is named
             first = np.sort(np.unique(numbers, return_index=True)[1])
             x = self._set(numbers[first], take(x, numbers[first]) * take(v, first), x)
             numbers, v = np.delete(numbers, first), delete(v, first)
-        return x
+            if not numbers.size:
+                return x
