@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import ops
-from minigrad.ops import calculus, elementwise, index, products, reduce, shape, update
+from minigrad.ops import calculus, elementwise, index, products, reduce, shape
 from minigrad.ops.calculus import _convolved
 from minigrad.ops.linalg import _cofactors, _eigh, _length, _logabsdet, _svd
 from minigrad.ops.products import _einsum
@@ -340,7 +340,7 @@ CASES = [
     named("cumprod", np.array([1.0, 0.0, 2.0, 0.0])),
     *[named("ptp", apart(2, 3), axis=k) for k in (None, 1)],
     named("average", a(2, 3)), named("average", a(2, 3), axis=1, weights=pos(3)),
-    named("average", a(2, 3), weights=pos(2, 3)), named("average*", a(3, 2), axis=0, weights=pos(3), returned=True),
+    named("average", a(2, 3), weights=pos(2, 3)), named("average", a(3, 2), axis=0, weights=pos(3)),
     *[named(f, apart(*s), axis=k, keepdims=keep) for f in ("median",) for s, k, keep in
       [((5,), None, False), ((2, 4), 1, True), ((2, 3, 2), (0, 2), False)]],
     named("quantile", apart(2, 4), q=np.array([0.1, 0.6, 1.0]), axis=1), named("quantile", apart(5), q=0.3, keepdims=True),
@@ -370,7 +370,7 @@ CASES = [
     named("append", a(2), a(2, 2)), named("append", a(1, 2), a(2, 2), axis=0),
     *[named("array_split*", a(5, 2), k) for k in (2, [1, 3], [3, 9])], named("split*", a(4), 2),
     named("split*", a(2, 6), 3, axis=1), named("vsplit*", a(2, 3), 2), named("hsplit*", a(2, 3), [1]),
-    named("hsplit*", a(4), 2), named("dsplit*", a(1, 2, 4), 2), named("unstack*", a(2, 3), axis=1),
+    named("hsplit*", a(4), 2), named("dsplit*", a(1, 2, 4), 2),
     *[named("diagonal", a(*s), *k) for s, *k in [((3, 3),), ((2, 4), 1), ((3, 2), -1), ((2, 3, 2), 0, 1, 2), ((2, 2), 5)]],
     named("linalg.diagonal", a(2, 3, 3), offset=1),
     *[named("diag", a(*s), k) for s in [(2,), (2, 3)] for k in (0, 1, -1)], named("diagflat", a(2, 2), 1),
@@ -379,7 +379,7 @@ CASES = [
          {"widths": [[1, 0], [0, 2]], "value": 0}),
     # picking
     named("compress", [True, False, True], a(2, 3), axis=1), named("compress", np.array([True, False]), a(2, 3)),
-    named("extract", M, a(2, 3)), named("delete", a(2, 3), [0, 2], axis=1), named("delete", a(2, 3), 1),
+    named("extract", M, a(2, 3)), 
     named("select", [M, ~M[0]], [a(2, 3), a(3)], 2.0), named("choose", np.array([1, 0, 2]), [a(3), a(3), a()]),
     *[case(*at(how), a(*s), a(*v), i) for how in ("set", "add", "multiply") for s, v, i in [((3,), (), 1), ((2, 3), (2,),
       (ALL, 1)), ((3,), (4,), np.array([0, 2, 0, 0])), ((2, 3), (4,), M), ((2, 3), (1,), ([0, 1], ALL)), ((2,), (0,), NOTHING)]],
@@ -440,11 +440,11 @@ CASES = [
     named("trapezoid", a(2, 3), a(2, 3), axis=0),
     named("interp", np.array([0.1, 1.2, 2.9, -1.0, 4.0]), np.array([0.0, 1.0, 2.0, 3.5]), a(4), analytic=False),
     named("interp", pos(2), np.array([0.0, 1.0, 2.5]), a(3), left=9.0, analytic=False),
-    *[named(f, a(n), a(m), mode) for f in ("convolve", "correlate") for n, m in [(4, 2), (2, 3), (1, 1)] for mode in
+    *[named(f, a(n), a(m), mode) for f in ("convolve",) for n, m in [(4, 2), (2, 3), (1, 1)] for mode in
       ("full", "same", "valid")],
     # the pieces that composed functions are made of
     case(_convolved, np.convolve, a(3), a(2)),
-    case(_length, lambda x, axis, keepdims: np.linalg.norm(x, axis=axis), a(2, 3), 1, False),
+    case(_length, lambda x: np.linalg.norm(x, axis=-1), a(2, 3)),
     case(_evenly, lambda y, axis: y, np.sort(apart(2, 3)), 1),
     case(_logabsdet, lambda x: np.linalg.slogdet(x)[1], a(3, 3))._replace(analytic=False),
     case(_cofactors, lambda x: np.linalg.det(x) * np.linalg.inv(x).T, a(3, 3))._replace(analytic=False),
@@ -452,7 +452,7 @@ CASES = [
     Case(_svd, lambda x: np.column_stack([(d := np.linalg.svd(x, full_matrices=False))[1], d[0].T, d[2]]), (a(3, 2),), {}, None, False),
 ]  # fmt: skip
 
-MODULES = [calculus, elementwise, index, products, reduce, shape, update, ops.linalg, ops.fft]
+MODULES = [calculus, elementwise, index, products, reduce, shape, ops.linalg, ops.fft]
 
 
 def is_op(name: str, f: Any, module: Any) -> bool:

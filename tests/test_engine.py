@@ -436,15 +436,15 @@ def test_analytic_ops_are_complex(f: Callable[..., Any]) -> None:
     t = mg.Tensor(z)
     y = f(t)
     seed = np.cos(np.arange(y.size)).reshape(y.shape) * (1 + 0.5j)
-    y.backward(seed)
+    y.backward(np.conj(seed))  # a gradient handed in, and .grad, are conjugates of what rules see
     numeric = [np.sum(seed * (f(z + h * e) - f(z - h * e))) / (2 * h) for e in np.eye(2)]
     assert y.dtype == t.grad.dtype == complex
-    np.testing.assert_allclose(t.grad, numeric, rtol=1e-8)
+    np.testing.assert_allclose(t.grad, np.conj(numeric), rtol=1e-8)
 
 
 def test_real_variable_in_complex_company_has_a_real_gradient() -> None:
     x = tensor(1.0, 2.0)
-    (x * np.array([1j, 2.0])).backward(np.array([1j, 1.0]))
+    (x * np.array([1j, 2.0])).backward(np.array([-1j, 1.0]))
     assert x.grad.dtype == float and x.grad.tolist() == [-1.0, 2.0]
 
 
@@ -489,20 +489,20 @@ ERRORS = [
     (lambda: np.asarray(w), TypeError,
      "a Tensor does not turn into an array unasked, as its history would be lost; use t.data"),
     (lambda: np.array([w, w]), TypeError, "use t.data"),
-    (lambda: np.arctan(w), TypeError,
-     "np.arctan has no gradient in minigrad; use t.data for the plain array, or mg.op"),
-    (lambda: np.sort(w), TypeError, "np.sort has no gradient in minigrad"),
-    (lambda: np.linalg.norm(w), TypeError, "np.linalg.norm has no gradient in minigrad"),
-    (lambda: np.add.reduce(w), TypeError, "np.add.reduce has no gradient in minigrad"),
-    (lambda: np.add.at(np.zeros(2), [0], w), TypeError, "np.add.at has no gradient in minigrad"),
-    (lambda: np.ones(2) % w, TypeError, "np.remainder has no gradient in minigrad"),
+    (lambda: np.frexp(w), TypeError,
+     "np.frexp has no gradient in minigrad; use t.data for the plain array, or mg.op"),
+    (lambda: np.copysign(w, 1.0), TypeError, "np.copysign has no gradient in minigrad; write mg.abs(x) * np.sign(y)"),
+    (lambda: np.linalg.qr(w), TypeError, "np.linalg.qr has no gradient in minigrad; write L = mg.linalg.cholesky("),
+    (lambda: np.add.reduce(w), TypeError, "np.add.reduce has no gradient in minigrad; write mg.sum"),
+    (lambda: np.add.at(np.zeros(2), [0], w), TypeError, "np.add.at has no gradient in minigrad; write t.at[index]"),
+    (lambda: np.sum(w, dtype=np.float32), TypeError, "np.sum of a Tensor does not take dtype=; use t.astype(dtype)"),
     (lambda: np.exp(w, out=np.zeros(2)), TypeError,
      "np.exp cannot write a Tensor into an array (out=, or an in-place operator"),
     (lambda: np.ones(2).__iadd__(w), TypeError,
      "np.add cannot write a Tensor into an array (out=, or an in-place operator"),
-    (lambda: np.sum(w, out=np.zeros(())), TypeError, "sum of w (2,): sum() got an unexpected keyword argument 'out'"),
+    (lambda: np.sum(w, out=np.zeros(())), TypeError, "np.sum of a Tensor does not take out=; use the result"),
     (lambda: np.exp(w, where=[True, False]), TypeError,
-     "exp of w (2,): exp() got an unexpected keyword argument 'where'"),
+     "np.exp of a Tensor does not take where=; use np.where(mask, y, t)"),
     (lambda: mg.Tensor([1, 2]), TypeError,
      "Tensor needs floating-point data, got int64; use data.astype(float), or write 1.0 for 1"),
     (lambda: mg.Tensor(np.array([True])), TypeError,
@@ -549,11 +549,12 @@ def test_own_op_to_any_order() -> None:
 
 
 def test_own_op_for_a_numpy_function() -> None:
-    mg.op(np.arctan)(lambda x: (np.arctan(x), lambda g: g / (1 + x * x)))
+    before = implementations[np.fix]
+    mg.op(np.fix)(lambda x: (np.square(x), lambda g: g * 2 * x))  # in place of the one that there is
     try:
-        assert mg.gradcheck(np.arctan, np.array([0.5, -2.0]), order=2)
+        assert mg.gradcheck(lambda x: np.fix(x) if isinstance(x, mg.Tensor) else x * x, np.array([0.5, -2.0]), order=2)
     finally:
-        del implementations[np.arctan]
+        implementations[np.fix] = before
 
 
 @pytest.mark.parametrize(
@@ -566,7 +567,7 @@ def test_own_op_for_a_numpy_function() -> None:
         (lambda x: mg.relu(m=x - 1.0), lambda x: mg.relu(x - 1.0)),
         (lambda x: mg.where(condition=True, x=x, y=0.0), lambda x: x * 1.0),
         (lambda x: mg.concatenate(arrays=[x, x], axis=0), lambda x: mg.concatenate([x, x])),
-        (lambda x: np.sum(x, axis=0, keepdims=True), lambda x: mg.sum(x, 0, True)),
+        (lambda x: np.sum(x, axis=0, keepdims=True), lambda x: mg.sum(x, 0, keepdims=True)),
         (lambda x: mg.embedding(table=x, ids=[0, 0]), lambda x: mg.embedding(x, [0, 0])),
     ],
 )

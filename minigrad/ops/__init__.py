@@ -7,7 +7,6 @@ from minigrad.ops.index import *
 from minigrad.ops.products import *
 from minigrad.ops.reduce import *
 from minigrad.ops.shape import *
-from minigrad.ops.update import *
 
 # Every op by name, and np.linalg's and np.fft's in modules of their own; not what the modules import.
 names = [name for name, f in vars().items() if getattr(f, "__module__", "").startswith("minigrad.ops.")]

@@ -17,7 +17,7 @@ def _described(f: Any, function: Any, *args: Any) -> Any:
     theirs = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy", "np")
     lines = [line.strip() for line in function.__doc__.splitlines()]
     summary = next(line for line in lines if line and not line.startswith(f"{name}("))
-    shown = ", ".join(map(repr, args))
+    shown = ", ".join(f"np.array({a})" if isinstance(a, list) else repr(a) for a in args)
     f.__doc__ = f"{summary}\n\n>>> np.array_equal({name}({shown}), {theirs}({shown}))\nTrue\n"
     return f
 
@@ -31,6 +31,17 @@ def _smooth(function: Any, derivative: Callable[[Array, Array], Array], at: floa
 
     body.__module__ = derivative.__module__
     return op(function)(_described(body, function, at))
+
+
+def _smooth2(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Array]) -> Any:
+    """The op of a ufunc of two arguments, from its derivatives written in x, y and z = f(x, y)."""
+
+    def body(x: Array, y: Array) -> Array:
+        z = function(x, y)
+        return z, lambda g: g * by_x(x, y, z), lambda g: g * by_y(x, y, z)
+
+    body.__module__ = by_x.__module__
+    return op(function)(_described(body, function, 3.5, 2.0))
 
 
 def _short(function: Any, how: Callable[..., Any], *args: Any) -> Any:

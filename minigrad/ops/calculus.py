@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op
-from minigrad.ops.elementwise import conjugate, where
+from minigrad.ops.elementwise import where
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import concatenate, flip, moveaxis
@@ -118,15 +118,3 @@ def convolve(x: Array, y: Array, mode: str = "full") -> Array:
         raise ValueError(f"convolve has the modes full, same, valid, got {mode!r}")
     start = (n + m - 1 - lengths[mode]) // 2
     return getitem(_convolved(x, y), slice(start, start + lengths[mode]))
-
-
-@implements(np.correlate)
-def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
-    """The products of x with y shifted along it.
-
-    >>> correlate(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0]))
-    array([3., 5.])
-    """
-    if np.size(y) > np.size(x):
-        return conjugate(flip(correlate(y, x, mode)))
-    return convolve(x, conjugate(flip(y)), mode)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
-from minigrad.ops.brief import V, _short, _smooth
+from minigrad.ops.brief import V, _short, _smooth, _smooth2
 
 
 @op(np.add)
@@ -266,116 +266,57 @@ def astype(x: Array, dtype: Any) -> Array:
 copy = _short(np.copy, lambda x: positive(x), V)
 
 
-@implements(np.float_power)
-def float_power(x: Array, n: Array) -> Array:
-    """x**n in double precision, at the least.
-
-    >>> float(float_power(3.0, 2))
-    9.0
-    """
-    dtype = np.result_type(x, n, float)
-    return power(positive(x, dtype=dtype), positive(n, dtype=dtype))
+def _double(x: Array, y: Array) -> Array:
+    return positive(x, dtype=np.result_type(x, y, float))
 
 
-@op(np.hypot)
-def hypot(x: Array, y: Array) -> Array:
-    """sqrt(x**2 + y**2) without overflow; its gradient at (0, 0) is 0.
-
-    >>> float(hypot(3.0, 4.0))
-    5.0
-    """
-    r = np.hypot(x, y)
-    return r, lambda g: g * x / (r + (r == 0)), lambda g: g * y / (r + (r == 0))
+float_power = _short(np.float_power, lambda x, n: power(_double(x, n), _double(n, x)), V, 2.0)
 
 
-@op(np.arctan2)
-def arctan2(y: Array, x: Array) -> Array:
-    """The angle of the point (x, y); its gradient at (0, 0) is 0.
+# at (0, 0) the gradient is 0
+hypot = _smooth2(np.hypot, lambda x, y, r: x / (r + (r == 0)), lambda x, y, r: y / (r + (r == 0)))
 
-    >>> float(arctan2(0.0, 1.0))
-    0.0
-    """
+
+def _per_square(a: Array, x: Array, y: Array) -> Array:
     r = np.hypot(x, y)
     r = r + (r == 0)
-    return np.arctan2(y, x), lambda g: g * (x / r) / r, lambda g: -g * (y / r) / r
+    return a / r / r
+
+
+arctan2 = _smooth2(np.arctan2, lambda y, x, _: _per_square(x, x, y), lambda y, x, _: -_per_square(y, x, y))
 
 
 def _finite(z: Array) -> Array:
     return np.where(np.isfinite(z), z, 0)  # log(0 + 0) has the gradient 0
 
 
-@op(np.logaddexp)
-def logaddexp(x: Array, y: Array) -> Array:
-    """log(e**x + e**y), without overflow.
-
-    >>> float(logaddexp(1.0, -np.inf))
-    1.0
-    """
-    z = np.logaddexp(x, y)
-    return z, lambda g: g * np.exp(x - _finite(z)), lambda g: g * np.exp(y - _finite(z))
+logaddexp = _smooth2(np.logaddexp, lambda x, y, z: np.exp(x - _finite(z)), lambda x, y, z: np.exp(y - _finite(z)))
 
 
-@op(np.logaddexp2)
-def logaddexp2(x: Array, y: Array) -> Array:
-    """log2(2**x + 2**y), without overflow.
-
-    >>> float(logaddexp2(1.0, 1.0))
-    2.0
-    """
-    z = np.logaddexp2(x, y)
-    return z, lambda g: g * np.exp2(x - _finite(z)), lambda g: g * np.exp2(y - _finite(z))
+logaddexp2 = _smooth2(np.logaddexp2, lambda x, y, z: np.exp2(x - _finite(z)), lambda x, y, z: np.exp2(y - _finite(z)))
 
 
-@op(np.remainder)
-def remainder(x: Array, y: Array) -> Array:
-    """x - floor(x / y) y, as x % y; between its jumps.
-
-    >>> remainder(5.5, 2.0)
-    1.5
-    """
-    return x % y, lambda g: g, lambda g: -g * np.floor(x / y)
+# between their jumps
+remainder = _smooth2(np.remainder, lambda x, y, _: 1, lambda x, y, _: -np.floor(x / y))
 
 
 mod = remainder
 
 
-@op(np.fmod)
-def fmod(x: Array, y: Array) -> Array:
-    """x - trunc(x / y) y, with the sign of x; between its jumps.
-
-    >>> float(fmod(-5.5, 2.0))
-    -1.5
-    """
-    return np.fmod(x, y), lambda g: g, lambda g: -g * np.trunc(x / y)
+fmod = _smooth2(np.fmod, lambda x, y, _: 1, lambda x, y, _: -np.trunc(x / y))
 
 
 divmod = _short(np.divmod, lambda x, y: (np.floor_divide(x, y), remainder(x, y)), 5.5, 2.0)
 
 
-def _larger_number_share(x: Array, y: Array) -> Any:
-    """The pullback to x of fmax(x, y): a number wins against NaN."""
-    larger, tie = (x > y) | (np.isnan(y) & ~np.isnan(x)), x == y
-    return lambda g: g * larger + g * tie / 2
+def _numbers(x: Array, y: Array) -> tuple[Array, Array]:
+    return where(np.isnan(x), y, x), where(np.isnan(y), x, y)
 
 
-@op(np.fmax)
-def fmax(x: Array, y: Array) -> Array:
-    """The larger of x and y, a number before NaN; a tie shares the gradient evenly.
-
-    >>> float(fmax(1.0, np.nan))
-    1.0
-    """
-    return np.fmax(x, y), _larger_number_share(x, y), _larger_number_share(y, x)
+fmax = _short(np.fmax, lambda x, y: maximum(*_numbers(x, y)), V, 2.0)
 
 
-@op(np.fmin)
-def fmin(x: Array, y: Array) -> Array:
-    """The smaller of x and y, a number before NaN; a tie shares the gradient evenly.
-
-    >>> float(fmin(1.0, np.nan))
-    1.0
-    """
-    return np.fmin(x, y), _larger_number_share(-x, -y), _larger_number_share(-y, -x)
+fmin = _short(np.fmin, lambda x, y: minimum(*_numbers(x, y)), V, 2.0)
 
 
 @implements(np.clip)
@@ -449,11 +390,5 @@ def angle(z: Array, deg: bool = False) -> Array:
     return rad2deg(phi) if deg else phi
 
 
-@implements(np.sign)
-def sign(x: Array) -> Array:
-    """-1, 0 or 1, without a gradient; of a complex number z / |z|, with one.
-
-    >>> float(sign(-2.0))
-    -1.0
-    """
-    return x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x))
+# of a complex number z / |z|, with a gradient
+sign = _short(np.sign, lambda x: x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x)), V)

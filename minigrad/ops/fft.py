@@ -13,8 +13,6 @@ from minigrad.engine import Array, op
 from minigrad.ops.brief import M, V, _short
 from minigrad.ops.shape import roll
 
-Norm = Any
-
 
 def _resized(g: Array, n: int, axis: int) -> Array:
     """Cut, or filled up with zeros, to the length n along an axis."""
@@ -25,7 +23,7 @@ def _resized(g: Array, n: int, axis: int) -> Array:
 
 
 @op(np.fft.fft)
-def fft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def fft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     """The discrete Fourier transform along an axis.
 
     >>> fft(np.array([1.0, 1.0]))
@@ -35,7 +33,7 @@ def fft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Ar
 
 
 @op(np.fft.ifft)
-def ifft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def ifft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     """The inverse of `fft`.
 
     >>> ifft(np.array([2.0, 0.0]))
@@ -45,7 +43,7 @@ def ifft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> A
 
 
 @op(np.fft.rfft)
-def rfft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def rfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     """The first half of the transform of a real array; the other half is its conjugate.
 
     >>> rfft(np.array([1.0, 1.0]))
@@ -57,7 +55,7 @@ def rfft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> A
 
 
 @op(np.fft.irfft)
-def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     """The inverse of `rfft`, of n elements; of an even number where none is given.
 
     >>> irfft(np.array([2.0, 0.0]))
@@ -83,17 +81,17 @@ def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int | None, int]]:
     return [(n, axis) for n, axis in zip([None] * len(axes) if s is None else s, axes)]
 
 
-def _in_turn(function: Any, x: Array, sizes: Sequence[tuple[int | None, int]], norm: Norm) -> Array:
+def _in_turn(function: Any, x: Array, sizes: Sequence[tuple[int | None, int]], norm: Any) -> Array:
     for n, axis in reversed(sizes):
         x = function(x, n, axis, norm)
     return x
 
 
-def _half(x: Array, *sizes: tuple[int | None, int], norm: Norm) -> Array:
+def _half(x: Array, *sizes: tuple[int | None, int], norm: Any) -> Array:
     return _in_turn(fft, rfft(x, *sizes[-1], norm), sizes[:-1], norm)
 
 
-def _whole(x: Array, *sizes: tuple[int | None, int], norm: Norm) -> Array:
+def _whole(x: Array, *sizes: tuple[int | None, int], norm: Any) -> Array:
     return irfft(_in_turn(ifft, x, sizes[-2::-1], norm), *sizes[-1], norm)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, Node, implements, op
+from minigrad.engine import Array, Node, op
 from minigrad.ops.brief import V, _short
 from minigrad.sparse import RowSparse
 
@@ -109,20 +109,7 @@ def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
     return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
 
 
-compress = _short(
-    np.compress, lambda condition, x, axis=None: take(x, np.flatnonzero(condition), axis), [True, False, True], V
-)
+compress = _short(np.compress, lambda mask, x, axis=None: take(x, np.flatnonzero(mask), axis), [True, False], V)
 
 
-extract = _short(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, True], V)
-
-
-@implements(np.delete)
-def delete(x: Array, obj: Any, axis: int | None = None) -> Array:
-    """x without some elements along an axis; with axis None, of the flattened array.
-
-    >>> delete(np.array([1.0, 2.0, 3.0]), 1)
-    array([1., 3.])
-    """
-    n = np.size(x) if axis is None else np.shape(x)[axis]
-    return take(x, np.delete(np.arange(n), obj), axis)
+extract = _short(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, False], V)

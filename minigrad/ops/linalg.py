@@ -15,7 +15,7 @@ from minigrad.ops.brief import M, V, _short
 from minigrad.ops.elementwise import abs, power, real
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import max, min, sum
-from minigrad.ops.shape import matrix_transpose, moveaxis, reshape
+from minigrad.ops.shape import expand_dims, matrix_transpose, moveaxis, reshape
 
 
 def _t(x: Array) -> Array:
@@ -145,13 +145,13 @@ EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
 @op()
 def _eigh(x: Array, uplo: str) -> Array:
     """The eigenvalues as the first column, then the eigenvectors: one value, for one decomposition."""
-    w, v = np.linalg.eigh(x, uplo)
+    w, v = np.linalg.eigh(x, uplo)  # type: ignore[call-overload]
 
     def pullback(g: Array) -> Array:
         g = np.conj(g)
         gw, gv = g[..., 0], g[..., 1:]
         gaps = w[..., None, :] - w[..., :, None]
-        f = _h(v) @ gv * (1 - _eye(v)) / (gaps + _eye(v))
+        f = _h(v) @ gv * (gaps != 0) / (gaps + (gaps == 0))
         s = v @ (f + _eye(v) * gw[..., None, :]) @ _h(v)
         return np.conj(s + _h(s)) / 2
 
@@ -186,11 +186,12 @@ def _svd(x: Array) -> Array:
     def pullback(g: Array) -> Array:
         g = np.conj(g)
         gs, gu, gv = np.real(g[..., 0]), _t(g[..., 1 : m + 1]), _h(g[..., m + 1 :])
-        eye, t = _eye(u), s[..., None, :]
-        gaps = (t - _t(t)) * (t + _t(t)) + eye
+        eye, t = _eye(u), (s + (s == 0))[..., None, :]
+        gaps = (t - _t(t)) * (t + _t(t))
+        gaps = gaps + (gaps == 0)
         utu, vtv = _h(u) @ gu, vh @ gv
         middle = (utu - _h(utu)) / gaps * t + _t(t) * ((vtv - _h(vtv)) / gaps) + eye * gs[..., None, :]
-        if np.iscomplexobj(x):
+        if np.iscomplexobj(x):  # the phase that U and Vh share
             middle = middle * (1 - eye) + eye * (gs[..., None, :] + 1j * np.imag(utu) / t)
         h = u @ middle @ vh
         if m > k:
@@ -203,7 +204,7 @@ def _svd(x: Array) -> Array:
 
 
 @implements(np.linalg.svd)
-def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True, hermitian: bool = False) -> Any:
+def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The thin decomposition x = U * S @ Vh: orthonormal columns, singular values, orthonormal rows.
 
     >>> svd(np.array([[3.0], [4.0]])).S
@@ -212,8 +213,8 @@ def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True, hermitia
     The gradient is finite where the singular values differ and are not 0. Full matrices have no derivative.
     """
     m, n = np.shape(x)[-2:]
-    if hermitian or (full_matrices and compute_uv and m != n):
-        raise TypeError("svd has a gradient for full_matrices=False (and hermitian=False) only")
+    if full_matrices and compute_uv and m != n:
+        raise TypeError("svd has a gradient for full_matrices=False only")
     packed = _svd(x)
     s = real(packed[..., 0])
     if not compute_uv:
@@ -251,65 +252,59 @@ def matrix_power(x: Array, n: int) -> Array:
     >>> matrix_power(np.array([[2.0]]), 3)
     array([[8.]])
     """
-    x, n = (inv(x), -n) if n < 0 else (x, n)
-    power = None
-    while n:
-        if n % 2:
-            power = x if power is None else matmul(power, x)
-        if n := n // 2:
-            x = matmul(x, x)
-    return x * 0 + _eye(x) if power is None else power
+    if n < 0:
+        return matrix_power(inv(x), -n)
+    if n < 2:
+        return x if n else x * 0 + _eye(x)
+    half = matrix_power(matmul(x, x), n // 2)
+    return matmul(half, x) if n % 2 else half
 
 
 multi_dot = _short(np.linalg.multi_dot, lambda arrays: functools.reduce(matmul, arrays), [[[4.0]], [[2.0]], [[3.0]]])
 
 
 @op()
-def _length(x: Array, axis: Any, keepdims: bool) -> Array:
-    """The Euclidean norm, its gradient 0 at 0."""
-    r = np.linalg.norm(x, None, axis, keepdims)
-    r1 = r if keepdims or axis is None else np.expand_dims(r, axis)
-    return r, lambda g: np.reshape(g, r1.shape) * np.conj(x) / (r1 + (r1 == 0))
+def _length(x: Array) -> Array:
+    """The Euclidean norm of the vectors along the last axis, its gradient 0 at 0."""
+    r = np.linalg.norm(x, axis=-1)
+    return r, lambda g: (g / (r + (r == 0)))[..., None] * np.conj(x)
 
 
 @implements(np.linalg.norm)
 def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The norm of vectors (ord None, 2, 1, inf, -inf, p) or of matrices (None, 'fro', 'nuc', 2, -2, 1, -1, inf, -inf).
+    """The norm of vectors (ord None, 2, 1, inf, -inf, 0, p) or matrices (None, 'fro', 'nuc', 2, -2, 1, -1, inf, -inf).
 
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
 
     At 0 the gradient is 0, a subgradient.
     """
-    n = np.ndim(x)
-    if axis is None and (ord is None or (ord == 2 and n == 1)):
-        y = _length(reshape(x, -1), 0, False)
-        return reshape(y, (1,) * n) if keepdims else y
-    axes = tuple(range(n)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    if len(axes) == 1:
-        return _vector_norm(x, 2 if ord is None else ord, axes[0], keepdims)
-    if len(axes) != 2:
+    axes = tuple(range(np.ndim(x))) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if axis is None and ord is None:
+        y = _length(reshape(x, -1))
+    elif len(axes) == 1:
+        y = _vector_norm(moveaxis(x, axes[0], -1), ord)
+    elif len(axes) == 2:
+        y = _matrix_norm(moveaxis(x, axes, (-2, -1)), ord)
+    else:
         raise ValueError(f"norm needs one axis or two, got {axes} of shape {np.shape(x)}")
-    if ord in (None, "fro"):
-        return _length(x, axes, keepdims)
-    y = _matrix_norm(moveaxis(x, axes, (-2, -1)), ord)
-    return (
-        reshape(y, tuple(1 if k in {a % n for a in axes} else m for k, m in enumerate(np.shape(x)))) if keepdims else y
-    )
+    return expand_dims(y, axes) if keepdims else y
 
 
-def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:
-    if ord == 2:
-        return _length(x, axis, keepdims)
-    if ord == 0:
-        return sum(x != 0, axis, keepdims=keepdims)
+def _vector_norm(x: Array, ord: Any) -> Array:
+    if ord in (None, 2):
+        return _length(x)
     if ord in (np.inf, -np.inf):
-        return (max if ord > 0 else min)(abs(x), axis, keepdims=keepdims)
-    total = sum(abs(x) if ord == 1 else power(abs(x), ord), axis, keepdims=keepdims)
-    return total if ord == 1 else power(total + (total == 0), 1 / ord) - (total == 0)
+        return (max if ord > 0 else min)(abs(x), -1)
+    if ord in (0, 1):
+        return sum(abs(x) if ord else x != 0, -1)
+    total = sum(power(abs(x), ord), -1)
+    return power(total + (total == 0), 1 / ord) - (total == 0)
 
 
 def _matrix_norm(x: Array, ord: Any) -> Array:
+    if ord in (None, "fro"):
+        return _length(reshape(x, (*np.shape(x)[:-2], np.shape(x)[-2] * np.shape(x)[-1])))
     if ord in ("nuc", 2, -2):
         return {"nuc": sum, 2: max, -2: min}[ord](svdvals(x), axis=-1)
     if ord not in (1, -1, np.inf, -np.inf):
@@ -318,18 +313,14 @@ def _matrix_norm(x: Array, ord: Any) -> Array:
 
 
 @implements(np.linalg.vector_norm)
-def vector_norm(x: Array, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
     """The norm of x as one vector, or of the vectors along an axis.
 
     >>> float(vector_norm(np.array([[3.0, 4.0]])))
     5.0
     """
-    if axis is None:
-        y = norm(reshape(x, -1), ord)
-        return reshape(y, (1,) * np.ndim(x)) if keepdims else y
-    return norm(x, ord, axis, keepdims)
+    y = norm(reshape(x, -1), ord) if axis is None else norm(x, ord, axis)
+    return expand_dims(y, tuple(range(np.ndim(x))) if axis is None else axis) if keepdims else y
 
 
-matrix_norm = _short(
-    np.linalg.matrix_norm, lambda x, /, *, keepdims=False, ord="fro": norm(x, ord, (-2, -1), keepdims), [[4.0]]
-)
+matrix_norm = _short(np.linalg.matrix_norm, lambda x, /, *, ord="fro", **how: norm(x, ord, (-2, -1), **how), [[4.0]])

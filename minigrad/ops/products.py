@@ -73,14 +73,7 @@ def dot(x: Array, y: Array) -> Array:
     return matmul(x, y) if m <= 2 else tensordot(x, y, (n - 1, m - 2))
 
 
-@implements(np.inner)
-def inner(x: Array, y: Array) -> Array:
-    """The product over the last axes of both.
-
-    >>> float(inner(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
-    11.0
-    """
-    return tensordot(x, y, (-1, -1)) if np.ndim(x) and np.ndim(y) else multiply(x, y)
+inner = _short(np.inner, lambda x, y: tensordot(x, y, (-1, -1)) if np.ndim(x) and np.ndim(y) else multiply(x, y), V, V)
 
 
 vdot = _short(np.vdot, lambda x, y: matmul(conjugate(reshape(x, -1)), reshape(y, -1)), V, V)
@@ -107,11 +100,8 @@ def kron(x: Array, y: Array) -> Array:
     """
     n = max(np.ndim(x), np.ndim(y))
     left, right = ((1,) * (n - np.ndim(a)) + np.shape(a) for a in (x, y))
-    blocks = multiply(
-        reshape(x, [k for length in left for k in (length, 1)]),
-        reshape(y, [k for length in right for k in (1, length)]),
-    )
-    return reshape(blocks, tuple(k * m for k, m in zip(left, right)))
+    x, y = reshape(x, [k for n in left for k in (n, 1)]), reshape(y, [k for n in right for k in (1, n)])
+    return reshape(multiply(x, y), [n * m for n, m in zip(left, right)])
 
 
 @implements(np.cross)
@@ -137,7 +127,7 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
         raise ValueError(f"einsum {subscripts!r} needs {len(terms)} operands, got {len(ndims)}")
     free = [c for c in string.ascii_letters if c not in subscripts]
     rest = [free[: n - len(term) + 1][::-1] if "." in term else [] for term, n in zip(terms, ndims)]
-    everywhere = "".join(max(rest, key=len))  # the axes under the ellipses, aligned on the right
+    everywhere = "".join(free[: max(map(len, rest))][::-1])  # the axes under the ellipses, aligned on the right
     if not arrow:
         once = sorted(c for c in set(inputs) - {",", "."} if inputs.count(c) == 1)
         output = "." * ("." in inputs) + "".join(once)
@@ -158,15 +148,15 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
         words = ["".join("..." if k is ... else string.ascii_letters[k] for k in ks) for ks in pairs[1::2] + last]
         subscripts = "->".join([",".join(words[: len(operands)]), *words[len(operands) :]])
     terms, output = _explicit(subscripts, [np.ndim(x) for x in operands])
-    operands = list(operands)
+    arrays = list(operands)
     for i, term in enumerate(terms):
         while repeated := [c for c in term if term.count(c) > 1]:  # a diagonal, taken first
             j = term.index(repeated[0])
             k = term.index(repeated[0], j + 1)
-            operands[i] = diagonal(operands[i], 0, j, k)
+            arrays[i] = diagonal(arrays[i], 0, j, k)
             term = term[:j] + term[j + 1 : k] + term[k + 1 :] + repeated[0]
         terms[i] = term
-    return _einsum(*operands, terms=tuple(terms), output=output, optimize=optimize)
+    return _einsum(*arrays, terms=tuple(terms), output=output, optimize=optimize)
 
 
 @op()

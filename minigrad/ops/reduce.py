@@ -9,7 +9,7 @@ from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import elementwise
 from minigrad.ops.brief import M, V, _short
 from minigrad.ops.index import getitem, place, take_along_axis
-from minigrad.ops.shape import broadcast_to, concatenate, diagonal, moveaxis, reshape
+from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
 
 Axis = int | tuple[int, ...] | None
 
@@ -54,6 +54,16 @@ def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = Tr
     return y, lambda g: _masked(np.broadcast_to(_kept(g, axis, keepdims) / n, x.shape), where)
 
 
+def _around_mean(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Any:
+    """The pullback of half the variance: (x - mean) / (n - ddof)."""
+
+    def pullback(g: Array) -> Array:
+        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+        return _masked(_kept(g, axis, keepdims) * d / (_count(x, axis, where) - ddof), where)
+
+    return pullback
+
+
 @op(np.var)
 def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
     """The variance along axes: the squares of the distances from the mean, divided by their number less ddof.
@@ -61,14 +71,8 @@ def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     >>> float(var([1.0, 3.0]))
     1.0
     """
-    y = np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-    n = _count(x, axis, where) - ddof
-
-    def pullback(g: Array) -> Array:
-        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
-        return _masked(_kept(g, axis, keepdims) * 2 * d / n, where)
-
-    return y, pullback
+    back = _around_mean(x, axis, ddof, keepdims, where)
+    return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where), lambda g: back(2 * g)
 
 
 @op(np.std)
@@ -78,14 +82,11 @@ def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     >>> float(std([1.0, 3.0]))
     1.0
     """
-    s = np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-    n = _count(x, axis, where) - ddof
-
-    def pullback(g: Array) -> Array:
-        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
-        return _masked(_kept(g / (s + (s == 0)), axis, keepdims) * d / n, where)
-
-    return s, pullback
+    s, back = (
+        np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where),
+        _around_mean(x, axis, ddof, keepdims, where),
+    )
+    return s, lambda g: back(g / (s + (s == 0)))
 
 
 def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
@@ -121,18 +122,15 @@ def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     return _extremum(np.min, x, axis, keepdims, initial, where)
 
 
-ptp = _short(
-    np.ptp, lambda x, axis=None, *, keepdims=False: max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims), V
-)
+ptp = _short(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, axis, **how), V)
 
 
 def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
-    """x with the axes to reduce made one and put in front; and the shape that keeps them, of size one."""
-    n, shape = np.ndim(x), np.shape(x)
-    axes = range(n) if axis is None else [k % n for k in (axis if isinstance(axis, tuple) else (axis,))]
-    x = moveaxis(x, tuple(axes), tuple(range(len(axes))))
-    kept = tuple(1 if k in axes else length for k, length in enumerate(shape))
-    return reshape(x, (math.prod(shape[k] for k in axes), *np.shape(x)[len(axes) :])), kept
+    """x with the axes to reduce made one and put in front; and which they were."""
+    n = np.ndim(x)
+    axes = tuple(range(n)) if axis is None else tuple(k % n for k in (axis if isinstance(axis, tuple) else (axis,)))
+    x = moveaxis(x, axes, tuple(range(len(axes))))
+    return reshape(x, (math.prod(np.shape(x)[: len(axes)]), *np.shape(x)[len(axes) :])), axes
 
 
 @implements(np.prod)
@@ -144,11 +142,11 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
 
     Multiplied by halves, so that the derivatives divide by nothing: they are right where elements are 0.
     """
-    x, kept = _in_front(x if where is True else elementwise.where(where, x, 1), axis)
+    x, axes = _in_front(x if where is True else elementwise.where(where, x, 1), axis)
     while (n := np.shape(x)[0]) > 1:
         x = concatenate([x[: n // 2] * x[n // 2 : 2 * (n // 2)], x[2 * (n // 2) :]])
     y = getitem(x, 0) if n else sum(x, 0) + 1
-    return (reshape(y, kept) if keepdims else y) * initial
+    return (expand_dims(y, axes) if keepdims else y) * initial
 
 
 @op(np.cumsum)
@@ -179,7 +177,7 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
 
 
 @implements(np.average)
-def average(x: Array, axis: int | None = None, weights: Array = None, returned: bool = False) -> Any:
+def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     """The mean along an axis, weighted.
 
     >>> float(average(np.array([1.0, 2.0]), weights=np.array([1.0, 3.0])))
@@ -187,10 +185,8 @@ def average(x: Array, axis: int | None = None, weights: Array = None, returned: 
     """
     w = np.ones_like(x) if weights is None else weights
     if np.shape(w) != np.shape(x):  # one for each place along the axis
-        w = reshape(w, [-1 if k == axis % np.ndim(x) else 1 for k in range(np.ndim(x))])
-    total = sum(broadcast_to(w, np.shape(x)), axis)
-    y = sum(x * w, axis) / total
-    return (y, total) if returned else y
+        w = reshape(w, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
+    return sum(x * w, axis) / sum(broadcast_to(w, np.shape(x)), axis)
 
 
 def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) -> Any:
@@ -257,15 +253,14 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> float(quantile([1.0, 2.0, 4.0], 0.25))
     1.5
     """
-    front, kept = _in_front(x, axis)
-    rest = kept if keepdims else np.shape(front)[1:]
-    y = sort(front, 0)
-    at = np.multiply(q, np.shape(y)[0] - 1)
+    front, axes = _in_front(x, axis)
+    y, n = sort(front, 0), np.shape(front)[0]
+    at = np.multiply(q, n - 1)
     low = np.floor(at).astype(int)
     share = np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
-    z = getitem(y, low) * (1 - share) + getitem(y, np.minimum(low + 1, np.shape(y)[0] - 1)) * share
+    z = getitem(y, low) * (1 - share) + getitem(y, np.minimum(low + 1, n - 1)) * share
     z = elementwise.where(np.any(np.isnan(front), axis=0), np.nan, z)
-    return reshape(z, np.shape(at) + tuple(rest))
+    return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
 
 percentile = _short(np.percentile, lambda x, q, axis=None, **how: quantile(x, np.divide(q, 100), axis, **how), V, 25)

@@ -1,5 +1,8 @@
-"""Ops that move elements about: shapes, joining, splitting, repeating."""
+"""Ops that move elements about: shapes, joining, splitting, repeating, choosing, `t.at[index]`."""
 
+from __future__ import annotations
+
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +10,8 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op
 from minigrad.ops.brief import M, V, _short
-from minigrad.ops.index import getitem, place, take
+from minigrad.ops.elementwise import where
+from minigrad.ops.index import getitem, place, take, take_along_axis
 
 
 @op(np.reshape)
@@ -126,8 +130,7 @@ def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
     >>> rollaxis(np.ones((2, 3, 4)), 2).shape
     (4, 2, 3)
     """
-    n = np.ndim(x)
-    axis, start = axis % n, start + n if start < 0 else start
+    axis, start = axis % np.ndim(x), start + np.ndim(x) if start < 0 else start
     return moveaxis(x, axis, start - (axis < start))
 
 
@@ -171,8 +174,7 @@ def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | N
     >>> roll(np.array([1.0, 2.0, 3.0]), 1)
     array([3., 1., 2.])
     """
-    back = tuple(-k for k in shift) if isinstance(shift, tuple) else -shift
-    return np.roll(x, shift, axis), lambda g: np.roll(g, back, axis)
+    return np.roll(x, shift, axis), lambda g: np.roll(g, np.negative(shift), axis)
 
 
 @implements(np.broadcast_arrays)
@@ -182,8 +184,7 @@ def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
     >>> [x.shape for x in broadcast_arrays(np.ones(3), np.ones((2, 1)))]
     [(2, 3), (2, 3)]
     """
-    shape = np.broadcast_shapes(*map(np.shape, arrays))
-    return tuple(broadcast_to(x, shape) for x in arrays)
+    return tuple(broadcast_to(x, np.broadcast_shapes(*map(np.shape, arrays))) for x in arrays)
 
 
 @implements(np.repeat)
@@ -211,11 +212,9 @@ def tile(x: Array, reps: int | Sequence[int]) -> Array:
     times = (reps,) if isinstance(reps, int) else tuple(reps)
     n = max(np.ndim(x), len(times))
     shape, times = (1,) * (n - np.ndim(x)) + np.shape(x), (1,) * (n - len(times)) + times
-    many = broadcast_to(
-        reshape(x, tuple(k for length in shape for k in (1, length))),
-        tuple(k for pair in zip(times, shape) for k in pair),
-    )
-    return reshape(many, tuple(k * length for k, length in zip(times, shape)))
+    x = reshape(x, [length for k in shape for length in (1, k)])
+    many = broadcast_to(x, tuple(length for pair in zip(times, shape) for length in pair))
+    return reshape(many, [k * length for k, length in zip(times, shape)])
 
 
 @op()
@@ -225,7 +224,7 @@ def _pad(x: Array, *, widths: Any, value: Any) -> Array:
 
 
 @implements(np.pad)
-def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, **how: Any) -> Array:
+def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Array:
     """Wider along each axis: by a constant, or in the modes edge, reflect, symmetric, wrap by its own elements.
 
     >>> pad(np.array([1.0, 2.0]), 1)
@@ -234,8 +233,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
     widths = np.broadcast_to(pad_width, (np.ndim(x), 2)).tolist()
     if mode == "constant":
         return _pad(x, widths=widths, value=constant_values)
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or how.get("reflect_type", "even") != "even":
-        raise ValueError(f"pad has the modes constant, edge, reflect, symmetric, wrap, got {mode!r} with {how}")
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"pad has the modes constant, edge, reflect, symmetric, wrap, got {mode!r}")
     for axis, width in enumerate(widths):
         x = take(x, np.pad(np.arange(np.shape(x)[axis]), width, mode=mode), axis)  # type: ignore[call-overload]
     return x
@@ -255,31 +254,16 @@ atleast_2d = _short(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else resh
 atleast_3d = _short(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
 
 
-vstack = _short(np.vstack, lambda arrays: concatenate([atleast_2d(x) for x in arrays]), M)
+vstack = _short(np.vstack, lambda xs: concatenate(list(map(atleast_2d, xs))), M)
 
 
-@implements(np.hstack)
-def hstack(arrays: Sequence[Array]) -> Array:
-    """Joined side by side: vectors end to end, others along the second axis.
-
-    >>> hstack([np.ones(2), np.zeros(1)])
-    array([1., 1., 0.])
-    """
-    return concatenate([atleast_1d(x) for x in arrays], 0 if np.ndim(arrays[0]) <= 1 else 1)
+hstack = _short(np.hstack, lambda xs: concatenate(list(map(atleast_1d, xs)), 0 if np.ndim(xs[0]) <= 1 else 1), M)
 
 
-dstack = _short(np.dstack, lambda arrays: concatenate([atleast_3d(x) for x in arrays], 2), M)
+dstack = _short(np.dstack, lambda xs: concatenate(list(map(atleast_3d, xs)), 2), M)
 
 
-@implements(np.column_stack)
-def column_stack(arrays: Sequence[Array]) -> Array:
-    """Vectors as the columns of a matrix, and matrices beside them.
-
-    >>> column_stack([np.ones(2), np.zeros(2)])
-    array([[1., 0.],
-           [1., 0.]])
-    """
-    return concatenate([x if np.ndim(x) > 1 else reshape(x, (np.size(x), 1)) for x in arrays], 1)
+column_stack = _short(np.column_stack, lambda xs: hstack([x if np.ndim(x) > 1 else reshape(x, (-1, 1)) for x in xs]), M)
 
 
 @implements(np.block)
@@ -316,11 +300,9 @@ def array_split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
     >>> array_split(np.array([1.0, 2.0, 3.0]), 2)
     [array([1., 2.]), array([3.])]
     """
-    n = np.shape(x)[axis]
-    cuts = sections
+    n, cuts = np.shape(x)[axis], sections
     if np.ndim(sections) == 0:
-        size, extra = n // sections, n % sections
-        cuts = [k * size + min(k, extra) for k in range(1, sections)]
+        cuts = [k * (n // sections) + min(k, n % sections) for k in range(1, sections)]
     before = (slice(None),) * (axis % np.ndim(x))
     return [getitem(x, (*before, slice(i, j))) for i, j in zip([0, *cuts], [*cuts, n])]
 
@@ -346,17 +328,6 @@ hsplit = _short(np.hsplit, lambda x, sections: split(x, sections, 1 if np.ndim(x
 
 
 dsplit = _short(np.dsplit, lambda x, sections: split(x, sections, 2), [[[1.0, 2.0]]], 2)
-
-
-@implements(np.unstack)
-def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
-    """The slices along an axis, without it.
-
-    >>> [float(part) for part in unstack(np.array([1.0, 2.0]))]
-    [1.0, 2.0]
-    """
-    x = moveaxis(x, axis, 0)
-    return tuple(getitem(x, i) for i in range(np.shape(x)[0]))
 
 
 def _on_diagonal(offset: int, length: int) -> tuple[Array, Array]:
@@ -413,3 +384,65 @@ def triu(x: Array, k: int = 0) -> Array:
            [0., 1.]])
     """
     return np.triu(x, k), lambda g: np.triu(g, k)
+
+
+def _first(masks: Sequence[Array], choices: Sequence[Array], default: Array) -> Array:
+    return functools.reduce(lambda y, choice: where(*choice, y), [*zip(masks, choices)][::-1], default)
+
+
+select = _short(np.select, lambda masks, xs, default=0: _first(masks, xs, default), [[True, True, False]], [V])
+
+
+@implements(np.choose)
+def choose(numbers: Array, choices: Sequence[Array]) -> Array:
+    """From the choice of each number, element by element.
+
+    >>> choose([1, 0], [np.zeros(2), np.ones(2)])
+    array([1., 0.])
+    """
+    numbers, *choices = broadcast_arrays(numbers, *choices)
+    return take_along_axis(stack(choices), numbers[None], 0)[0]
+
+
+class At:
+    """`t.at[index]`: where a functional update of a Tensor goes. Each gives a new Tensor; t stays as it is.
+
+    >>> import minigrad as mg
+    >>> t = mg.Tensor([1.0, 2.0, 3.0])
+    >>> t.at[0].set(9.0).data, t.at[[1, 1]].add(1.0).data, t.at[1:].multiply(2.0).data
+    (array([9., 2., 3.]), array([1., 4., 3.]), array([1., 4., 6.]))
+
+    An index that names an element twice adds or multiplies twice; of several values set, the last stays.
+    """
+
+    def __init__(self, x: Array, index: Any = None, numbers: Any = None) -> None:
+        self.x, self.index, self.numbers = x, index, numbers  # those of the elements at the index
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self.x, index, np.reshape(np.arange(self.x.size), self.x.shape)[index])
+
+    def add(self, v: Array) -> Array:
+        """x with v added at the index."""
+        return self.x + place(broadcast_to(v, self.numbers.shape), self.index, self.x.shape)
+
+    def set(self, v: Array) -> Array:
+        """x with v at the index."""
+        return _set(self.x, self.numbers.reshape(-1), reshape(broadcast_to(v, self.numbers.shape), -1))
+
+    def multiply(self, v: Array) -> Array:
+        """x multiplied by v at the index."""
+        x, numbers, v = self.x, self.numbers.reshape(-1), reshape(broadcast_to(v, self.numbers.shape), -1)
+        while True:  # once for each time that an element is named
+            first = np.sort(np.unique(numbers, return_index=True)[1])
+            x = _set(x, numbers[first], take(x, numbers[first]) * take(v, first))
+            rest = np.delete(np.arange(numbers.size), first)
+            if not rest.size:
+                return x
+            numbers, v = numbers[rest], take(v, rest)
+
+
+def _set(x: Array, numbers: Array, v: Array) -> Array:
+    last = np.repeat(-1, x.size)
+    last[numbers] = np.arange(numbers.size)  # of several, NumPy keeps the last
+    (here,) = np.nonzero(last >= 0)
+    return where(np.reshape(last >= 0, x.shape), reshape(place(take(v, last[here]), (here,), (x.size,)), x.shape), x)
