@@ -204,17 +204,17 @@ def _svd(x: Array) -> Array:
 
 
 @implements(np.linalg.svd)
-def svd(x: Array, full_matrices: bool = False, compute_uv: bool = True) -> Any:
+def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The thin decomposition x = U * S @ Vh: orthonormal columns, singular values, orthonormal rows.
 
-    >>> svd(np.array([[3.0], [4.0]])).S
+    >>> svd(np.array([[3.0], [4.0]]), full_matrices=False).S
     array([5.])
 
-    The gradient is finite where the singular values differ and are not 0. Full matrices have no derivative.
+    The gradient is finite where the singular values differ and are not 0.
     """
     m, n = np.shape(x)[-2:]
     if full_matrices and compute_uv and m != n:
-        raise TypeError("svd has a gradient for full_matrices=False only")
+        raise TypeError("svd of a matrix that is not square needs full_matrices=False: full ones have no derivative")
     packed = _svd(x)
     s = real(packed[..., 0])
     if not compute_uv:

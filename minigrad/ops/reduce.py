@@ -14,9 +14,9 @@ from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims,
 Axis = int | tuple[int, ...] | None
 
 
-def _kept(g: Array, axis: Axis, keepdims: bool) -> Array:
+def _kept(x: Array, g: Array, axis: Axis, keepdims: bool) -> Array:
     """A reduced array with its axes back, of size one."""
-    return g if keepdims or axis is None else np.expand_dims(g, axis)
+    return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
 def _masked(h: Array, where: Any) -> Array:
@@ -31,13 +31,17 @@ def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 0
     3.0
     """
     y = np.sum(x, axis=axis, keepdims=keepdims, initial=initial, where=where)
-    return y, lambda g: _masked(np.broadcast_to(_kept(g, axis, keepdims), x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
 
 
 def _count(x: Array, axis: Axis, where: Any) -> Any:
     """How many elements a mean is of: a number, or with a mask an array, its axes kept."""
     if where is True:
-        lengths = x.shape if axis is None else [x.shape[k] for k in (axis if isinstance(axis, tuple) else (axis,))]
+        lengths = (
+            x.shape
+            if axis is None or x.ndim == 0
+            else [x.shape[k] for k in (axis if isinstance(axis, tuple) else (axis,))]
+        )
         return math.prod(lengths)
     return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
@@ -51,7 +55,7 @@ def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = Tr
     """
     y = np.mean(x, axis=axis, keepdims=keepdims, where=where)
     n = _count(x, axis, where)
-    return y, lambda g: _masked(np.broadcast_to(_kept(g, axis, keepdims) / n, x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Any:
@@ -59,7 +63,7 @@ def _around_mean(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) 
 
     def pullback(g: Array) -> Array:
         d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
-        return _masked(_kept(g, axis, keepdims) * d / (_count(x, axis, where) - ddof), where)
+        return _masked(_kept(x, g, axis, keepdims) * d / (_count(x, axis, where) - ddof), where)
 
     return pullback
 
@@ -97,7 +101,7 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     def pullback(g: Array) -> Array:
         chosen = (x == y) & where
         n = np.sum(chosen, axis=axis, keepdims=True)
-        return chosen * (_kept(g, axis, keepdims) / (n + (n == 0)))
+        return chosen * (_kept(x, g, axis, keepdims) / (n + (n == 0)))
 
     return y if keepdims else np.squeeze(y, axis), pullback
 
@@ -128,7 +132,11 @@ ptp = _short(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, ax
 def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     """x with the axes to reduce made one and put in front; and which they were."""
     n = np.ndim(x)
-    axes = tuple(range(n)) if axis is None else tuple(k % n for k in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = (
+        tuple(range(n))
+        if axis is None or n == 0
+        else tuple(k % n for k in (axis if isinstance(axis, tuple) else (axis,)))
+    )
     x = moveaxis(x, axes, tuple(range(len(axes))))
     return reshape(x, (math.prod(np.shape(x)[: len(axes)]), *np.shape(x)[len(axes) :])), axes
 
@@ -287,7 +295,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     total = np.sum(e, axis=axis, keepdims=True)
     y = np.log(total) + top
     value = y if keepdims else np.squeeze(y, axis)
-    return value, lambda g: _kept(g, axis, keepdims) * (e / total)
+    return value, lambda g: _kept(x, g, axis, keepdims) * (e / total)
 
 
 @op()

@@ -194,7 +194,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
     >>> repeat(np.array([1.0, 2.0]), 2)
     array([1., 1., 2., 2.])
     """
-    x, axis = (reshape(x, -1), 0) if axis is None else (x, axis % np.ndim(x))
+    x, axis = (reshape(x, -1), 0) if axis is None or np.ndim(x) == 0 else (x, axis % np.ndim(x))
     shape = np.shape(x)
     if np.ndim(repeats):
         return take(x, np.repeat(np.arange(shape[axis]), repeats), axis)
@@ -230,7 +230,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
     >>> pad(np.array([1.0, 2.0]), 1)
     array([0., 1., 2., 0.])
     """
-    widths = np.broadcast_to(pad_width, (np.ndim(x), 2)).tolist()
+    widths = np.broadcast_to(pad_width, (np.ndim(x), 2))
     if mode == "constant":
         return _pad(x, widths=widths, value=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
