@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES, OPS, Case, cross_entropy, log_softmax, logsumexp, sigmoid, softmax, wide
 from duck import Duck, plain
+from ops_table import PAGE, page
 
 import minigrad as mg
 from minigrad.engine import implementations
@@ -297,3 +298,8 @@ X = np.array([-1.0, 0.0, 1.0])
 )
 def test_tie(f: Callable[..., Any], args: list[Any], expected: list[Any]) -> None:
     assert slopes(f, *args) == expected
+
+
+def test_the_page_of_ops_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "write it again: python tests/ops_table.py"
+    assert all(f"`{name}`" in page() for name in ("mg.linalg.svd", "mg.fft.irfft", "np.add.reduce", "np.argsort"))
