@@ -14,6 +14,10 @@ from minigrad.engine import Array, Node, begin, implementations, sweep, tick
 from minigrad.hints import without_gradient
 
 
+def _plainly(function: Any) -> Any:
+    return lambda self, *args, **kwargs: function(self._data, *args, **kwargs)
+
+
 class Tensor(Node):
     """A variable: an array that remembers what was computed from it.
 
@@ -235,6 +239,15 @@ class Tensor(Node):
     conj = conjugate = ops.conjugate
     astype = ops.astype
     copy = ops.copy
+
+    # these have no derivative, and give plain arrays
+    argmax, argmin, argsort, any, all, nonzero = map(
+        _plainly, (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero)
+    )
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._data.tolist()
 
     def reshape(self, *shape: Any, order: Any = "C") -> Tensor:
         """The same elements in another shape: reshape(2, 3) or reshape((2, 3))."""

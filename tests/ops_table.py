@@ -17,10 +17,10 @@ HEAD = """# The ops
 
 This page is made from the code by `python tests/ops_table.py`; a test holds it to that.
 
-An op works under its name in `mg`, as the NumPy functions it stands for when they are called on a Tensor, and as a method
-where ndarray has one. "rule" is a line of calculus of its own, "composed" is written with other ops. Each has been checked
-to second order, against derivatives taken from values alone, in as many cases as the table says; any order works, because
-rules are written in the functions they differentiate.
+An op works under its name in `mg`, as the NumPy functions it stands for when they are called on a Tensor, and as a
+method where ndarray has one. "rule" is a line of calculus of its own, "composed" is written with other ops. Each has
+been checked to second order, against derivatives taken from values alone, in as many cases as the table says; any order
+works, because rules are written in the functions they differentiate.
 
 Gradients at a tie of max, min, maximum, minimum, sort and median are shared evenly. The gradient of a real value with
 respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch.

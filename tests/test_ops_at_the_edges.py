@@ -259,7 +259,7 @@ def test_a_gradient_handed_in_is_pytorchs_too() -> None:
         (lambda t: np.pad(t, 1, mode="mean"), "pad has the modes constant, edge, reflect, symmetric, wrap, got 'mean'"),
         (lambda t: np.linalg.svd(t), "svd of a matrix that is not square needs full_matrices=False"),
         (lambda t: t.astype(int), "astype needs a floating-point type, got int64"),
-        (lambda t: np.split(t, 2, axis=1), "split needs parts of one length, got 2 parts of 3; see array_split"),
+        (lambda t: np.split(t, 2, axis=1), "split needs equal parts, got 2 of 3; see array_split"),
         (lambda t: np.einsum("ij,jk", t), "einsum 'ij,jk' needs 2 operands, got 1"),
         (lambda t: np.tensordot(t, t, 1), "tensordot of (2, 3) and (2, 3) over axes 1: their lengths differ"),
         (lambda t: np.cross(t, t[0, :2]), "cross needs vectors of three elements, got shapes (2, 3) and (2,)"),

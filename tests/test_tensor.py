@@ -67,6 +67,12 @@ METHODS = [
     lambda t: t.min(axis=0, keepdims=True), lambda t: t.reshape(3, 2), lambda t: t.reshape((3, 2)),
     lambda t: t.reshape(-1), lambda t: t.transpose(), lambda t: t.transpose(1, 0), lambda t: t.transpose((1, 0)),
     lambda t: t.swapaxes(0, 1), lambda t: t[:1].squeeze(), lambda t: t[:1].squeeze(0), lambda t: t.T,
+    lambda t: t.prod(axis=1), lambda t: t.var(), lambda t: t.std(0), lambda t: t.std(axis=1, ddof=1, keepdims=True),
+    lambda t: t.cumsum(), lambda t: t.cumprod(axis=1), lambda t: t.clip(1.5, 4.5), lambda t: t.dot(B[0]),
+    lambda t: t.trace(), lambda t: t.diagonal(1), lambda t: t.take([0, 0, 5]), lambda t: t.take([1], axis=0),
+    lambda t: t.repeat(2, axis=1), lambda t: t.ravel(), lambda t: t.flatten("F"), lambda t: t.conj(), lambda t: t.mT,
+    lambda t: t.copy(), lambda t: t.astype(float), lambda t: t.real, lambda t: t.reshape(3, 2, order="F"),
+    lambda t: t % 2.5, lambda t: 7.0 % t, lambda t: np.sum(t, 0), lambda t: np.sum(t, axis=0, dtype=None, out=None),
 ]  # fmt: skip
 
 
@@ -102,6 +108,8 @@ CONSTANT = [
     np.argmax, np.sign, np.isfinite, np.isnan, np.floor, np.any, np.all, np.shape, np.ndim, np.size, np.zeros_like,
     np.ones_like, np.result_type, np.argsort, np.count_nonzero, lambda t: np.argmin(t, axis=1),
     lambda t: np.full_like(t, 2.0), lambda t: np.allclose(t, A), lambda t: np.array_equal(A, t),
+    lambda t: t.argmax(axis=1), lambda t: t.argsort(), lambda t: t.any(), lambda t: t.all(axis=0), lambda t: t.tolist(),
+    lambda t: t // 2, lambda t: 7.0 // t, lambda t: divmod(t, 2.0)[0], lambda t: np.round(t), lambda t: np.floor(t),
     lambda t: np.logical_and(t > 1, t), lambda t: np.isclose(t, 1.0),
 ]  # fmt: skip
 

@@ -37,12 +37,7 @@ def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 0
 def _count(x: Array, axis: Axis, where: Any) -> Any:
     """How many elements a mean is of: a number, or with a mask an array, its axes kept."""
     if where is True:
-        lengths = (
-            x.shape
-            if axis is None or x.ndim == 0
-            else [x.shape[k] for k in (axis if isinstance(axis, tuple) else (axis,))]
-        )
-        return math.prod(lengths)
+        return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[k] for k in np.atleast_1d(axis)))
     return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
 
@@ -86,10 +81,8 @@ def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     >>> float(std([1.0, 3.0]))
     1.0
     """
-    s, back = (
-        np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where),
-        _around_mean(x, axis, ddof, keepdims, where),
-    )
+    s = np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    back = _around_mean(x, axis, ddof, keepdims, where)
     return s, lambda g: back(g / (s + (s == 0)))
 
 
@@ -132,11 +125,7 @@ ptp = _short(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, ax
 def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     """x with the axes to reduce made one and put in front; and which they were."""
     n = np.ndim(x)
-    axes = (
-        tuple(range(n))
-        if axis is None or n == 0
-        else tuple(k % n for k in (axis if isinstance(axis, tuple) else (axis,)))
-    )
+    axes = tuple(range(n)) if axis is None or n == 0 else tuple(k % n for k in np.atleast_1d(axis).tolist())
     x = moveaxis(x, axes, tuple(range(len(axes))))
     return reshape(x, (math.prod(np.shape(x)[: len(axes)]), *np.shape(x)[len(axes) :])), axes
 

@@ -315,9 +315,7 @@ def split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
     [array([1.]), array([2.])]
     """
     if np.ndim(sections) == 0 and np.shape(x)[axis] % sections:
-        raise ValueError(
-            f"split needs parts of one length, got {sections} parts of {np.shape(x)[axis]}; see array_split"
-        )
+        raise ValueError(f"split needs equal parts, got {sections} of {np.shape(x)[axis]}; see array_split")
     return array_split(x, sections, axis)
 
 
