@@ -71,7 +71,7 @@ METHODS = [
     lambda t: t.cumsum(), lambda t: t.cumprod(axis=1), lambda t: t.clip(1.5, 4.5), lambda t: t.dot(B[0]),
     lambda t: t.trace(), lambda t: t.diagonal(1), lambda t: t.take([0, 0, 5]), lambda t: t.take([1], axis=0),
     lambda t: t.repeat(2, axis=1), lambda t: t.ravel(), lambda t: t.flatten("F"), lambda t: t.conj(), lambda t: t.mT,
-    lambda t: t.copy(), lambda t: t.astype(float), lambda t: t.real, lambda t: t.reshape(3, 2, order="F"),
+    lambda t: t.copy(), lambda t: t.astype(t.dtype), lambda t: t.real, lambda t: t.reshape(3, 2, order="F"),
     lambda t: t % 2.5, lambda t: 7.0 % t, lambda t: np.sum(t, 0), lambda t: np.sum(t, axis=0, dtype=None, out=None),
 ]  # fmt: skip
 
