@@ -11,6 +11,7 @@
 from minigrad.gradcheck import GradientError, gradcheck
 from minigrad import optim
 from minigrad.draw import draw
+from minigrad.replay import replay
 from minigrad.graph import name, scope, trace_source
 from minigrad.engine import no_grad, op, stop_gradient
 from minigrad.ops import *

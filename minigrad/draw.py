@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.engine import Array, Node
-from minigrad.graph import Box, Graph, Op, Operand, dead, read, variables
-from minigrad.show import BAD, FULL, colour, elements, ink, number, rows, scale, span
+from minigrad.graph import Box, Graph, Op, Operand, dead, read, under, variables
+from minigrad.show import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
 from minigrad.sparse import RowSparse
 
 if TYPE_CHECKING:
@@ -117,16 +117,16 @@ def _draw_op(picture: Any, box: Box, op: Op, off: bool) -> None:
     form["style"] = "filled" if form["shape"] == "circle" else "rounded,filled"
     ink = DEAD if off else "#46525c"
     picture.node(_op_key(box), f"<{label}>", fillcolor="#eceff1", color=ink, tooltip=_plain(op.expression), **form)
-    times = {"label": f"×{box.times}"} if box.times > 1 else {}
+    times = {"label": f"×{box.times:,}"} if box.times > 1 else {}
     picture.edge(_op_key(box), box.key, color=ink, **times)
 
 
 def _draw_edges(picture: Any, graph: Graph, box: Box, op: Op, values: bool) -> None:
     several = len(op.operands) > 1 and op.notation.ordered
     for i, o in enumerate(op.operands, 1):
-        look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "8"} if several else {}
+        look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "9"} if several else {}
         if o.times > 1:
-            look["label"] = f"×{o.times}"
+            look["label"] = f"×{o.times:,}"
         if o.flow is not None:
             if dead(o.flow):
                 look |= {"color": DEAD, "style": "dashed", "label": f'<<font color="{QUIET}">0</font>>'}
@@ -144,13 +144,13 @@ def _label(box: Box, graph: Graph, values: bool, name: str, backward: bool | Non
     shape = f"{box.data.shape} " if box.data.shape else ""
     lines = [f'<b>{_html(box.label)}</b>  <font point-size="8" color="{QUIET}">{shape}{box.data.dtype}</font>']
     if box.times > 1:
-        lines[0] += f"  <b>×{box.times}</b>"
+        lines[0] += f"  <b>×{box.times:,}</b>"
     else:
         if values:
             lines += _array(box.data)
         grad = box.grad if graph.backward else box.node.grad if box.node is not None else None
         if grad is not None and backward is not False:
-            title = f"∂{_html(name)}/∂{_html(box.label) if ' ' not in box.label else '·'}" if graph.backward else "grad"
+            title = f"∂{_html(name)}/∂{_html(under(box.label))}" if graph.backward else "grad"
             title += f" = <b>{box.delta}</b>" if box.delta else ""
             title += f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
             lines.append(f'<font color="{BACK}" point-size="10">{title}</font>')
@@ -188,11 +188,12 @@ def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]
         cells = ""
         for v in line:
             fill = colour(v, largest)
-            text = f'<font color="{ink(fill)}" point-size="8">{number(v, 2)}</font>' if full else ""
-            size = "" if full else ' width="6" height="9" fixedsize="true"'
+            text = f'<font color="{ink(fill)}" point-size="8">{brief(v)}</font>' if full else ""
+            size = ' width="30"' if full else ' width="6" height="9" fixedsize="true"'
             cells += f'<td bgcolor="{fill}"{size}>{text}</td>'
         body += f"<tr>{cells}</tr>"
-    out = [f'<table border="0" cellborder="0" cellspacing="0" cellpadding="{1 if full else 0}">{body}</table>']
+    size = "" if full else f' fixedsize="true" width="{6 * len(lines[0])}" height="9"'  # else it would fill the box
+    out = [f'<table border="0" cellborder="0" cellspacing="0" cellpadding="{1 if full else 0}"{size}>{body}</table>']
     bad = data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
         out.append(f'<font color="{BAD}" point-size="9"><b>{bad} not finite</b></font>')

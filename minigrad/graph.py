@@ -260,7 +260,7 @@ def flows(root: Node, keep: set[int]) -> tuple[dict[int, Array], dict[tuple[int,
     return gradients, contributions
 
 
-def alike(nodes: list[Node], scopes: dict[int, tuple[_Scope, ...]]) -> dict[int, int]:
+def alike(root: Node, nodes: list[Node], scopes: dict[int, tuple[_Scope, ...]]) -> dict[int, int]:
     """A class for each Tensor, by id: the same op and shape, made of the same by the same, three levels deep."""
     users: dict[int, set[Any]] = {}
     for node in nodes:
@@ -270,6 +270,8 @@ def alike(nodes: list[Node], scopes: dict[int, tuple[_Scope, ...]]) -> dict[int,
     numbers: dict[Any, int] = {}
 
     def own(node: Node) -> Any:
+        if node is root:
+            return root
         if node._op is not None:
             return node._op, node._data.shape, tuple(s.name for s in scopes.get(id(node), ()))
         stem = (node.name or "").rstrip("0123456789")
@@ -330,7 +332,7 @@ def read(
         raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}")
     nodes = reachable(root)
     scopes = _scopes_of(nodes) if _scopes else {}
-    classes = alike(nodes, scopes) if collapse else {id(node): i for i, node in enumerate(nodes)}
+    classes = alike(root, nodes, scopes) if collapse else {id(node): i for i, node in enumerate(nodes)}
     members: dict[int, list[Node]] = {}
     for node in nodes:
         members.setdefault(classes[id(node)], []).append(node)
@@ -457,7 +459,7 @@ def _constant(x: Any) -> str:
     if isinstance(x, tuple):
         return f"({', '.join(map(_constant, x))}{',' if len(x) == 1 else ''})"
     if isinstance(x, float | complex | np.inexact):
-        return number(x)
+        return number(x, 6)
     if hasattr(x, "item") and getattr(x, "size", 0) == 1:
         return _constant(x.item())
     text = "…" if x is Ellipsis else str(x)
@@ -533,6 +535,11 @@ def _formulas(box: Box, op: Op) -> None:
 def symbol(box: Box) -> str:
     """How the gradient that arrives at a value is written in formulas."""
     return box.delta or ("1" if box.key == "t0" else "g")
+
+
+def under(label: str) -> str:
+    """A name below the bar of a derivative."""
+    return f"({label})" if " " in label else label
 
 
 def dead(x: Array | None) -> bool:

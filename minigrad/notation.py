@@ -147,6 +147,6 @@ def filled(pattern: str, operands: Sequence[str], y: str, g: str, scalar: bool =
         free = tuple(range(len(operands)))
     names = [f"({name})" if " " in name and i not in free else name for i, name in enumerate(operands)]
     text = pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)
-    for one in ("1 ∘ ", "1 · "):
-        text = text.removeprefix(one)
+    if g == "1" and pattern.startswith(("{g} ∘ ", "{g} {")):
+        text = text.removeprefix("1 ").removeprefix("∘ ")
     return text.replace("∘", "·") if scalar else text

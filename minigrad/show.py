@@ -30,6 +30,18 @@ def number(x: Any, digits: int = 3) -> str:
     return f"{x + 0:.{digits}g}".replace("-", "−")  # + 0: no minus zero
 
 
+def brief(x: Any) -> str:
+    """A number in a cell: two digits, and one with an exponent where it is small.
+
+    >>> brief(-1.234), brief(-0.00069), brief(123456.0)
+    ('−1.2', '−7e−4', '1e5')
+    """
+    if isinstance(x, float) and math.isfinite(x) and x and not 0.01 <= abs(x) < 1000:
+        power, digits = f"{x:.0e}".split("e")[::-1]
+        return f"{digits}e{int(power)}".replace("-", "−")
+    return number(x, 3 if isinstance(x, float) and abs(x) >= 100 else 2)
+
+
 def elements(data: Array, most: int) -> list[Any]:
     """The elements of an array in a row; of a large one the means of `most` equal runs.
 
