@@ -11,7 +11,7 @@ import graphviz
 REMEDY = "the program dot was not found; install Graphviz (apt install graphviz, brew install graphviz) for a picture"
 
 
-class Picture(graphviz.Digraph):
+class Picture(graphviz.Digraph):  # type: ignore[misc]
     """A graph as DOT text: `.source`, `.render(...)` and notebooks as graphviz has them.
 
     >>> import minigrad as mg
@@ -21,7 +21,7 @@ class Picture(graphviz.Digraph):
     """
 
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
-        """Write the picture in the format of the suffix: svg, png, pdf, html (a page around the svg); or gv, the DOT text.
+        """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
 
         Without the program `dot` the DOT text goes to a .gv file beside it, one line says so, and its path is returned.
         """

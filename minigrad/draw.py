@@ -167,11 +167,13 @@ def _flow(o: Operand, op: Op, values: bool) -> str:
     lines = _array(o.flow, BACK, small=True) if values else []
     if o.formula and not (op.local and values):
         lines.insert(0, f'<font color="{BACK}">{_html(o.formula)}</font>')
-    return f'<table border="0" cellspacing="0" cellpadding="1">{"".join(f"<tr><td>{x}</td></tr>" for x in lines)}</table>'
+    return (
+        f'<table border="0" cellspacing="0" cellpadding="1">{"".join(f"<tr><td>{x}</td></tr>" for x in lines)}</table>'
+    )
 
 
 def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]:
-    """An array in lines of HTML as Graphviz has it: a number, a table of numbers on colours, or a strip and its range."""
+    """An array in lines of Graphviz's HTML: a number, a table of numbers on colours, or a strip and its range."""
     if isinstance(data, RowSparse):
         return [f'<font point-size="8">{len(data.indices)} of {data.shape[0]:,} rows</font>', *_array(data.rows, tone)]
     data = np.asarray(data)

@@ -149,9 +149,7 @@ def _remember_all(frame: FrameType) -> None:
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The Tensors and arrays that a function's variables name."""
     found = frame.f_locals
-    pairs = [
-        (key, value) for key, value in found.items() if key[0] != "_" and isinstance(value, Node | np.ndarray)
-    ]
+    pairs = [(key, value) for key, value in found.items() if key[0] != "_" and isinstance(value, Node | np.ndarray)]
     if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(found) is dict and sys.getrefcount(found) <= 3:
         found.clear()  # a snapshot that Python 3.11 and 3.12 keep with the frame, and in it what it names
     return pairs
@@ -163,6 +161,7 @@ def line_of(node: Node) -> Line | None:
 
 
 # the graph
+
 
 @dataclass(eq=False)
 class Box:
@@ -293,7 +292,9 @@ def _scopes_of(nodes: list[Node]) -> dict[int, tuple[_Scope, ...]]:
     """The scopes around each Tensor, the outermost first."""
     newest, oldest = nodes[0]._stamp, nodes[-1]._stamp
     over = [s for s in _scopes if s.first >= newest and (s.last is None or s.last <= oldest)]
-    events = sorted([(-s.first, 1, s) for s in over] + [(-s.last, -1, s) for s in over if s.last is not None], key=lambda e: e[0])
+    events = sorted(
+        [(-s.first, 1, s) for s in over] + [(-s.last, -1, s) for s in over if s.last is not None], key=lambda e: e[0]
+    )
     inside: list[_Scope] = []
     found, at = {}, 0
     for node in reversed(nodes):  # the oldest first
@@ -340,7 +341,8 @@ def read(
     shown = _nearest(root, members, classes, limit)
     drawn = [node for node in nodes if classes[id(node)] in shown and members[classes[id(node)]][0] is node]
     graph = Graph(more=len(nodes) - sum(len(members[c]) for c in shown))
-    gradients, contributions = {}, {}
+    gradients: dict[int, Array] = {}
+    contributions: dict[tuple[int, int], Array] = {}
     auto = backward is None
     if auto:
         backward = root._data.shape == () and any(node.grad is not None for node in nodes)

@@ -26,14 +26,18 @@ NOTATION = {
     "subtract": Notation(
         "−", "{0} − {1}", ("{g}", "−{g}"), "What is taken away gets the gradient with its sign turned.", True
     ),
-    "multiply": Notation("∘", "{0} ∘ {1}", ("{g} ∘ {1}", "{g} ∘ {0}"), "Each factor gets the gradient times the other."),
+    "multiply": Notation(
+        "∘", "{0} ∘ {1}", ("{g} ∘ {1}", "{g} ∘ {0}"), "Each factor gets the gradient times the other."
+    ),
     "divide": Notation("/", "{0} / {1}", ("{g} / {1}", "−{g} ∘ {y} / {1}"), "", True),
     "negative": Notation("−", "−{0}", ("−{g}",), "The sign turns."),
     "power": Notation("^", "{0}^{1}", ("{g} ∘ {1} {0}^({1}−1)", "{g} ∘ {y} ∘ log {0}"), "", True),
     "exp": Notation("exp", "exp({0})", ("{g} ∘ {y}",), "The exponential is its own derivative."),
     "log": Notation("log", "log({0})", ("{g} / {0}",)),
     "log1p": Notation("log(1+·)", "log(1 + {0})", ("{g} / (1 + {0})",)),
-    "tanh": Notation("tanh", "tanh({0})", ("{g} ∘ (1 − {y}²)",), "The derivative is made of the value already computed."),
+    "tanh": Notation(
+        "tanh", "tanh({0})", ("{g} ∘ (1 − {y}²)",), "The derivative is made of the value already computed."
+    ),
     "sin": Notation("sin", "sin({0})", ("{g} ∘ cos({0})",)),
     "cos": Notation("cos", "cos({0})", ("{g} ∘ (−sin({0}))",)),
     "sqrt": Notation("√", "√{0}", ("{g} / (2 {y})",)),
@@ -52,10 +56,16 @@ NOTATION = {
         "The indicator lets the gradient through where the argument is above 0, and nothing elsewhere.",
     ),
     "maximum": Notation(
-        "max", "max({0}, {1})", ("{g} ∘ 1{{{0} > {1}}}", "{g} ∘ 1{{{1} > {0}}}"), "The larger one gets it; a tie shares."
+        "max",
+        "max({0}, {1})",
+        ("{g} ∘ 1{{{0} > {1}}}", "{g} ∘ 1{{{1} > {0}}}"),
+        "The larger one gets it; a tie shares.",
     ),
     "minimum": Notation(
-        "min", "min({0}, {1})", ("{g} ∘ 1{{{0} < {1}}}", "{g} ∘ 1{{{1} < {0}}}"), "The smaller one gets it; a tie shares."
+        "min",
+        "min({0}, {1})",
+        ("{g} ∘ 1{{{0} < {1}}}", "{g} ∘ 1{{{1} < {0}}}"),
+        "The smaller one gets it; a tie shares.",
     ),
     "where": Notation("where", "where({0}, {1}, {2})", ("", "{g} where {0}", "{g} where not {0}"), PASS_ON, True),
     "sum": Notation("Σ", "Σ {0}", ("{g} to every element",), "Every term of a sum has derivative 1."),

@@ -147,7 +147,7 @@ def _steps(graph: Graph, arrays: _Arrays, edges: list[Any]) -> tuple[list[Any], 
             {
                 "phase": "forward",
                 "box": box.key,
-                "title": f"{box.label} = {box.op.expression}" if box.label != box.op.expression else box.label,
+                "title": _title(box),
                 "from": list(dict.fromkeys(o.box.key for o in box.op.operands if o.box)),
                 "line": lines.get(box.key),
             }
@@ -176,20 +176,46 @@ def _steps(graph: Graph, arrays: _Arrays, edges: list[Any]) -> tuple[list[Any], 
                 }
             )
         if box.grad is not None and moves:
-            why = box.op.notation.why
             steps.append(
                 {
                     "phase": "backward",
                     "box": box.key,
                     "g": symbol(box),
                     "moves": moves,
-                    "why": why,
+                    "title": _title(box),
+                    "why": box.op.notation.why,
+                    "slide": _slide(box, graph),
                     "local": box.op.local,
                     "line": lines.get(box.key),
                 }
             )
     steps.append({"phase": "end", "boxes": [b.key for b in graph.boxes if b.op is None and b.grad is not None]})
     return steps, code
+
+
+def _title(box: Box) -> str:
+    assert box.op is not None
+    return box.label if box.label == box.op.expression else f"{box.label} = {box.op.expression}"
+
+
+def _slide(box: Box, graph: Graph) -> str:
+    """What the slides have to say where the graph is their score s = U · f(W x + b)."""
+    assert box.op is not None
+    args = [o.box for o in box.op.operands if o.box is not None]
+    up = next((b for b in graph.boxes if b.op for o in b.op.operands if o.box is box), None)
+    if box.op.sign == "·" and len(args) == 2 and args[1].op and args[1].op.sign == "σ":
+        U, a = (arg.label for arg in args)
+        return f"On the slides: ∂{box.label}/∂{U} = {a}."
+    if box.op.sign == "σ" and args[0].delta and up is not None and up.op and up.op.sign == "·":
+        weights = up.op.operands[0].box
+        if weights is not None:
+            return f"On the slides: δ = {weights.label} ∘ f′({args[0].label}), the error signal; here times ∂J/∂{up.label}."
+    if box.delta and box.op.sign == "+" and args[-1].op is None:
+        return f"On the slides: the gradient of the bias {args[-1].label} is δ (the heading there says a, a slip)."
+    if box.delta and box.op.sign == "@" and args[1].data.ndim == 1:
+        W, x = (arg.label for arg in args)
+        return f"On the slides: the gradient of {W} is δ {x}ᵀ, error signal times input; that of {x} is {W}ᵀ δ."
+    return ""
 
 
 def _numbered(edges: list[Any]) -> list[tuple[Any, int]]:
@@ -233,7 +259,7 @@ def _variable(box: Box) -> str:
 
 
 PILL = 24  # the height of an op's sign, which sits on top of its result's box
-BODY = 66
+BODY = 72
 
 
 def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict[tuple[str, int], str]]:

@@ -11,7 +11,11 @@ import numpy as np
 Array = Any
 
 FULL = 8  # elements: an array of so many is shown in full, a larger one by a strip and its range
-NEGATIVE, ZERO, POSITIVE = (33, 102, 172), (247, 247, 247), (224, 130, 20)  # told apart by the colour-blind, and in grey
+NEGATIVE, ZERO, POSITIVE = (
+    (33, 102, 172),
+    (247, 247, 247),
+    (224, 130, 20),
+)  # told apart by the colour-blind, and in grey
 BAD = "#c8102e"  # NaN and inf
 
 

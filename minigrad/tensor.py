@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops
+from minigrad import ops, show
 from minigrad.engine import Array, Node, begin, implementations, sweep, tick
 
 
@@ -228,6 +228,10 @@ class Tensor(Node):
         body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the value and the gradient side by side, large arrays as a strip of colours."""
+        return show.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._data, self.name)  # a copy, or what was pickled, is a variable of its own
