@@ -209,7 +209,8 @@ def _slide(box: Box, graph: Graph) -> str:
     if box.op.sign == "σ" and args[0].delta and up is not None and up.op and up.op.sign == "·":
         weights = up.op.operands[0].box
         if weights is not None:
-            return f"On the slides: δ = {weights.label} ∘ f′({args[0].label}), the error signal; here times ∂J/∂{up.label}."
+            z, above = args[0].label, f"∂{graph.root.label}/∂{up.label}"
+            return f"On the slides: δ = {weights.label} ∘ f′({z}), the error signal; here times {above}."
     if box.delta and box.op.sign == "+" and args[-1].op is None:
         return f"On the slides: the gradient of the bias {args[-1].label} is δ (the heading there says a, a slip)."
     if box.delta and box.op.sign == "@" and args[1].data.ndim == 1:
@@ -269,7 +270,8 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
     digraph = graphviz.Digraph()
     digraph.attr("graph", rankdir="TB", nodesep="0.3", ranksep="0.42", margin="0.12")
     digraph.attr("node", shape="box", fixedsize="true", label="")
-    _place(digraph, graph, ())
+    names: list[str] = []
+    _place(digraph, graph, (), names)
     for box in graph.boxes:
         for i, o in enumerate(box.op.operands if box.op else ()):
             if o.box:
@@ -285,7 +287,7 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
     for thing in laid["objects"]:
         if "bb" in thing:
             x1, y1, x2, y2 = map(float, thing["bb"].split(","))
-            frames.append({"label": thing["comment"], "box": [x1, height - y2, x2 - x1, y2 - y1]})
+            frames.append({"label": names[int(thing["comment"])], "box": [x1, height - y2, x2 - x1, y2 - y1]})
         elif "pos" in thing:
             x, y = map(float, thing["pos"].split(","))
             w, h = float(thing["width"]) * 72, float(thing["height"]) * 72
@@ -296,7 +298,8 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
     return width, height, places, frames, curves
 
 
-def _place(digraph: graphviz.Digraph, graph: Graph, scopes: tuple[Any, ...]) -> None:
+def _place(digraph: graphviz.Digraph, graph: Graph, scopes: tuple[Any, ...], names: list[str]) -> None:
+    """The boxes inside these scopes by their sizes, and a frame for every scope within, its name put on the list."""
     inner: list[Any] = []
     for box in graph.boxes:
         if box.scopes[: len(scopes)] != scopes:
@@ -311,8 +314,10 @@ def _place(digraph: graphviz.Digraph, graph: Graph, scopes: tuple[Any, ...]) -> 
     for i, scope in enumerate(inner):
         outer = digraph.name or "cluster"
         with digraph.subgraph(name=f"{outer}_{i}") as cluster:
-            cluster.attr(label=" ", comment=scope.name.replace("\\", "\\\\"), margin="14")
-            _place(cluster, graph, (*scopes, scope))
+            # its name in x's, so that there is room for it
+            cluster.attr(label="x" * len(scope.name), comment=f"{len(names)}", margin="14", fontsize="13")
+            names.append(scope.name)
+            _place(cluster, graph, (*scopes, scope), names)
 
 
 def _curve(pos: str, height: float) -> str:

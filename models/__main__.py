@@ -1,4 +1,4 @@
-"""The command line: python -m models [train | evaluate | tag]."""
+"""The command line: python -m models [train | evaluate | tag | draw]."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import graphviz
 import numpy as np
 
 import minigrad as mg
-from models import conll, terminal, text
+from models import conll, picture, terminal, text
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Recipe, train
 from models.window import hinge, hinge_by_hand, score
@@ -49,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag}")
+    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,draw}")
 
     sub = commands.add_parser("train", help="train a tagger on a corpus and save it", formatter_class=Defaults)
     sub.add_argument(
@@ -97,6 +96,18 @@ def parser() -> argparse.ArgumentParser:
         "text", nargs="*", help="a sentence, its tokens separated by spaces (default: lines from standard input)"
     )
     sub.set_defaults(run=run_tag)
+
+    sub = commands.add_parser(
+        "draw", help="draw the graph of the slides' two windows, and replay backpropagation on it"
+    )
+    sub.add_argument(
+        "--model", metavar="FILE.npz", default="fresh", help="a model that train saved (default: a new one)"
+    )
+    sub.add_argument(
+        "--out", metavar="FILE", type=Path, help="the picture: .svg, .png, .pdf, .gv, or .html for the page"
+    )
+    sub.add_argument("--html", metavar="FILE", type=Path, help="the page that steps through backpropagation")
+    sub.set_defaults(run=run_draw)
     return top
 
 
@@ -221,15 +232,17 @@ def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2
 def save_picture(J: mg.Tensor, path: Path) -> None:
     """The graph as path.gv, and as path.svg where Graphviz is installed."""
     graph = mg.draw(J)
-    graph.save(path.with_suffix(".gv"))
-    try:
-        path.with_suffix(".svg").write_bytes(graph.pipe(format="svg"))
-        print(f"\nthe computation graph of J: {path.with_suffix('.svg')}, its source {path.with_suffix('.gv')}")
-    except graphviz.ExecutableNotFound:
-        print(
-            f"\nthe computation graph of J: {path.with_suffix('.gv')} "
-            "(install Graphviz for a picture: its program dot was not found)"
-        )
+    source = graph.save(path.with_suffix(".gv"))
+    print(f"\nthe computation graph of J: {source}")
+    if (drawn := graph.save(path.with_suffix(".svg"))) != source:
+        print(f"and as a picture: {drawn}")
+
+
+def run_draw(options: argparse.Namespace) -> None:
+    tagger = picture.fresh() if options.model == "fresh" else Tagger.load(options.model)
+    J, data = picture.pair(tagger)
+    for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
+        print(f"saved {picture.save(J, data, path)}")
 
 
 if __name__ == "__main__":
