@@ -28,7 +28,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         path = Path(filename) if filename is not None else None
         kind = path.suffix[1:].lower() if path is not None else "gv"
         if path is None or kind in ("gv", "dot", ""):
-            return str(super().save(filename, directory, skip_existing=skip_existing))
+            return str(super().save(filename, directory=directory, skip_existing=skip_existing))
         if kind not in ("svg", "png", "pdf", "html"):
             raise ValueError(f"a picture is saved as .svg, .png, .pdf, .html or .gv, got {path.name}")
         path = Path(directory or "") / path
@@ -41,7 +41,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             else:
                 data = self.pipe(format=kind)
         except graphviz.ExecutableNotFound:
-            source = super().save(path.with_suffix(".gv").name, path.parent)
+            source = super().save(path.with_suffix(".gv").name, directory=path.parent)
             print(f"saved {source}, not {path.name}: {REMEDY}")
             return str(source)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -219,6 +219,8 @@ def arguments(node: Node) -> tuple[Any, ...]:
 
 def reachable(root: Node) -> list[Node]:
     """Every Tensor that a value was computed from, the newest first."""
+    if not isinstance(root, Node):
+        raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}")
     found, waiting = {id(root): root}, [root]
     while waiting:
         for x in arguments(waiting.pop()):
@@ -329,8 +331,6 @@ def read(
         limit: so many Tensors at most, those nearest to the root.
         named: names of variables around.
     """
-    if not isinstance(root, Node):
-        raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}")
     nodes = reachable(root)
     scopes = _scopes_of(nodes) if _scopes else {}
     classes = alike(root, nodes, scopes) if collapse else {id(node): i for i, node in enumerate(nodes)}

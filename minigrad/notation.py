@@ -153,7 +153,7 @@ def filled(pattern: str, operands: Sequence[str], y: str, g: str, scalar: bool =
     'δ ∘ (W x)ᵀ'
     """
     free = {"{0} + {1}": (0, 1), "{0} − {1}": (0,)}.get(pattern, ())  # what binds loosely needs no brackets
-    if "({" in pattern or "{{" in pattern:
+    if any(opening in pattern for opening in ("({", ", {", "{{")):
         free = tuple(range(len(operands)))
     names = [f"({name})" if " " in name and i not in free else name for i, name in enumerate(operands)]
     text = pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.engine import Array, Node
-from minigrad.graph import Box, Graph, line_of, read, symbol, under, variables
+from minigrad.graph import Box, Graph, line_of, reachable, read, symbol, under, variables
 from minigrad.show import elements, span
 from minigrad.sparse import RowSparse
 
@@ -46,12 +46,10 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
         ValueError: for a value that is not a scalar, or one of more than 300 ops.
         RuntimeError: where data was changed since the forward pass, or the program `dot` is missing.
     """
-    graph = read(root, inputs=inputs, backward=True, limit=STEPS + 1, named=variables(sys._getframe(1)))
-    ops = sum(box.op is not None for box in graph.boxes)
-    if graph.more or ops > STEPS:
-        raise ValueError(
-            f"replay steps through at most {STEPS} ops, got {ops + graph.more:,}; use a smaller example, or draw"
-        )
+    ops = sum(node._op is not None for node in reachable(root))
+    if ops > STEPS:
+        raise ValueError(f"replay steps through at most {STEPS} ops, got {ops:,}; use a smaller example, or draw")
+    graph = read(root, inputs=inputs, backward=True, named=variables(sys._getframe(1)))
     page = importlib.resources.files("minigrad").joinpath("replay.html").read_text(encoding="utf-8")
     data = json.dumps(_page(graph), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     path = Path(path)
