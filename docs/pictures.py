@@ -18,12 +18,12 @@ HERE = Path(__file__).parent
 def window(path: Path) -> None:
     """The slides' score of one window, and its gradients."""
     rng = np.random.default_rng(1)
-    U, W, b = (mg.Tensor(rng.normal(size=n).round(1), name) for n, name in ((3, "U"), ((3, 4), "W"), (3, "b")))
-    x = mg.Tensor(rng.normal(size=4).round(1), "x")
+    U, W, b = (mg.Tensor(rng.normal(size=n).round(1), name) for n, name in ((3, "U"), ((3, 2), "W"), (3, "b")))
+    x = mg.Tensor(rng.normal(size=2).round(1), "x")
     with mg.trace_source():
         s = score(U, W, b, x)
     s.backward()
-    mg.draw(s, inputs=[x]).save(path)
+    mg.draw(s, inputs=[x], rankdir="TB").save(path)
 
 
 def page(path: Path) -> None:

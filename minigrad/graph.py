@@ -443,7 +443,7 @@ def _op(
     sign = how.sign
     if inline:
         if how.expression.count("{") > 1 and "{1}" in how.expression:
-            sign = how.expression.format(*texts, *["…"] * 4, y="", g="")
+            sign = filled(how.expression, texts, "", "")
         else:
             sign = f"{sign} {', '.join(t for t in texts if t != '·')}"
     if node._kwargs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import linecache
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -137,6 +137,8 @@ def as_written(pullback: Callable[..., Any] | None) -> str:
     code = getattr(pullback, "__code__", None)
     if code is None or code.co_name != "<lambda>":
         return ""
+    import linecache  # here, as what it imports takes longer than all of minigrad
+
     spans = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
     first, last = min((p[0], p[2]) for p in spans), max((p[1], p[3]) for p in spans)
     line = linecache.getline(code.co_filename, first[0])
@@ -149,8 +151,8 @@ def as_written(pullback: Callable[..., Any] | None) -> str:
 def filled(pattern: str, operands: Sequence[str], y: str, g: str, scalar: bool = False) -> str:
     """A pattern with its arguments' names; an argument that is itself an expression in brackets.
 
-    >>> filled("{g} ∘ {0}ᵀ", ["W x"], "y", "δ")
-    'δ ∘ (W x)ᵀ'
+    >>> filled("{g} ∘ {0}ᵀ", ["W x"], "y", "δ"), filled("{0}^{1}", ["x", "2"], "y", "g")
+    ('δ ∘ (W x)ᵀ', 'x²')
     """
     free = {"{0} + {1}": (0, 1), "{0} − {1}": (0,)}.get(pattern, ())  # what binds loosely needs no brackets
     if any(opening in pattern for opening in ("({", ", {", "{{")):
@@ -159,4 +161,14 @@ def filled(pattern: str, operands: Sequence[str], y: str, g: str, scalar: bool =
     text = pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)
     if g == "1" and pattern.startswith(("{g} ∘ ", "{g} {")):
         text = text.removeprefix("1 ").removeprefix("∘ ")
+    text = re.sub(r"\^\((\d+)−1\)|\^(\d+)(?![\d.])", _raised, text)
     return text.replace("∘", "·") if scalar else text
+
+
+def _raised(match: re.Match[str]) -> str:
+    """A whole exponent as a superscript; n − 1 worked out."""
+    n = int(match[1]) - 1 if match[1] else int(match[2])
+    return "" if n == 1 else str(n).translate(SUPERSCRIPTS)
+
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

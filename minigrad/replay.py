@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import json
-import linecache
 import math
 import sys
 from collections.abc import Sequence
@@ -46,11 +43,13 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
         ValueError: for a value that is not a scalar, or one of more than 300 ops.
         RuntimeError: where data was changed since the forward pass, or the program `dot` is missing.
     """
+    import json  # here, as importing minigrad should cost little more than importing numpy
+
     ops = sum(node._op is not None for node in reachable(root))
     if ops > STEPS:
         raise ValueError(f"replay steps through at most {STEPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = read(root, inputs=inputs, backward=True, named=variables(sys._getframe(1)))
-    page = importlib.resources.files("minigrad").joinpath("replay.html").read_text(encoding="utf-8")
+    page = Path(__file__).with_name("replay.html").read_text(encoding="utf-8")
     data = json.dumps(_page(graph), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     path = Path(path)
     path.write_text(page.replace("{{DATA}}", data.replace("<", "\\u003c")), encoding="utf-8")
@@ -230,6 +229,8 @@ def _numbered(edges: list[Any]) -> list[tuple[Any, int]]:
 
 def _code(results: list[Box]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
     """Blocks of code, and for each result its block and line: the user's source, or what the graph itself says."""
+    import linecache
+
     found = {box.key: line for box in results if box.node is not None and (line := line_of(box.node)) is not None}
     blocks: dict[Any, list[int]] = {}
     for line in found.values():
@@ -263,6 +264,8 @@ BODY = 72
 
 def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict[tuple[str, int], str]]:
     """Where `dot` puts boxes, frames and edges: points, the origin at the top left."""
+    import json
+
     import graphviz
 
     digraph = graphviz.Digraph()

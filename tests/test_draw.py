@@ -184,7 +184,14 @@ def test_signs_order_parallel_edges_and_constants_inline():
     source = drawn(x - y)
     assert re.search(r"t2 -> op0 \[headlabel=1", source) and re.search(r"t1 -> op0 \[headlabel=2", source)
     assert "headlabel" not in drawn(x + y)
-    for expression, sign in ((1 - x, "1 − ·"), (x**2, "·^2"), (2.5 * x, "2.5 ∘ ·"), (mg.sigmoid(x), "σ")):
+    for expression, sign in (
+        (1 - x, "1 − ·"),
+        (x**2, "·²"),
+        (x**0.5, "·^0.5"),
+        (x**3, "·³"),
+        (2.5 * x, "2.5 ∘ ·"),
+        (mg.sigmoid(x), "σ"),
+    ):
         assert f"<b>{sign}</b>" in nodes(drawn(expression))["op0"]
     X = mg.Tensor(np.ones((2, 3)), "X")
     assert "axis=1" in nodes(drawn(mg.sum(X, axis=1)))["op0"]
@@ -200,10 +207,10 @@ def test_arrays_are_inputs_drawn_once():
 
 
 def test_the_overlay_shows_what_flows_and_where():
-    J, (U, *_) = slide()
+    J, _ = slide()
     J.backward()
     source = drawn(J)
-    key, label = box(source, "W")
+    _, label = box(source, "W")
     assert "sum of 2" in label
     for formula in ("δ xᵀ", "Wᵀ δ", "g U", "1{1 − s + s_c &gt; 0}"):
         assert formula in source, formula
