@@ -388,6 +388,21 @@ def test_drawing_changes_nothing_and_keeps_nothing_alive():
     assert picture.source
 
 
+def test_tracing_does_not_hold_the_function_it_ran_in():
+    def step():
+        x = mg.Tensor(1.0)
+        tracing = mg.trace_source()
+        with tracing:
+            y = x * 2
+        return weakref.ref(y)
+
+    gc.disable()
+    try:
+        assert step()() is None
+    finally:
+        gc.enable()
+
+
 def test_what_is_remembered_does_not_grow():
     def step():
         x = mg.Tensor(np.ones(3))

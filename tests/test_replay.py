@@ -179,6 +179,9 @@ def test_hovering_shows_a_whole_array(window, opened):
     page.keyboard.press("End")
     page.hover(".box[aria-label*=' W,']")
     assert page.locator("#chosen td").count() == 2 * 160
+    W = next(t for t in below(window[0]) if t.name == "W")
+    cells = page.locator('#chosen [data-of="∂J/∂W"] td').evaluate_all("cells => cells.map(c => Number(c.dataset.v))")
+    assert cells == W.grad.ravel().tolist()  # the sum of both contributions
     page.mouse.move(2, 2)
     assert page.is_hidden("#chosen")
     page.focus(".box[aria-label*=' b,']")
@@ -200,7 +203,7 @@ def test_on_a_phone(window, opened, scheme):
     page.tap("#next")
     assert step(page) == 1
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.tap(".box >> nth=0")
+    page.tap(".box[aria-label*=' W,']")
     card = page.locator("#chosen").bounding_box()
     assert card["x"] >= 0 and card["x"] + card["width"] <= 360
     for button in page.locator("footer button").all():
@@ -273,6 +276,7 @@ def test_a_value_of_one_leaf(tmp_path, opened):
     assert numbers(page, "∂J/∂x").tolist() == [4.0]
     page.keyboard.press("ArrowLeft")
     assert "x is used 2 times" in page.inner_text("#step")
+    assert page.locator(".edge.active").count() == 2
 
 
 def test_refusals(tmp_path, monkeypatch):
