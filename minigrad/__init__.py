@@ -10,6 +10,7 @@
 
 from minigrad.gradcheck import GradientError, gradcheck
 from minigrad import optim
+from minigrad.compare import compare
 from minigrad.draw import draw
 from minigrad.engine import no_grad, op, stop_gradient
 from minigrad.ops import *
