@@ -15,4 +15,14 @@ from minigrad.draw import draw
 from minigrad.engine import no_grad, op, stop_gradient
 from minigrad.ops import *
 from minigrad.tensor import Tensor
-from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad.transforms import (
+    checkpoint,
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
