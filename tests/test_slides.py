@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
-from minigrad.compare import Graph, distance
 from minigrad.gradcheck import Problem
+from minigrad.terms import Graph, distance
 from models import slides
 from models.__main__ import main
 from models.slides import DERIVATIONS
