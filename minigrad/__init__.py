@@ -12,7 +12,8 @@ from minigrad.gradcheck import GradientError, gradcheck
 from minigrad import optim
 from minigrad.compare import compare
 from minigrad.draw import draw
-from minigrad.engine import no_grad, op, stop_gradient
+from minigrad.engine import op, stop_gradient
+from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad.tensor import Tensor
 from minigrad.transforms import (

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, leaf, mode, op, recording, sweep
+from minigrad.engine import Array, leaf, new, op, sweep
+from minigrad.mode import mode, recording
 from minigrad.tensor import Tensor, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
@@ -32,7 +33,7 @@ def variable(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return identity(x).retain_grad()
     x = x if hasattr(x, "__array_function__") else np.asarray(x)
-    return leaf(Tensor, x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
+    return leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
 
 
 def _plain(x: Any) -> Any:
@@ -235,7 +236,7 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
         if len(vectors) != len(variables):
             raise ValueError(f"jvp needs {len(variables)} tangents, one per argument, got {len(vectors)}")
         directions = [_seed(v, x) for v, x in zip(vectors, variables)]
-        u = [leaf(Tensor, np.zeros_like(_plain(y))) for y in outputs]
+        u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
         pulled = gradients(outputs, u, variables, record=True)
         tangent = gradients(pulled, directions, u, nested)
     return (value if nested else map_leaves(_plain, value)), unflatten(value, tangent)
@@ -271,7 +272,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
                     [_block(row, place, y, x) for row, x in zip(rows, variables)] for place, y in _places(outputs)
                 ]
             else:
-                u = [leaf(Tensor, np.zeros_like(_plain(y))) for y in outputs]
+                u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
                 pulled = gradients(outputs, u, variables, record=True)
                 passes = [gradients(pulled, directions, u, nested) for directions in _basis(variables)]
                 columns = [_stacked(row, y) for row, y in zip(zip(*passes) if passes else [()] * len(outputs), outputs)]

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.engine import mode
+from minigrad.mode import mode
 from minigrad.trees import leaves
 
 X = np.array([0.5, -1.0, 2.0])
@@ -464,3 +465,29 @@ def test_checkpoint_needs_its_variables_as_arguments() -> None:
     W = mg.Tensor(np.eye(2))
     with pytest.raises(TypeError, match="checkpoint needs every variable as an argument"):
         mg.checkpoint(lambda x: x @ W)(np.ones(2))
+
+
+# an op of one's own that cannot be differentiated again says so: never a silent zero
+
+
+@mg.op()
+def reads_in_its_body(x: Any) -> Any:
+    return np.float64(math.sin(x)), lambda g: g * np.cos(x)
+
+
+@mg.op()
+def reads_in_its_pullback(x: Any) -> Any:
+    return np.sin(x), lambda g: g * math.cos(x)
+
+
+@mg.op()
+def calls_what_has_no_gradient(x: Any) -> Any:
+    return np.sin(x), lambda g: g * np.i0(x) / np.i0(x) * np.cos(x)
+
+
+@pytest.mark.parametrize("f", [reads_in_its_body, reads_in_its_pullback, calls_what_has_no_gradient])
+def test_an_op_that_cannot_be_differentiated_again(f: Any) -> None:
+    assert mg.grad(f)(0.5) == pytest.approx(np.cos(0.5))
+    with pytest.raises(TypeError, match=f"{f.__name__} cannot be differentiated again"):
+        mg.grad(mg.grad(f))(0.5)
+    assert float(mg.Tensor(0.5)) == 0.5 and bool(mg.Tensor(1.0))  # reading a value is fine again
