@@ -96,6 +96,15 @@ def _call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], instead: d
     return f(*(instead.get(i, x) for i, x in enumerate(args)), **{k: instead.get(k, x) for k, x in kwargs.items()})
 
 
+def _on_variables(
+    f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+) -> tuple[list[Any], Any]:
+    """Fresh variables in place of the chosen arguments, and f's value on them."""
+    given = dict(enumerate(args)) | kwargs
+    trees = {key: map_leaves(variable, given[key]) for key in _chosen(f, args, kwargs, argnums)}
+    return list(trees.values()), _call(f, args, kwargs, trees)
+
+
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that gives f's value and its gradient, in one forward and one backward pass.
 
@@ -118,11 +127,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(f, args, kwargs, argnums)
-        given = dict(enumerate(args)) | kwargs
         with transforming(args, kwargs) as nested:
-            trees = [map_leaves(variable, given[key]) for key in chosen]
-            value = _call(f, args, kwargs, dict(zip(chosen, trees)))
+            trees, value = _on_variables(f, args, kwargs, argnums)
             value, aux = value if has_aux else (value, None)
             if np.shape(value) != ():
                 raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
@@ -256,11 +262,8 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(f, args, kwargs, argnums)
-        given = dict(enumerate(args)) | kwargs
         with transforming(args, kwargs) as nested:
-            trees = [map_leaves(variable, given[key]) for key in chosen]
-            value = _call(f, args, kwargs, dict(zip(chosen, trees)))
+            trees, value = _on_variables(f, args, kwargs, argnums)
             outputs, variables = leaves(value), leaves(trees)
             if sum(map(np.size, outputs)) <= sum(map(np.size, variables)):
                 passes = [gradients(outputs, seeds, variables, nested) for seeds in _basis(outputs)]
