@@ -10,8 +10,22 @@
 
 from minigrad.gradcheck import GradientError, gradcheck
 from minigrad import optim
+from minigrad.compare import compare
 from minigrad.draw import draw
-from minigrad.engine import no_grad, op, stop_gradient
+from minigrad.replay import replay
+from minigrad.graph import name, scope, trace_source
+from minigrad.engine import op, stop_gradient
+from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad.tensor import Tensor
-from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad.transforms import (
+    checkpoint,
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)

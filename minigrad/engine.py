@@ -11,15 +11,14 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import changed_since, explained, no_array, wrong_shape
+from minigrad.errors import changed_since, explained, no_array, not_again, wrong_shape
+from minigrad.mode import mode
 
 # What the engine and the ops read and write: a NumPy array or scalar, or any object that speaks
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
@@ -30,38 +29,6 @@ tick = itertools.count(0, -1).__next__
 
 #: What a NumPy function does on Tensors: filled by `op`, `implements` and `constant`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-
-class _Mode(threading.local):
-    recording = True  # are ops on Tensors remembered?
-    transforms = 0  # how many transforms (grad, vjp, ...) are running around this one
-
-
-mode = _Mode()
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Compute without recording: results are Tensors without a history. Holds for this thread only.
-
-    >>> import minigrad as mg
-    >>> w = mg.Tensor([1.0, 2.0])
-    >>> with mg.no_grad():
-    ...     y = w * w
-    >>> y.backward(y.data), w.grad
-    (None, None)
-    """
-    with recording(False):
-        yield
-
-
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
-    before, mode.recording = mode.recording, on
-    try:
-        yield
-    finally:
-        mode.recording = before
 
 
 class Node:
@@ -83,8 +50,8 @@ no_keywords: dict[str, Any] = {}
 new: Any = object.__new__
 
 
-def begin(node: Node, data: Array, name: str | None = None) -> None:
-    """Make a node a leaf: a variable without a history."""
+def leaf(node: Any, data: Array, name: str | None = None) -> Any:
+    """Make a fresh node a leaf, a variable without a history; its data is not copied."""
     node._data = data
     node._op = node.grad = None
     node._edges = ()
@@ -92,12 +59,6 @@ def begin(node: Node, data: Array, name: str | None = None) -> None:
     node._retains = True  # a leaf keeps its gradient
     node._stamp = tick()
     node.name = name
-
-
-def leaf(kind: type[Node], data: Array, name: str | None = None) -> Any:
-    """A Tensor without a history, its data not copied."""
-    node = kind.__new__(kind)
-    begin(node, data, name)
     return node
 
 
@@ -114,10 +75,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     The body gets plain arrays and must speak only NumPy (see the module's docstring). A pullback returns the
     gradient in the shape of its argument, before or after broadcasting: the pass sums over what was broadcast.
     Arguments that have no derivative (an axis, an index) come last, or get None as their pullback.
-    Called with no Tensor, an op returns plain arrays.
-
-    Args:
-        functions: NumPy functions that this op stands for, so that they work on Tensors too.
+    Called with no Tensor, an op returns plain arrays. The functions given to `op` are NumPy's that it stands for.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,8 +133,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                     return value
             node = new(kind)
             if not mode.recording:
-                begin(node, value)
-                return node
+                return leaf(node, value)
             node._data = value
             node._op = apply
             node._edges = edges
@@ -257,9 +214,7 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             continue
         edges = iter(node._edges)
         if record:
-            args = node._edges[::2]
-            again = node._op.body(*args, **node._kwargs)[1:]
-            edges = iter([e for x, p in zip(args, again) if isinstance(x, Node) for e in (x, p)])
+            edges = iter(edges_again(node))
         for x, pullback in zip(edges, edges):
             if pullback is None:
                 continue
@@ -280,6 +235,23 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             else:
                 waiting[older] = [x, h]
                 heappush(heap, older)
+
+
+def edges_again(node: Any) -> list[Any]:
+    """The variables of a node, each followed by a pullback that records: its op's body, run on Tensors."""
+
+    def guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        mode.again = True
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            raise not_again(node, error) from error
+        finally:
+            mode.again = False
+
+    args = node._edges[::2]
+    pullbacks = guarded(node._op.body, *args, **node._kwargs)[1:]
+    return [e for x, p in zip(args, pullbacks) if isinstance(x, Node) and p for e in (x, functools.partial(guarded, p))]
 
 
 def fitted(h: Array, data: Array, node: Node) -> Array:

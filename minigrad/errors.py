@@ -38,3 +38,14 @@ def wrong_shape(h: Any, shape: tuple[int, ...], node: Any) -> ValueError:
         f"the pullback of {node._op.__name__} returned a gradient of shape {h.shape} "
         f"for an argument of shape {shape}; a gradient has the shape of its argument"
     )
+
+
+def not_again(node: Any, error: TypeError) -> TypeError:
+    return TypeError(
+        f"{node._op.__name__} cannot be differentiated again: its body or a pullback uses what has no gradient here "
+        f"({error}); write them with NumPy functions that have one"
+    )
+
+
+def reads_a_value(x: Any) -> TypeError:
+    return TypeError(f"the value of {describe(x)} was read as a Python number, and its gradient would be lost")

@@ -236,7 +236,7 @@ class Problem:
         except (TypeError, ValueError):
             return by_difference, DIFFERENCE
         by_complex = float(np.imag(y)) / TINY_STEP
-        agree = abs(by_complex - by_difference) <= 1e-4 * (abs(by_difference) + self.magnitude)
+        agree = abs(by_complex - by_difference) <= 1e-4 * abs(by_difference) + 1e-8 * self.magnitude
         if np.isfinite(by_complex) and (agree or not np.isfinite(by_difference)):
             return by_complex, COMPLEX
         return by_difference, DIFFERENCE

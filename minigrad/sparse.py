@@ -105,11 +105,12 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return super().__mul__(other)
 
     __rmul__ = __mul__
+    __iadd__, __imul__ = __add__, __mul__  # a sum or a product is a new gradient
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__":
             if "out" in kwargs:
-                if kwargs["out"][0] is inputs[0] and ufunc in (np.add, np.subtract):
+                if kwargs["out"][0] is inputs[0] is not self and ufunc in (np.add, np.subtract) and len(kwargs) == 1:
                     return self._into(ufunc, inputs[0])
             elif ufunc is np.positive and not kwargs:
                 return +self

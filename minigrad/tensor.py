@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops
-from minigrad.engine import Array, Node, begin, implementations, sweep, tick
+from minigrad import ops, show
+from minigrad.engine import Array, Node, implementations, leaf, sweep, tick
+from minigrad.errors import reads_a_value
 from minigrad.hints import without_gradient
+from minigrad.mode import mode
 
 
 def _plainly(function: Any) -> Any:
@@ -48,7 +50,7 @@ class Tensor(Node):
         if kind not in "fc":
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
-        begin(self, data, name)
+        leaf(self, data, name)
 
     # what it holds
 
@@ -82,7 +84,12 @@ class Tensor(Node):
 
     def item(self) -> Any:
         """The value of a Tensor of one element, as a Python number."""
-        return self._data.item()
+        return self._read().item()
+
+    def _read(self) -> Array:
+        if mode.again:
+            raise reads_a_value(self)
+        return self._data
 
     def detach(self) -> Tensor:
         """A variable of its own with a copy of the data: gradients stop at it.
@@ -267,10 +274,10 @@ class Tensor(Node):
         return (self[i] for i in range(len(self._data)))
 
     def __float__(self) -> float:
-        return float(self._data)
+        return float(self._read())
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._read())
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -284,6 +291,10 @@ class Tensor(Node):
         body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the value and the gradient side by side, large arrays as a strip of colours."""
+        return show.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._data, self.name)  # a copy, or what was pickled, is a variable of its own

@@ -1,4 +1,4 @@
-"""Functions of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, hvp.
+"""Functions of functions: grad, value_and_grad, elementwise_grad, vjp, jvp, jacobian, hessian, hvp, checkpoint.
 
 They take a function of arrays (or of dicts, lists, tuples and dataclasses of arrays) and give a function of
 arrays. Inside another transform, and for Tensors, they give Tensors, so that they nest to any order.
@@ -6,17 +6,20 @@ arrays. Inside another transform, and for Tensors, they give Tensors, so that th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, leaf, mode, op, recording, sweep
+from minigrad.engine import Array, leaf, new, op, sweep
+from minigrad.mode import mode, recording
 from minigrad.tensor import Tensor, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
 Function = Callable[..., Any]
+Argnums = int | str | Sequence[int | str]
 
 
 @op()
@@ -30,7 +33,7 @@ def variable(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return identity(x).retain_grad()
     x = x if hasattr(x, "__array_function__") else np.asarray(x)
-    return leaf(Tensor, x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
+    return leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
 
 
 def _plain(x: Any) -> Any:
@@ -71,15 +74,38 @@ def reached_gradients(
     return found
 
 
-def _chosen(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[Any, ...]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    for i in numbers:
-        if not -len(args) <= i < len(args):
-            raise TypeError(f"argnums={argnums} needs an argument number {i}, got {len(args)} arguments")
-    return tuple(i % len(args) for i in numbers)
+def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums) -> list[int | str]:
+    """The keys of the arguments to differentiate by: a number for a positional one, a name for one given by keyword."""
+    keys: list[int | str] = []
+    for key in [argnums] if isinstance(argnums, int | str) else argnums:
+        if isinstance(key, str) and key not in kwargs:
+            names = list(inspect.signature(f).parameters)
+            if key not in names:
+                raise TypeError(f"argnums={argnums!r} needs an argument {key}, got a function of {', '.join(names)}")
+            key = names.index(key)
+        if isinstance(key, int):
+            if not -len(args) <= key < len(args):
+                raise TypeError(f"argnums={argnums!r} needs an argument number {key}, got {len(args)} arguments")
+            key %= len(args)
+        keys.append(key)
+    return keys
 
 
-def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
+def _call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], instead: dict[int | str, Any]) -> Any:
+    """f with some of its arguments replaced."""
+    return f(*(instead.get(i, x) for i, x in enumerate(args)), **{k: instead.get(k, x) for k, x in kwargs.items()})
+
+
+def _on_variables(
+    f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+) -> tuple[list[Any], Any]:
+    """Fresh variables in place of the chosen arguments, and f's value on them."""
+    given = dict(enumerate(args)) | kwargs
+    trees = {key: map_leaves(variable, given[key]) for key in _chosen(f, args, kwargs, argnums)}
+    return list(trees.values()), _call(f, args, kwargs, trees)
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that gives f's value and its gradient, in one forward and one backward pass.
 
     >>> import minigrad as mg
@@ -88,7 +114,7 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: boo
 
     Args:
         f: a function whose value is a scalar.
-        argnums: which positional argument to differentiate by; a tuple gives a tuple of gradients.
+        argnums: which argument to differentiate by, its number or its name; a tuple of them gives a tuple of gradients.
         has_aux: f returns (value, aux), and the result is ((value, aux), gradient).
 
     Returns:
@@ -101,13 +127,8 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: boo
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(args, argnums)
         with transforming(args, kwargs) as nested:
-            trees = [map_leaves(variable, args[i]) for i in chosen]
-            inner = list(args)
-            for i, tree in zip(chosen, trees):
-                inner[i] = tree
-            value = f(*inner, **kwargs)
+            trees, value = _on_variables(f, args, kwargs, argnums)
             value, aux = value if has_aux else (value, None)
             if np.shape(value) != ():
                 raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
@@ -117,7 +138,7 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: boo
             value, aux = map_leaves(_plain, value), map_leaves(_plain, aux)
         gradient = unflatten(trees, found)
         value = (value, aux) if has_aux else value
-        return value, (gradient[0] if isinstance(argnums, int) else tuple(gradient))
+        return value, (gradient[0] if isinstance(argnums, int | str) else tuple(gradient))
 
     return value_and_gradient
 
@@ -126,7 +147,7 @@ def _one(value: Any) -> Any:
     return value.dtype.type(1) if isinstance(value, Tensor) else 1.0
 
 
-def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
+def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that gives the gradient of f.
 
     >>> import minigrad as mg
@@ -144,7 +165,26 @@ def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False)
     return gradient
 
 
-def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
+def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
+    """A function that gives, for an f that works element by element, the derivative of each element.
+
+    >>> import minigrad as mg
+    >>> mg.elementwise_grad(np.tanh)(np.array([0.0, 1.0])).round(4)
+    array([1.  , 0.42])
+
+    For any other f it gives the sums of the columns of the Jacobian.
+    """
+
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        (key,) = _chosen(f, args, kwargs, argnums)
+        x = (dict(enumerate(args)) | kwargs)[key]
+        value, pullback = vjp(lambda x: _call(f, args, kwargs, {key: x}), x)
+        return pullback(map_leaves(np.ones_like, value))[0]
+
+    return derivative
+
+
+def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """f's value, and the pullback: the function that takes a gradient of the value to the gradients of the arguments.
 
     >>> import minigrad as mg
@@ -153,12 +193,14 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
     (array([[1., 2.],
            [0., 0.]]), array([1., 0.]))
 
+    With has_aux, f returns (value, aux), and the result is (value, pullback, aux).
+
     Raises:
         ValueError: from the pullback, for a gradient of another shape than the value.
     """
     with transforming(args) as nested:
         trees = [map_leaves(variable, tree) for tree in args]
-        value = f(*trees)
+        value, aux = f(*trees) if has_aux else (f(*trees), None)
 
     def pullback(gradient: Any) -> tuple[Any, ...]:
         outputs, seeds = leaves(value), leaves(gradient)
@@ -169,7 +211,9 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
             found = gradients(outputs, seeds, leaves(trees), nested or nested_now)
         return tuple(unflatten(trees, found))
 
-    return (value if nested else map_leaves(_plain, value)), pullback
+    if not nested:
+        return map_leaves(_plain, value), pullback, *([map_leaves(_plain, aux)] if has_aux else [])
+    return value, pullback, *([aux] if has_aux else [])
 
 
 def _seed(g: Any, y: Any) -> Any:
@@ -198,13 +242,13 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
         if len(vectors) != len(variables):
             raise ValueError(f"jvp needs {len(variables)} tangents, one per argument, got {len(vectors)}")
         directions = [_seed(v, x) for v, x in zip(vectors, variables)]
-        u = [leaf(Tensor, np.zeros_like(_plain(y))) for y in outputs]
+        u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
         pulled = gradients(outputs, u, variables, record=True)
         tangent = gradients(pulled, directions, u, nested)
     return (value if nested else map_leaves(_plain, value)), unflatten(value, tangent)
 
 
-def jacobian(f: Function, argnums: int = 0) -> Function:
+def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """A function that gives all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
@@ -212,34 +256,70 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
     array([[2., 0.],
            [0., 4.]])
 
-    One forward pass, and a backward pass for each element of f's value. With containers in or out, the result has
-    the form of the value, and in each of its places the form of the argument.
+    One forward pass, and a backward pass for each element of f's value; or, where the arguments have fewer elements, a
+    pass forward (as in `jvp`) for each of those. With containers in or out, the result has the form of the value, and
+    in each of its places the form of the argument.
     """
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
-        (i,) = _chosen(args, (argnums,))
-        value, pullback = vjp(lambda x: f(*args[:i], x, *args[i + 1 :], **kwargs), args[i])
-        outputs = leaves(value)
-
-        def rows_of_output(k: int) -> Any:
-            y = outputs[k]
-            shape, dtype = np.shape(y), np.result_type(y)
-            rows = []
-            for one_hot in np.eye(int(np.prod(shape)), dtype=dtype):
-                seeds = [np.zeros(np.shape(o), np.result_type(o)) for o in outputs]
-                seeds[k] = one_hot.reshape(shape)
-                rows.append(leaves(pullback(seeds)[0]))
-            if not rows:
-                return map_leaves(lambda x: np.zeros(shape + np.shape(x), dtype), args[i])
-            stacked = [np.stack(column).reshape(shape + column[0].shape) for column in zip(*rows)]
-            return unflatten(args[i], stacked)
-
-        return unflatten(value, map(rows_of_output, range(len(outputs))))
+        with transforming(args, kwargs) as nested:
+            trees, value = _on_variables(f, args, kwargs, argnums)
+            outputs, variables = leaves(value), leaves(trees)
+            if sum(map(np.size, outputs)) <= sum(map(np.size, variables)):
+                passes = [gradients(outputs, seeds, variables, nested) for seeds in _basis(outputs)]
+                rows = [
+                    _stacked(column, x)
+                    for column, x in zip(zip(*passes) if passes else [()] * len(variables), variables)
+                ]
+                blocks = [
+                    [_block(row, place, y, x) for row, x in zip(rows, variables)] for place, y in _places(outputs)
+                ]
+            else:
+                u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
+                pulled = gradients(outputs, u, variables, record=True)
+                passes = [gradients(pulled, directions, u, nested) for directions in _basis(variables)]
+                columns = [_stacked(row, y) for row, y in zip(zip(*passes) if passes else [()] * len(outputs), outputs)]
+                blocks = [
+                    [_behind(_block(column, place, x, y), np.ndim(x)) for place, x in _places(variables)]
+                    for column, y in zip(columns, outputs)
+                ]
+        rows_by_output = [unflatten(trees, row) for row in blocks]
+        return unflatten(value, [row[0] if isinstance(argnums, int | str) else tuple(row) for row in rows_by_output])
 
     return all_partials
 
 
-def hessian(f: Function, argnums: int = 0) -> Function:
+def _basis(arrays: Sequence[Any]) -> Iterator[list[Array]]:
+    """All the ways to have a single 1 among zeros in the shapes of arrays."""
+    for k, y in enumerate(arrays):
+        for i in range(np.size(y)):
+            zeros = [np.zeros(np.shape(o), np.result_type(o)) for o in arrays]
+            zeros[k].flat[i] = 1
+            yield zeros
+
+
+def _stacked(passes: Sequence[Any], x: Any) -> Any:
+    return np.stack(list(passes)) if passes else np.zeros((0, *np.shape(x)), np.result_type(x))
+
+
+def _places(arrays: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
+    """Where the elements of each array stand when all are in a row."""
+    start = 0
+    for y in arrays:
+        yield slice(start, start + np.size(y)), y
+        start += np.size(y)
+
+
+def _block(stacked: Any, place: slice, y: Any, x: Any) -> Any:
+    return np.reshape(stacked[place], np.shape(y) + np.shape(x))
+
+
+def _behind(block: Any, n: int) -> Any:
+    """The first n axes moved behind the others."""
+    return np.transpose(block, (*range(n, np.ndim(block)), *range(n)))
+
+
+def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """A function that gives the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
@@ -262,3 +342,49 @@ def hvp(f: Function) -> Function:
         return vjp(grad(f), x)[1](v)[0]
 
     return product
+
+
+def checkpoint(f: Function) -> Function:
+    """The same function, whose inside is not remembered: the backward pass computes it a second time.
+
+    >>> import minigrad as mg
+    >>> block = mg.checkpoint(lambda x, W: mg.tanh(mg.tanh(x @ W) @ W))
+    >>> x, W = np.ones(2), mg.Tensor(np.eye(2))
+    >>> mg.sum(block(x, W)).backward()
+    >>> W.grad.shape
+    (2, 2)
+
+    Memory for time: of a chain of n checkpointed blocks only the n values between them are kept. The arguments may be
+    containers of arrays; the value is one array. Everything that is differentiated by has to come as an argument.
+
+    Raises:
+        TypeError: where f uses a Tensor that is not an argument.
+    """
+
+    def remembered_at_its_ends(*args: Any) -> Any:
+        flat = leaves(args)
+
+        @op()
+        def checkpointed(*values: Any) -> Any:
+            value = f(*unflatten(args, values))
+            if isinstance(value, Tensor) and not any(isinstance(x, Tensor) for x in values):
+                raise TypeError("checkpoint needs every variable as an argument, got a Tensor from outside; pass it in")
+            ready: dict[int, Any] = {}  # gradients computed together, waiting to be asked for
+
+            def pullback(i: int) -> Function:
+                def pull(g: Any) -> Any:
+                    if i not in ready:
+                        with recording(True):
+                            fresh = {k: variable(x) for k, x in enumerate(values) if np.result_type(x).kind in "fc"}
+                            again = f(*unflatten(args, [fresh.get(k, x) for k, x in enumerate(values)]))
+                            nested = any(isinstance(x, Tensor) for x in (g, *values))
+                            ready.update(zip(fresh, gradients([again], [g], list(fresh.values()), nested)))
+                    return ready.pop(i)
+
+                return pull
+
+            return value, *map(pullback, range(len(values)))
+
+        return checkpointed(*flat)
+
+    return remembered_at_its_ends

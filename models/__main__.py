@@ -1,21 +1,22 @@
-"""The command line: python -m models [train | evaluate | tag]."""
+"""The command line: python -m models [train | evaluate | tag | compare | draw]."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import graphviz
 import numpy as np
 
 import minigrad as mg
-from models import conll, terminal, text
+from models import conll, picture, slides, terminal, text
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Recipe, train
 from models.window import hinge, hinge_by_hand, score
@@ -29,17 +30,19 @@ SENTENCES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all went well, 2 for a mistake in what was asked, which stderr explains."""
+    """Run a command; 0 when all went well, 1 when gradients disagree, 2 for a mistake that stderr explains."""
     options = parser().parse_args(argv)
     try:
-        options.run(options)
+        return options.run(options) or 0
+    except BrokenPipeError:  # who reads has read enough, as in `python -m models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"python -m models: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag}")
+    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,compare,draw}")
 
     sub = commands.add_parser("train", help="train a tagger on a corpus and save it", formatter_class=Defaults)
     sub.add_argument(
@@ -97,6 +100,27 @@ def parser() -> argparse.ArgumentParser:
         "text", nargs="*", help="a sentence, its tokens separated by spaces (default: lines from standard input)"
     )
     sub.set_defaults(run=run_tag)
+
+    sub = commands.add_parser(
+        "compare", help="the slides' gradients by hand, by autograd and numerically; exit code 1 if any disagree"
+    )
+    sub.add_argument("--model", metavar="FILE.npz", type=Path, help="a trained model (default: one trained at once)")
+    sub.add_argument("--html", metavar="FILE", type=Path, help="write the tables as a page too")
+    sub.add_argument("--draws", type=int, default=10, help="random parameters for each formula (default: 10)")
+    sub.add_argument("--seed", type=int, default=0, help="of the random parameters (default: 0)")
+    sub.set_defaults(run=run_compare)
+
+    sub = commands.add_parser(
+        "draw", help="draw the graph of the slides' two windows, and replay backpropagation on it"
+    )
+    sub.add_argument(
+        "--model", metavar="FILE.npz", default="fresh", help="a model that train saved (default: a new one)"
+    )
+    sub.add_argument(
+        "--out", metavar="FILE", type=Path, help="the picture: .svg, .png, .pdf, .gv, or .html for the page"
+    )
+    sub.add_argument("--html", metavar="FILE", type=Path, help="the page that steps through backpropagation")
+    sub.set_defaults(run=run_draw)
     return top
 
 
@@ -171,6 +195,45 @@ def run_tag(options: argparse.Namespace) -> None:
         print(marked(tagger, line.split()))
 
 
+def run_compare(options: argparse.Namespace) -> int:
+    if options.draws < 1:
+        raise ValueError(f"--draws needs to be at least 1, got {options.draws}")
+    if options.html is not None and not options.html.absolute().parent.is_dir():
+        raise ValueError(f"--html needs a file in a folder that exists, got {options.html}")
+    if options.model is None:
+        small = Settings(dim=4, hidden=8, case_feature=False)  # the slides' sizes
+        tagger = train(conll.embedded("train"), settings=small, recipe=Recipe(epochs=10))
+    else:
+        tagger = Tagger.load(options.model)
+    tables = {
+        f"Random parameters, {options.draws} draws": slides.table(
+            (d, islice(slides.random_arguments(d, options.seed), options.draws)) for d in slides.DERIVATIONS
+        ),
+        "Trained parameters, windows of the development sentences": slides.table(
+            (d, slides.trained_arguments(tagger, d, seed=options.seed)) for d in slides.DERIVATIONS
+        ),
+    }
+    for title, lines in tables.items():
+        cells = [
+            [f"{line.formula}", str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", told(line)]
+            for line in lines
+        ]
+        terminal.table(title, ["", "shape", "by hand", "complex step", "verdict"], cells)
+        print()
+    print("distances from autograd, in ulp of the magnitude of the terms summed")
+    if options.html is not None:
+        options.html.write_text(slides.page(tables), encoding="utf-8")
+        print(f"the same as a page: {options.html}")
+    wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
+    if wrong:
+        print(f"DISAGREE: {'; '.join(wrong)}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def told(line: slides.Line) -> str:
+    return line.verdict if line.derivation.claim else f"the slides' slip, caught: {line.verdict}"
+
+
 def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
     """The sentence with its locations in brackets, each with its highest score."""
     if not tokens:
@@ -192,7 +255,7 @@ def story(options: argparse.Namespace) -> None:
         print("  " + marked(tagger, sentence.split()))
     J, rows = slide(tagger, SENTENCES[0].split())
     print()
-    terminal.table("Gradients of J at the slides' sizes", ["", "shape", "largest", "auto - by hand"], rows)
+    terminal.table("Gradients of J at the slides' sizes", ["", "shape", "largest", "auto - by hand, in ulp"], rows)
     save_picture(J, Path("window"))
 
 
@@ -214,22 +277,24 @@ def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2
     for t, g in zip(tensors, hinge_by_hand(**values).values()):
         largest = np.max(np.abs(g))
         ulp = np.max(np.abs(t.grad - g)) / np.spacing(largest)
-        rows.append([f"dJ/d{t.name}", str(t.shape), f"{largest:.6f}", f"{ulp:.1f} ulp"])
+        rows.append([f"dJ/d{t.name}", str(t.shape), f"{largest:.6f}", f"{ulp:.1f}"])
     return J, rows
 
 
 def save_picture(J: mg.Tensor, path: Path) -> None:
     """The graph as path.gv, and as path.svg where Graphviz is installed."""
     graph = mg.draw(J)
-    graph.save(path.with_suffix(".gv"))
-    try:
-        path.with_suffix(".svg").write_bytes(graph.pipe(format="svg"))
-        print(f"\nthe computation graph of J: {path.with_suffix('.svg')}, its source {path.with_suffix('.gv')}")
-    except graphviz.ExecutableNotFound:
-        print(
-            f"\nthe computation graph of J: {path.with_suffix('.gv')} "
-            "(install Graphviz for a picture: its program dot was not found)"
-        )
+    source = graph.save(path.with_suffix(".gv"))
+    print(f"\nthe computation graph of J: {source}")
+    if (drawn := graph.save(path.with_suffix(".svg"))) != source:
+        print(f"and as a picture: {drawn}")
+
+
+def run_draw(options: argparse.Namespace) -> None:
+    tagger = picture.fresh() if options.model == "fresh" else Tagger.load(options.model)
+    J, data = picture.pair(tagger)
+    for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
+        print(f"saved {picture.save(J, data, path)}")
 
 
 if __name__ == "__main__":

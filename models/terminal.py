@@ -55,18 +55,19 @@ def _line(now: Progress) -> None:
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under heads, the first column to the left and numbers to the right.
+    """Print rows under heads, text to the left and numbers to the right.
 
     >>> table("Rates", ["", "F1"], [["by token", "0.5"]])  # doctest: +SKIP
     """
+    right = [all(map(_is_number, column)) for column in zip(*rows)] or [False] * len(heads)
     if RICH and sys.stdout.isatty():
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
         pretty = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-        for i, head in enumerate(heads):
-            pretty.add_column(head, justify="right" if i else "left")
+        for head, is_right in zip(heads, right):
+            pretty.add_column(head, justify="right" if is_right else "left")
         for row in rows:
             pretty.add_row(*row)
         Console().print(pretty)
@@ -74,5 +75,13 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> No
     widths = [max(map(len, column)) for column in zip(heads, *rows)]
     print(title)
     for row in (heads, *rows):
-        cells = [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))]
+        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right)]
         print("  " + "  ".join(cells).rstrip())
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -103,7 +103,19 @@ def test_mistakes_are_explained_and_exit_with_2(words, message, model, tmp_path,
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["tag"]])
+def test_draw_a_new_model_and_a_trained_one(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["draw"]) == 0
+    assert Path("window.svg").read_bytes().startswith(b"<?xml")
+    assert main(["draw", "--model", str(model), "--out", "w.gv", "--html", "w.html"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["saved window.svg", "saved w.gv", "saved w.html"]
+    assert "true window" in Path("w.gv").read_text(encoding="utf-8")
+    assert Path("w.html").stat().st_size < 1_000_000
+    assert main(["draw", "--out", "w.bmp"]) == 2
+    assert "saved as .svg, .png, .pdf, .html or .gv, got w.bmp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["tag"], ["draw"]])
 def test_help_reads_well(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*words, "--help"])

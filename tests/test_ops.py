@@ -192,6 +192,53 @@ def test_planted_fault_is_found(case: Case, op: Any, i: int, fault: Callable[[An
         mg.gradcheck(wrong, *args, order=2)
 
 
+def transposed(h: Any, shape: tuple[int, ...]) -> Any:
+    return np.swapaxes(h, -1, -2) if np.ndim(h) > 1 else h
+
+
+def an_element_dropped(h: Any, shape: tuple[int, ...]) -> Any:
+    return np.where(np.arange(np.size(h)).reshape(np.shape(h)) == np.argmax(np.abs(h)), 0.0, h)
+
+
+def broadcasting_not_undone(h: Any, shape: tuple[int, ...]) -> Any:
+    """The first of what was broadcast instead of the sum."""
+    h = h[(0,) * (np.ndim(h) - len(shape))]
+    return h[tuple(slice(None, 1) if n == 1 else slice(None) for n in shape)] if shape else h
+
+
+def shaped_faults() -> list[Any]:
+    """Every pullback with each of these faults, at the first case that it changes."""
+    found = {}
+    for case in CASES:
+        op = implementations.get(case.op, case.op)
+        if not hasattr(op, "body"):
+            continue
+        args = [np.asarray(x) if type(x) is list else x for x in case.prepared(case.args)]
+        value, *pullbacks = op.body(*args, **case.kwargs)
+        for fault in (transposed, an_element_dropped, broadcasting_not_undone):
+            for i, (x, pullback) in enumerate(zip(args, pullbacks)):
+                if floating(x) and pullback is not None and np.size(x) > 1 and np.size(value):
+                    h = np.asarray(pullback(np.linspace(1.0, 2.0, np.size(value)).reshape(np.shape(value))))
+                    wrong = fault(h, np.shape(x))
+                    if wrong.shape != h.shape or not np.allclose(wrong, h):
+                        found.setdefault(f"{op.__name__}-{i}-{fault.__name__}", (case, op, i, fault, np.shape(x)))
+    return [pytest.param(*how, id=name) for name, how in found.items()]
+
+
+@pytest.mark.parametrize(("case", "op", "i", "fault", "shape"), shaped_faults())
+def test_planted_fault_in_the_shape_is_found(case: Case, op: Any, i: int, fault: Any, shape: tuple[int, ...]) -> None:
+    wrong, args = case.of_parts(planted(case, op, i, lambda h: fault(np.asarray(h), shape)))
+    with pytest.raises((mg.GradientError, ValueError), match=r"WRONG|returned a gradient of shape"):
+        mg.gradcheck(wrong, *args)
+
+
+def test_each_kind_of_fault_is_planted() -> None:
+    kinds = [p.id.rsplit("-", 1)[1] for p in shaped_faults()]
+    assert kinds.count("transposed") > 20
+    assert kinds.count("an_element_dropped") > 40
+    assert kinds.count("broadcasting_not_undone") >= 10
+
+
 # far from zero: accurate, and silent (a warning is an error here)
 
 both_precisions = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -34,7 +34,7 @@ def test_views_and_read_only_input(case: Case) -> None:
     held = [awkward(x) for x in leaves(case.args) if floating(x)]
     before = [x.copy() for x in held]
     new = iter(held)
-    args = mapped(case, lambda _: mg.engine.leaf(mg.Tensor, next(new)))
+    args = mapped(case, lambda _: mg.engine.leaf(object.__new__(mg.Tensor), next(new)))
     tensors = [x for x in leaves(args) if isinstance(x, mg.Tensor)]
     y = case(*args)
     seed = np.cos(np.arange(y.size)).reshape(y.shape).astype(y.dtype)

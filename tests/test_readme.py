@@ -1,15 +1,18 @@
-"""README tells the truth: its tour runs and prints what it says, its Quick start is two whole commands."""
+"""README and docs/ tell the truth: their code runs and prints what they say, the Quick start is two whole commands."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def promised(block):
@@ -25,14 +28,23 @@ def promised(block):
     return [line.strip() for line in lines]
 
 
-def test_the_tour_prints_what_it_says():
+PAGES = [
+    path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if blocks(path.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_prints_what_the_page_says(page):
     namespace = {}
-    assert len(blocks("python")) >= 5
-    for block in blocks("python"):
+    for block in blocks(page.read_text("utf-8")):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(block, "README.md", "exec"), namespace)
+            exec(compile(block, str(page), "exec"), namespace)
         assert [line.strip() for line in printed.getvalue().splitlines()] == promised(block)
+
+
+def test_readme_and_the_tutorial_have_code():
+    assert {"README.md", "derive-it-yourself.md"} <= {page.name for page in PAGES}
 
 
 def test_quick_start_is_two_lines_that_install_and_run():

@@ -84,9 +84,33 @@ def test_added_in_place(update: Callable[..., Any], times: int, pair: Any) -> No
     """A few rows one by one, many of them merged first: the array is the same."""
     many, dense = RowSparse(pair[0]._parts * times, (N, 2)), pair[1] * times
     array = table = np.ones((N, 2))
+    array = update(array, many)
     array = update(array, 0.5 * many)
     assert array is table
-    np.testing.assert_array_equal(array, update(np.ones((N, 2)), 0.5 * dense))
+    np.testing.assert_array_equal(array, update(np.ones((N, 2)), 1.5 * dense))
+
+
+@pytest.mark.parametrize(
+    "other", [np.ones((N, 2)), RowSparse([(np.array([1]), np.ones((1, 2)))], (N, 2)), 0.5, np.arange(2.0)]
+)
+@pytest.mark.parametrize("update", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
+@given(gradients())
+def test_updated_in_place(update: Callable[..., Any], other: Any, pair: Any) -> None:
+    """p.grad += decay * p.data, p.grad *= clip: the name is bound to the result, as with arrays."""
+    with np.errstate(all="ignore"):
+        expected = update(pair[1].copy(), other.dense() if isinstance(other, RowSparse) else other)
+        value = update(pair[0], other)
+    np.testing.assert_array_equal(value, expected)
+    assert (
+        isinstance(value, RowSparse) == (update is operator.imul and isinstance(other, float))
+        or update is operator.iadd
+    )
+
+
+def test_added_in_place_where() -> None:
+    array, where = np.zeros((N, 2)), np.arange(N)[:, None] > 1
+    sparse = RowSparse([(np.array([0, 3]), np.ones((2, 2)))], (N, 2))
+    assert np.add(array, sparse, out=array, where=where) is array and array[:, 0].tolist() == [0, 0, 0, 1, 0, 0]
 
 
 @given(gradients(), gradients())

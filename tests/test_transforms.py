@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import math
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.engine import mode
+from minigrad.mode import mode
 from minigrad.trees import leaves
 
 X = np.array([0.5, -1.0, 2.0])
@@ -354,3 +356,138 @@ def test_hessian_of_a_tree() -> None:
 def test_error(act: Callable[[], Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         act()
+
+
+# arguments by name, derivatives by element, checkpoints
+
+
+def test_argnums_by_name() -> None:
+    def f(w: Any, x: Any, scale: Any = 2.0) -> Any:
+        return mg.sum(w * w * x) * scale
+
+    w, x = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    np.testing.assert_array_equal(mg.grad(f, argnums="x")(w, x), 2 * w * w)
+    np.testing.assert_array_equal(mg.grad(f, argnums="x")(w, x=x), 2 * w * w)
+    dw, ds = mg.grad(f, argnums=("w", "scale"))(w, x=x, scale=3.0)
+    np.testing.assert_array_equal(dw, 6 * w * x)
+    assert ds == np.sum(w * w * x)
+    np.testing.assert_array_equal(mg.jacobian(lambda a, b: a * b, argnums="b")(w, x), np.diag(w))
+    with pytest.raises(TypeError, match="needs an argument y, got a function of w, x, scale"):
+        mg.grad(f, argnums="y")(w, x)
+
+
+def test_elementwise_grad() -> None:
+    x = np.linspace(-2, 2, 7).reshape(7, 1)
+    np.testing.assert_allclose(mg.elementwise_grad(np.tanh)(x), 1 - np.tanh(x) ** 2)
+    second = mg.elementwise_grad(mg.elementwise_grad(np.sin))(x)
+    np.testing.assert_allclose(second, -np.sin(x), atol=1e-15)
+    np.testing.assert_array_equal(mg.elementwise_grad(lambda a, b: a * b, argnums="b")(x, b=x + 1), x)
+
+
+def test_vjp_has_aux() -> None:
+    value, pullback, aux = mg.vjp(lambda x: (x * x, {"double": 2 * x}), np.arange(3.0), has_aux=True)
+    np.testing.assert_array_equal(aux["double"], 2 * np.arange(3.0))
+    assert not isinstance(aux["double"], mg.Tensor)
+    np.testing.assert_array_equal(pullback(np.ones(3))[0], 2 * np.arange(3.0))
+    np.testing.assert_array_equal(value, np.arange(3.0) ** 2)
+
+
+@pytest.mark.parametrize("rows", [2, 40])  # fewer elements out than in: backward passes; more: forward ones
+def test_jacobian_both_ways(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    A, x, y = rng.normal(size=(rows, 3, 2)), rng.normal(size=3), rng.normal(size=2)
+
+    def f(x: Any, y: Any) -> Any:
+        return {"tanh": mg.tanh(A @ y) @ x, "sum": mg.sum(x)}
+
+    dx, dy = (mg.jacobian(f, argnums=(0, 1))(x, y)["tanh"][i] for i in (0, 1))
+    np.testing.assert_allclose(dx, np.tanh(A @ y))
+    np.testing.assert_allclose(dy, np.einsum("rij,i,ri->rj", A, x, 1 - np.tanh(A @ y) ** 2))
+    np.testing.assert_array_equal(mg.jacobian(f)(x, y)["sum"], np.ones(3))
+    again = mg.jacobian(lambda x: mg.jacobian(lambda x: mg.tanh(A @ y) @ (x * x))(x))(x)  # nested, either way
+    np.testing.assert_allclose(again, 2 * np.tanh(A @ y)[:, :, None] * np.eye(3))
+
+
+def test_hessian_of_several_arguments() -> None:
+    x, y = np.arange(1.0, 3.0), np.arange(1.0, 4.0)
+    (xx, xy), (yx, yy) = mg.hessian(lambda x, y: mg.sum(x * x) * mg.sum(y), argnums=(0, 1))(x, y)
+    np.testing.assert_array_equal(xx, 2 * np.sum(y) * np.eye(2))
+    np.testing.assert_array_equal(xy, np.outer(2 * x, np.ones(3)))
+    np.testing.assert_array_equal(yx, xy.T)
+    assert not np.any(yy)
+
+
+def block(x: Any, W: Any) -> Any:
+    for _ in range(10):
+        x = mg.tanh(x @ W)
+    return x
+
+
+def test_checkpoint_changes_no_gradient_of_any_order() -> None:
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=4), rng.normal(size=(4, 4)) / 2
+    for order in (lambda f: mg.grad(f, argnums=(0, 1)), lambda f: mg.hessian(f, argnums=1)):
+        plain = order(lambda x, W: mg.sum(block(x, W) ** 2))(x, W)
+        kept = order(lambda x, W: mg.sum(mg.checkpoint(block)(x, W) ** 2))(x, W)
+        for a, b in zip(plain, kept):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_checkpoint_of_containers_and_twice_backward() -> None:
+    p = {"W": mg.Tensor(np.eye(2)), "x": mg.Tensor([1.0, 2.0])}
+    y = mg.sum(mg.checkpoint(lambda p, n: p["W"] @ p["x"] * n)(p, 3))
+    y.backward()
+    once = p["W"].grad
+    y.backward()
+    np.testing.assert_array_equal(p["W"].grad, 2 * once)
+    np.testing.assert_array_equal(once, 3 * np.array([[1.0, 2.0], [1.0, 2.0]]))
+
+
+def test_checkpoint_trades_memory_for_a_second_forward() -> None:
+    x, W = np.ones((2000, 20)), mg.Tensor(np.eye(20))
+
+    def kept(f: Any) -> int:
+        y = x
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(8):
+            y = f(y, W)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        everything, ends = kept(block), kept(mg.checkpoint(block))
+    finally:
+        tracemalloc.stop()
+    assert ends < everything / 8
+
+
+def test_checkpoint_needs_its_variables_as_arguments() -> None:
+    W = mg.Tensor(np.eye(2))
+    with pytest.raises(TypeError, match="checkpoint needs every variable as an argument"):
+        mg.checkpoint(lambda x: x @ W)(np.ones(2))
+
+
+# an op of one's own that cannot be differentiated again says so: never a silent zero
+
+
+@mg.op()
+def reads_in_its_body(x: Any) -> Any:
+    return np.float64(math.sin(x)), lambda g: g * np.cos(x)
+
+
+@mg.op()
+def reads_in_its_pullback(x: Any) -> Any:
+    return np.sin(x), lambda g: g * math.cos(x)
+
+
+@mg.op()
+def calls_what_has_no_gradient(x: Any) -> Any:
+    return np.sin(x), lambda g: g * np.i0(x) / np.i0(x) * np.cos(x)
+
+
+@pytest.mark.parametrize("f", [reads_in_its_body, reads_in_its_pullback, calls_what_has_no_gradient])
+def test_an_op_that_cannot_be_differentiated_again(f: Any) -> None:
+    assert mg.grad(f)(0.5) == pytest.approx(np.cos(0.5))
+    with pytest.raises(TypeError, match=f"{f.__name__} cannot be differentiated again"):
+        mg.grad(mg.grad(f))(0.5)
+    assert float(mg.Tensor(0.5)) == 0.5 and bool(mg.Tensor(1.0))  # reading a value is fine again

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops.brief import V, _short, _smooth, _smooth2
 
 
@@ -133,11 +133,6 @@ def abs(x: Array) -> Array:
     return y, lambda g: g * np.sign(x)
 
 
-@functools.cache
-def _largest_exponent(dtype: Any) -> Array:
-    return np.array(np.floor(np.log(np.finfo(np.result_type(dtype, 1.0)).max)))
-
-
 @op()
 def sigmoid(x: Array) -> Array:
     """The logistic function 1 / (1 + e**-x), the slides' f, with f' = f (1 - f).
@@ -145,10 +140,16 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.0))
     0.5
 
-    Accurate to a few ulp and silent for every x: the exponent stops where e**-x would overflow.
+    Accurate to a few ulp and silent for every x: only negative exponents are taken.
     """
-    a = 1.0 / (1.0 + np.exp(np.minimum(-x, _largest_exponent(getattr(x, "dtype", float)))))
+    a = _logistic(x)
     return a, lambda g: g * a * (1.0 - a)
+
+
+def _logistic(x: Array) -> Array:
+    if isinstance(x, Node):
+        return sigmoid(x)  # the rule above is all that a derivative of any order needs
+    return np.exp(np.minimum(x, 0.0)) / (1.0 + np.exp(np.minimum(x, -x)))
 
 
 @op()

@@ -1,0 +1,47 @@
+"""Make the pictures of README: python docs/pictures.py (with `dot`; the page's needs Playwright and chromium)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import minigrad as mg
+from models.picture import fresh, pair
+from models.window import score
+
+HERE = Path(__file__).parent
+
+
+def window(path: Path) -> None:
+    """The slides' score of one window, and its gradients."""
+    rng = np.random.default_rng(1)
+    U, W, b = (mg.Tensor(rng.normal(size=n).round(1), name) for n, name in ((3, "U"), ((3, 2), "W"), (3, "b")))
+    x = mg.Tensor(rng.normal(size=2).round(1), "x")
+    with mg.trace_source():
+        s = score(U, W, b, x)
+    s.backward()
+    mg.draw(s, inputs=[x], rankdir="TB").save(path)
+
+
+def page(path: Path) -> None:
+    """The page of the slides' two windows, half-way through the backward pass."""
+    from playwright.sync_api import sync_playwright
+
+    J, inputs = pair(fresh())
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        replay = mg.replay(J, Path(folder) / "backprop.html", inputs=inputs)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 1180, "height": 890}, reduced_motion="reduce")
+        view.goto(replay.as_uri())
+        for _ in range(17):
+            view.keyboard.press("ArrowRight")
+        view.screenshot(path=path)
+        browser.close()
+
+
+if __name__ == "__main__":
+    window(HERE / "window.svg")
+    page(HERE / "replay.png")

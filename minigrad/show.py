@@ -1,0 +1,154 @@
+"""How numbers and arrays are shown to people: short text, and colours for a heat strip."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+FULL = 8  # elements: an array of so many is shown in full, a larger one by a strip and its range
+NEGATIVE, ZERO, POSITIVE = (
+    (33, 102, 172),
+    (247, 247, 247),
+    (224, 130, 20),
+)  # told apart by the colour-blind, and in grey
+BAD = "#c8102e"  # NaN and inf
+
+
+def number(x: Any, digits: int = 3) -> str:
+    """A number in a few significant digits, with a real minus sign.
+
+    >>> number(-0.12345), number(float("inf")), number(float("nan")), number(1e-7)
+    ('−0.123', '∞', 'NaN', '1e−07')
+    """
+    if isinstance(x, complex | np.complexfloating):
+        return f"{number(x.real, digits)} {'−' if x.imag < 0 else '+'} {number(abs(x.imag), digits)}i"
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    return f"{x + 0:.{digits}g}".replace("-", "−")  # + 0: no minus zero
+
+
+def brief(x: Any) -> str:
+    """A number in a cell: two digits, and one with an exponent where it is small.
+
+    >>> brief(-1.234), brief(-0.00069), brief(123456.0)
+    ('−1.2', '−7e−4', '1e5')
+    """
+    if isinstance(x, float) and math.isfinite(x) and x and not 0.01 <= abs(x) < 1000:
+        power, digits = f"{x:.0e}".split("e")[::-1]
+        return f"{digits}e{int(power)}".replace("-", "−")
+    return number(x, 3 if isinstance(x, float) and abs(x) >= 100 else 2)
+
+
+def elements(data: Array, most: int) -> list[Any]:
+    """The elements of an array in a row; of a large one the means of `most` equal runs.
+
+    >>> elements(np.array([[1.0, 2.0], [3.0, 6.0]]), 2)
+    [1.5, 4.5]
+    """
+    flat = np.reshape(data, -1)
+    if flat.size > most:
+        starts = np.arange(most) * flat.size // most
+        with np.errstate(all="ignore"):
+            flat = np.add.reduceat(flat, starts) / np.diff(starts, append=flat.size)
+    return flat.tolist()
+
+
+def colour(x: Any, largest: float) -> str:
+    """The colour of a number on a scale that goes from -largest (blue) through 0 (white) to largest (orange).
+
+    >>> colour(-2.0, 2.0), colour(0.0, 2.0), colour(float("nan"), 2.0) == BAD
+    ('#2166ac', '#f7f7f7', True)
+    """
+    x = abs(x) if isinstance(x, complex) else x
+    if not math.isfinite(x):
+        return BAD
+    share = min(1.0, abs(x) / largest) if largest else 0.0
+    end = NEGATIVE if x < 0 else POSITIVE
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(ZERO, end))
+
+
+def ink(background: str) -> str:
+    """Black or white, whichever reads better on a colour.
+
+    >>> ink("#2166ac"), ink("#f7f7f7")
+    ('#ffffff', '#111111')
+    """
+    r, g, b = (int(background[i : i + 2], 16) for i in (1, 3, 5))
+    return "#111111" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+
+
+def scale(values: list[Any]) -> float:
+    """The largest finite magnitude."""
+    return max((abs(v) for v in values if math.isfinite(abs(v))), default=0.0)
+
+
+def rows(data: Array) -> list[list[Any]]:
+    """A small array in rows to be printed: a matrix in its own, anything else four to a row.
+
+    >>> rows(np.arange(5.0))
+    [[0.0, 1.0, 2.0, 3.0], [4.0]]
+    """
+    if data.ndim == 2 and data.size:
+        return data.tolist()
+    flat = np.reshape(data, -1).tolist()
+    return [flat[i : i + 4] for i in range(0, len(flat), 4)]
+
+
+def span(data: Array) -> str:
+    """The range of a large array in words.
+
+    >>> span(np.arange(10.0))
+    'min 0 · mean 4.5 · max 9'
+    """
+    if data.dtype.kind == "c":
+        return f"largest {number(np.max(np.abs(data)))}"
+    with np.errstate(all="ignore"):
+        return f"min {number(np.min(data))} · mean {number(np.mean(data))} · max {number(np.max(data))}"
+
+
+def table(data: Array) -> str:
+    """An array as a small table in HTML: numbers on their colours, or a strip and the range."""
+    full = data.size <= FULL
+    lines = rows(data) if full else [elements(data, 24)]
+    largest = scale([v for line in lines for v in line])
+    style = "padding:1px 5px;text-align:right" if full else "padding:0;width:7px;height:14px"
+    body = ""
+    for line in lines:
+        body += "<tr>"
+        for v in line:
+            fill = colour(v, largest)
+            text = number(v) if full else ""
+            body += f'<td style="{style};background:{fill};color:{ink(fill)}">{text}</td>'
+        body += "</tr>"
+    note = "" if full else f"<div>{span(data)}</div>"
+    return f'<table style="border-spacing:0;display:inline-table">{body}</table>{note}'
+
+
+def card(name: str | None, data: Array, grad: Array | None) -> str:
+    """A value and its gradient side by side, for a notebook.
+
+    >>> card("x", np.array(1.0), None).count("no gradient yet")
+    1
+    """
+    shape = f"{data.shape} {data.dtype}" if data.shape else str(data.dtype)
+    heads = html.escape(name or "Tensor"), "gradient"
+    if grad is None:
+        below = "<i>no gradient yet</i>"
+    elif hasattr(grad, "rows"):  # row-sparse: only the rows that are there
+        below = f"{len(grad.indices)} of {grad.shape[0]} rows<br>{table(grad.rows)}"
+    else:
+        below = table(np.asarray(grad))
+    return (
+        '<table style="font-size:12px"><tr>'
+        f'<th style="text-align:left">{heads[0]} <span style="font-weight:normal">{shape}</span></th>'
+        f'<th style="text-align:left">{heads[1]}</th></tr>'
+        f'<tr><td style="text-align:left;vertical-align:top">{table(np.asarray(data))}</td>'
+        f'<td style="text-align:left;vertical-align:top">{below}</td></tr></table>'
+    )
