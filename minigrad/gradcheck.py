@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.engine import Array
 from minigrad.tensor import Tensor, seeded
-from minigrad.transforms import grad, reached_gradients, transforming, variable
+from minigrad.transforms import gradients, one, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 
 Function = Callable[..., Any]
@@ -197,12 +197,14 @@ class Problem:
 
     def gradient_function(self) -> Function:
         """The gradient of the scalar as a function of the same arguments: what order 2 checks."""
-        numbers = self.where
 
         @functools.wraps(self.f)  # for the names of its arguments
         def gradient(*args: Any) -> Any:
             flat = leaves(args)
-            return grad(lambda values: self.scalar(values))([flat[i] for i in numbers])
+            with transforming(args) as nested:
+                variables = [variable(flat[i]) for i in self.where]
+                value = self.scalar(variables)
+                return gradients([value], [one(value)], variables, nested)  # not conjugated: it stays analytic
 
         return gradient
 

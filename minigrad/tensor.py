@@ -131,10 +131,10 @@ class Tensor(Node):
                 )
             gradient = self._data.dtype.type(1)
         else:
-            gradient = _downhill(seeded(gradient, self))
+            gradient = downhill(seeded(gradient, self))
         for x, g in sweep([self], [gradient]):
             if x._retains:
-                g = _downhill(g)
+                g = downhill(g)
                 x.grad = +g if x.grad is None else x.grad + g  # +g: a copy, shared with nobody
 
     def retain_grad(self) -> Tensor:
@@ -334,9 +334,9 @@ def seeded(gradient: Any, output: Tensor) -> Array:
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
 
 
-def _downhill(g: Array) -> Array:
+def downhill(g: Array) -> Array:
     """From the convention between ops (see ops/elementwise.py) to that of `.grad`, and back: they are conjugates."""
-    return np.conj(g) if g.dtype.kind == "c" else g
+    return np.conj(g) if getattr(g, "dtype", np.dtype(float)).kind == "c" else g
 
 
 def _numpys(function: Any) -> str:

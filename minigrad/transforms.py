@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.engine import Array, leaf, new, op, sweep
 from minigrad.mode import mode, recording
-from minigrad.tensor import Tensor, seeded
+from minigrad.tensor import Tensor, downhill, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
 Function = Callable[..., Any]
@@ -119,7 +119,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
     Returns:
         A function of the same arguments. A gradient has the form of its argument: an array for an array, a dict
-        for a dict of arrays. The gradient of a table that was looked up by `embedding` is a RowSparse.
+        for a dict of arrays. For complex arguments a + bi it is df/da + i df/db, as in PyTorch: to step against it is
+        to go down. The gradient of a table that was looked up by `embedding` is a RowSparse.
 
     Raises:
         ValueError: where f's value is not a scalar.
@@ -132,8 +133,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             value, aux = value if has_aux else (value, None)
             if np.shape(value) != ():
                 raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
-            variables = leaves(trees)
-            found = gradients([value], [_one(value)], variables, nested)
+            found = list(map(downhill, gradients([value], [one(value)], leaves(trees), nested)))
         if not nested:
             value, aux = map_leaves(_plain, value), map_leaves(_plain, aux)
         gradient = unflatten(trees, found)
@@ -143,7 +143,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     return value_and_gradient
 
 
-def _one(value: Any) -> Any:
+def one(value: Any) -> Any:
     return value.dtype.type(1) if isinstance(value, Tensor) else 1.0
 
 
@@ -207,8 +207,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
         if len(outputs) != len(seeds):
             raise ValueError(f"the pullback needs {len(outputs)} gradients, one per output, got {len(seeds)}")
         with transforming(gradient) as nested_now:
-            seeds = [_seed(g, y) for g, y in zip(seeds, outputs)]
-            found = gradients(outputs, seeds, leaves(trees), nested or nested_now)
+            seeds = [downhill(_seed(g, y)) for g, y in zip(seeds, outputs)]
+            found = list(map(downhill, gradients(outputs, seeds, leaves(trees), nested or nested_now)))
         return tuple(unflatten(trees, found))
 
     if not nested:

@@ -491,3 +491,64 @@ def test_an_op_that_cannot_be_differentiated_again(f: Any) -> None:
     with pytest.raises(TypeError, match=f"{f.__name__} cannot be differentiated again"):
         mg.grad(mg.grad(f))(0.5)
     assert float(mg.Tensor(0.5)) == 0.5 and bool(mg.Tensor(1.0))  # reading a value is fine again
+
+
+# complex arguments: the convention of PyTorch, under which a step against the gradient goes down
+
+
+def test_complex_gradients_point_uphill() -> None:
+    z = np.array([1 + 2j, -0.5 + 0.3j])
+
+    def f(z: Any) -> Any:
+        return mg.sum(mg.real(z * mg.exp(z))) + mg.sum(mg.abs(z) ** 2)
+
+    g, h = mg.grad(f)(z), 1e-6
+    for i in range(2):
+        for step, part in (h, np.real), (1j * h, np.imag):
+            e = np.where(np.arange(2) == i, step, 0)
+            assert part(g[i]) == pytest.approx((f(z + e) - f(z - e)) / (2 * h), rel=1e-6)
+    assert f(z - 1e-3 * g) < f(z)
+    t = mg.Tensor(z)
+    f(t).backward()
+    np.testing.assert_array_equal(t.grad, g)
+
+
+def test_complex_vjp_takes_and_gives_the_same_convention() -> None:
+    z, w = np.array([1 + 2j, -0.5 + 0.3j]), np.array([0.3 - 1j, 2 + 0.5j])
+    _, pullback = mg.vjp(lambda z: z * z, z)
+    np.testing.assert_allclose(pullback(w)[0], w * np.conj(2 * z))
+    by_backward = mg.Tensor(z)
+    (by_backward * by_backward).backward(w)
+    np.testing.assert_allclose(by_backward.grad, w * np.conj(2 * z))
+
+
+def counted(f: Any, *args: Any) -> int:
+    """How many ufuncs and functions of NumPy it takes."""
+    calls = 0
+
+    class Counting(np.ndarray):
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            plain = [x.view(np.ndarray) if isinstance(x, Counting) else x for x in inputs]
+            out = getattr(ufunc, method)(*plain, **kwargs)
+            return np.asarray(out).view(Counting) if isinstance(out, np.ndarray | np.generic) else out
+
+    f(*(np.asarray(x).view(Counting) for x in args))
+    return calls
+
+
+def test_the_price_of_a_gradient_and_of_a_second_one() -> None:
+    """At most four times the forward pass in operations, and four times the first for a Hessian times a vector."""
+
+    def f(x: Any) -> Any:
+        for _ in range(6):
+            x = mg.tanh(x * x + x) - mg.sin(x)
+        return mg.sum(x)
+
+    x = np.linspace(0.1, 0.9, 5)
+    forward, first = counted(f, x), counted(mg.grad(f), x)
+    second = counted(lambda x: mg.hvp(f)(x, np.ones(5)), x)
+    assert forward > 20
+    assert first <= 4 * forward
+    assert second <= 4 * first
