@@ -33,7 +33,7 @@ def numpys(f: Any) -> list[str]:
             "np.", f"{getattr(theirs, '__module__', None) or 'numpy'}.".replace("numpy", "np")
         )
         for theirs, ours in implementations.items()
-        if ours is f
+        if ours is f or getattr(ours, "__name__", "") == f"_{f.__name__}"
     ]
     return sorted(found)
 

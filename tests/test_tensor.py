@@ -109,6 +109,7 @@ CONSTANT = [
     np.ones_like, np.result_type, np.argsort, np.count_nonzero, lambda t: np.argmin(t, axis=1),
     lambda t: np.full_like(t, 2.0), lambda t: np.allclose(t, A), lambda t: np.array_equal(A, t),
     lambda t: t.argmax(axis=1), lambda t: t.argsort(), lambda t: t.any(), lambda t: t.all(axis=0), lambda t: t.tolist(),
+    lambda t: np.where(t), lambda t: t.nonzero(),
     lambda t: t // 2, lambda t: 7.0 // t, lambda t: divmod(t, 2.0)[0], lambda t: np.round(t), lambda t: np.floor(t),
     lambda t: np.logical_and(t > 1, t), lambda t: np.isclose(t, 1.0),
 ]  # fmt: skip

@@ -189,7 +189,7 @@ def minimum(x: Array, y: Array) -> Array:
     return np.minimum(x, y), _larger_share(y, x), _larger_share(x, y)
 
 
-@op(np.where)
+@op()
 def where(condition: Array, x: Array, y: Array) -> Array:
     """x where the condition holds, else y.
 
@@ -197,6 +197,11 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     array([1., 2.])
     """
     return np.where(condition, x, y), None, lambda g: np.where(condition, g, 0), lambda g: np.where(condition, 0, g)
+
+
+@implements(np.where)
+def _where(condition: Array, *choices: Array) -> Any:
+    return where(condition, *choices) if choices else np.nonzero(condition)
 
 
 # Derivatives as Abramowitz and Stegun list them (4.3.105, 4.4.52, 4.5.71, 4.6.37).
