@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -111,6 +109,8 @@ class Comparisons:
         return table
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADS)
         body = ""
         for row, cells in zip(self.rows, self.cells()):
@@ -293,6 +293,8 @@ def _same(x: Array, y: Array) -> bool:
 
 def common_factor(hand: Array, auto: Array, equal: Callable[..., bool]) -> str | None:
     """The one number that hand is autograd's times, where there is one and it is a simple fraction."""
+    from fractions import Fraction  # here, as it is slow to import
+
     i = int(np.argmax(np.abs(auto)))
     if not auto.size or not auto.flat[i] or not np.isfinite(hand.flat[i]) or not hand.flat[i]:
         return None

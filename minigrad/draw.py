@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,6 +209,8 @@ def _plain(text: str) -> str:
 
 
 def _html(text: str) -> str:
+    from html import escape
+
     return escape(_printable(text if len(text) <= 40 else text[:39] + "…"), quote=False)
 
 

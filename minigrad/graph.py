@@ -7,6 +7,7 @@ Tensors and by weak references, so that nothing is kept alive, and nothing is pa
 from __future__ import annotations
 
 import inspect
+import os.path
 import sys
 import threading
 import weakref
@@ -15,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -94,7 +94,7 @@ class Line(NamedTuple):
 
 _lines: dict[int, Line] = {}  # by stamp
 LINES = 100_000  # as many are remembered, the newest
-OURS = str(Path(__file__).parent), str(Path(np.__file__).parent)
+OURS = os.path.dirname(__file__), os.path.dirname(np.__file__)
 
 
 class trace_source:

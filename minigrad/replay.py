@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os.path
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from minigrad.show import elements, span
 from minigrad.sparse import RowSparse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import graphviz
 
 STEPS = 300  # ops: more than anyone steps through
@@ -44,6 +46,7 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
         RuntimeError: where data was changed since the forward pass, or the program `dot` is missing.
     """
     import json  # here, as importing minigrad should cost little more than importing numpy
+    from pathlib import Path
 
     ops = sum(node._op is not None for node in reachable(root))
     if ops > STEPS:
@@ -244,7 +247,7 @@ def _code(results: list[Box]) -> tuple[list[dict[str, Any]], dict[str, list[int]
             wanted.add(block.co_firstlineno)
         shown = sorted(wanted)
         texts = [linecache.getline(block.co_filename, n).rstrip() for n in shown]
-        code.append({"title": f"{Path(block.co_filename).name}", "numbers": shown, "lines": texts})
+        code.append({"title": os.path.basename(block.co_filename), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(at.number)] for key, at in found.items() if at.code is block}
     if not code:
         oldest_first = [box for box in reversed(results) if box.op is not None]

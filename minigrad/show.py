@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import Any
 
@@ -137,6 +136,8 @@ def card(name: str | None, data: Array, grad: Array | None) -> str:
     >>> card("x", np.array(1.0), None).count("no gradient yet")
     1
     """
+    import html
+
     shape = f"{data.shape} {data.dtype}" if data.shape else str(data.dtype)
     heads = html.escape(name or "Tensor"), "gradient"
     if grad is None:
