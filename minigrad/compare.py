@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.engine import Array
 from minigrad.gradcheck import COMPLEX, TINY_STEP, Problem
+from minigrad.show import columns
 from minigrad.terms import Graph, distance
 
 Function = Callable[..., Any]
@@ -94,9 +95,7 @@ class Comparisons:
         ]
 
     def __str__(self) -> str:
-        table = [HEADS, *self.cells()]
-        widths = [max(map(len, column)) for column in zip(*table)]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in table)
+        return "\n".join(columns([HEADS, *self.cells()]))
 
     def __rich__(self) -> Any:
         from rich.box import SIMPLE_HEAD

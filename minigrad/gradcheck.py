@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array
+from minigrad.show import columns
 from minigrad.tensor import Tensor, seeded
 from minigrad.transforms import gradients, one, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
@@ -97,8 +98,7 @@ class Report:
         table = [("argument", "where", "autograd", "numeric", "ulp", "verdict")] + [
             (r.argument, r.where, f"{r.autograd:.17g}", f"{r.numeric:.17g}", f"{r.error:.3g}", r.verdict) for r in shown
         ]
-        widths = [max(map(len, column)) for column in zip(*table)]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in table]
+        lines = columns(table)
         if len(self.wrong) + len(self.kinks) > len(shown):
             lines.append(f"... and {len(self.wrong) + len(self.kinks) - len(shown)} more")
         if self.kinks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,16 @@ NEGATIVE, ZERO, POSITIVE = (
     (224, 130, 20),
 )  # told apart by the colour-blind, and in grey
 BAD = "#c8102e"  # NaN and inf
+
+
+def columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells as text, the cells of a column one below the other.
+
+    >>> columns([["at", "verdict"], ["[10]", "equal"]])
+    ['at    verdict', '[10]  equal']
+    """
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines]
 
 
 def number(x: Any, digits: int = 3) -> str:
