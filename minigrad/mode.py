@@ -10,6 +10,7 @@ from contextlib import contextmanager
 class _Mode(threading.local):
     recording = True  # are ops on Tensors remembered?
     again = False  # is an op's body running on Tensors? then no value may be read
+    tracing = False  # do arrays remember how they were made? then even constants have to
     transforms = 0  # how many transforms (grad, vjp, ...) are running around this one
 
 

@@ -129,7 +129,7 @@ class Tensor(Node):
                     f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
                     "sum it, or pass backward(gradient) with a gradient of that shape"
                 )
-            gradient = self._data.dtype.type(1)
+            gradient = one(self)
         else:
             gradient = downhill(seeded(gradient, self))
         for x, g in sweep([self], [gradient]):
@@ -332,6 +332,11 @@ def seeded(gradient: Any, output: Tensor) -> Array:
             f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
         )
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
+
+
+def one(value: Tensor) -> Array:
+    """The gradient of a scalar with respect to itself."""
+    return np.ones_like(value._data) if mode.tracing else value._data.dtype.type(1)
 
 
 def downhill(g: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.engine import Array, leaf, new, op, sweep
 from minigrad.mode import mode, recording
-from minigrad.tensor import Tensor, downhill, seeded
+from minigrad.tensor import Tensor, downhill, one, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
 Function = Callable[..., Any]
@@ -133,7 +133,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             value, aux = value if has_aux else (value, None)
             if np.shape(value) != ():
                 raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
-            found = list(map(downhill, gradients([value], [one(value)], leaves(trees), nested)))
+            found = list(map(downhill, gradients([value], [_one(value)], leaves(trees), nested)))
         if not nested:
             value, aux = map_leaves(_plain, value), map_leaves(_plain, aux)
         gradient = unflatten(trees, found)
@@ -143,8 +143,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     return value_and_gradient
 
 
-def one(value: Any) -> Any:
-    return value.dtype.type(1) if isinstance(value, Tensor) else 1.0
+def _one(value: Any) -> Any:
+    return one(value) if isinstance(value, Tensor) else 1.0
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:

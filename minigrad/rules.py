@@ -1,0 +1,342 @@
+"""The rules by which a traced program is made simpler: each a line, each exact.
+
+A rule holds to the last bit for every value of its variables, NaN, infinities and signed zeros included; those of INEXACT
+do not, and are left out unless asked for. What a name in a rule stands for, VARIABLES tells. No rule has to look after
+dtypes and shapes: a result of another dtype or shape is not taken. And none looks into a value that has a name: what the
+user or the slides call something stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.trace import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
+
+RULES = """
+x * 1 = x
+x / 1 = x
+x ** 1 = x
+x - 0 = x
+-1 * n = -n
+-(-x) = x
+(-x) * y = -(x * y)
+(-x) / y = -(x / y)
+x + (-y) = x - y
+(-x) + y = y - x
+x - (-y) = x + y
+1 * mask = astype(mask, DTYPE)
+v[:, None] * w = np.outer(v, w)
+v @ M = M.T @ v
+v @ M.T = M @ v
+np.positive(t) = t
+np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
+np.copy(t) = t
+np.real(x) = x
+np.conjugate(r) = r
+astype(x, dtype) = x
+np.reshape(x, shape) = x
+np.reshape(np.reshape(x, shape), last) = np.reshape(x, SHAPE)
+np.expand_dims(x, axis) = np.reshape(x, SHAPE)
+np.squeeze(x, axis) = np.reshape(x, SHAPE)
+np.squeeze(x) = np.reshape(x, SHAPE)
+np.broadcast_to(x, shape) = x
+np.broadcast_to(np.broadcast_to(x, shape), last) = np.broadcast_to(x, SHAPE)
+np.transpose(np.transpose(x)) = x
+np.swapaxes(M, -1, -2) = M.T
+np.moveaxis(x, axis, axis) = x
+np.zeros_like(x) = np.zeros(SHAPE, DTYPE)
+np.zeros_like(x, shape=shape) = np.zeros(SHAPE, DTYPE)
+np.ones_like(x) = np.broadcast_to(DTYPE(1), SHAPE)
+np.ones_like(x, shape=shape) = np.broadcast_to(DTYPE(1), SHAPE)
+np.take(x, ids, axis=0) = np.take(x, ids, 0)
+x[ids] = np.take(x, ids, 0)
+x[...] = x
+x[()] = x
+assigned(x, ..., y) = y
+"""
+
+INEXACT = """
+x + 0 = x
+0 * x = 0 * DTYPE(0)
+-(x - y) = y - x
+"""
+
+#: What a name in a rule stands for; every other name for anything.
+VARIABLES: dict[str, Callable[[Any], bool]] = {
+    "mask": lambda x: isinstance(x, Value) and x.dtype == bool,
+    "r": lambda x: isinstance(x, Value) and x.dtype.kind in "fiub",
+    "n": lambda x: isinstance(x, Value) and x.dtype.kind in "fc",
+    "v": lambda x: isinstance(x, Value) and x.ndim == 1,
+    "w": lambda x: isinstance(x, Value) and x.ndim == 1,
+    "M": lambda x: isinstance(x, Value) and x.ndim == 2,
+    "ids": lambda x: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
+    "t": lambda x: isinstance(x, Value) and not x.written,
+}
+
+SIGNS = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+    ast.MatMult: np.matmul,
+    ast.USub: np.negative,
+}
+COMMUTATIVE = {np.add, np.multiply}
+
+
+class Term(NamedTuple):
+    """A call in a rule; its arguments are Terms, variables (str), and constants."""
+
+    call: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Rule(NamedTuple):
+    words: str
+    left: Term
+    right: Any
+
+
+class Variable(str):
+    """A name in a rule."""
+
+
+def parsed(node: Any) -> Any:
+    """A side of a rule, from Python's own parser."""
+    match node:
+        case ast.BinOp():
+            return Term(SIGNS[type(node.op)], (parsed(node.left), parsed(node.right)), {})
+        case ast.UnaryOp(operand=ast.Constant(value)):
+            return -value
+        case ast.UnaryOp():
+            return Term(SIGNS[type(node.op)], (parsed(node.operand),), {})
+        case ast.Attribute(attr="T"):
+            return Term(np.transpose, (parsed(node.value),), {})
+        case ast.Subscript():
+            return Term(operator.getitem, (parsed(node.value), parsed(node.slice)), {})
+        case ast.Call():
+            keywords = {k.arg: parsed(k.value) for k in node.keywords}
+            return Term(parsed(node.func), tuple(map(parsed, node.args)), keywords)  # type: ignore[arg-type]
+        case ast.Attribute():
+            return getattr(parsed(node.value), node.attr)
+        case ast.Name(id):
+            return {"np": np, "astype": astype, "assigned": assigned}.get(id, Variable(id))
+        case ast.Constant(value):
+            return value
+        case ast.Tuple():
+            return tuple(map(parsed, node.elts))
+        case ast.Slice():
+            return slice(None)
+
+
+def read(text: str) -> dict[Any, list[Rule]]:
+    """Rules by the call that they rewrite."""
+    rules: dict[Any, list[Rule]] = {}
+    for line in text.strip().splitlines():
+        left, right = (parsed(ast.parse(side.strip(), mode="eval").body) for side in line.split(" = "))
+        rules.setdefault(left.call, []).append(Rule(line, left, right))
+    return rules
+
+
+def number(x: Any) -> Any:
+    """The number that a constant is, or is a repetition of; None for anything else."""
+    if isinstance(x, Value):
+        return number(x.args[0]) if x.call is np.broadcast_to else None
+    return x if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool) else None
+
+
+def has_a_name(x: Value) -> bool:
+    return x.name.rank <= USERS or bool(x.gradient_of and x.ndim > 0)
+
+
+def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> bool:
+    """Is x what a side of a rule says? What its variables stand for goes into `bound`."""
+    if isinstance(pattern, Variable):
+        if pattern in bound:
+            return bound[pattern] is x or (not isinstance(x, Value) and same(bound[pattern], x))
+        bound[pattern] = x
+        return VARIABLES.get(pattern, lambda x: True)(x)
+    if not isinstance(pattern, Term):
+        if isinstance(pattern, int):
+            return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))
+        return same(pattern, x)
+    if not isinstance(x, Value) or x.call != pattern.call or (has_a_name(x) and not top):
+        return False
+    if len(x.args) != len(pattern.args) or x.kwargs.keys() != pattern.kwargs.keys():
+        return False
+    orders = [pattern.args, pattern.args[::-1]] if pattern.call in COMMUTATIVE else [pattern.args]
+    for args in orders:
+        trial = dict(bound)
+        pairs = [*zip(args, x.args), *((p, x.kwargs[key]) for key, p in pattern.kwargs.items())]
+        if all(matches(p, a, trial) for p, a in pairs):
+            bound |= trial
+            return True
+    return False
+
+
+def same(pattern: Any, x: Any) -> bool:
+    """Is a constant of a rule this one?"""
+    if isinstance(pattern, tuple):
+        return type(x) is tuple and len(x) == len(pattern) and all(map(same, pattern, x))
+    return type(x) is type(pattern) and not isinstance(x, np.ndarray) and x == pattern
+
+
+def made(term: Any, bound: dict[str, Any]) -> Any:
+    """The other side of a rule, as a Value."""
+    if isinstance(term, Variable):
+        return bound[term]
+    if not isinstance(term, Term):
+        return term
+    if term.call == "DTYPE":
+        return bound["DTYPE"].type(*term.args)
+    return make(made(term.call, bound), *(made(a, bound) for a in term.args))
+
+
+def make(call: Any, *args: Any, **kwargs: Any) -> Value:
+    """A call, its example computed."""
+    with np.errstate(all="ignore"):
+        return Value(call, args, kwargs, call(*examples(args), **examples(kwargs)))
+
+
+class Simplifier:
+    """Rebuilds Values, arguments first, in simpler form; what is computed twice becomes one Value."""
+
+    def __init__(self, exact: bool = True) -> None:
+        self.rules = read(RULES if exact else RULES + INEXACT)
+        self.known: dict[Any, Any] = {}  # the simplest form of each call
+        self.simple: dict[Value, None] = {}  # the Values that are as simple as they get, in the order of their making
+
+    def __call__(self, old: Value, new: dict[Value, Any]) -> Any:
+        """The simplest form of a Value; `new` holds that of what came before it."""
+        if old.call is None:
+            self.simple[old] = None
+            return old
+        args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
+        args = tuple(self.built(symbolic(x)) for x in args)
+        fresh = Value(old.call, *usual(old.call, args, kwargs), old.example)
+        for attribute in "name", "gradient_of", "dynamic", "activated", "written":
+            setattr(fresh, attribute, getattr(old, attribute))
+        return self.simplest(fresh)
+
+    def simplest(self, value: Value) -> Any:
+        """The simplest form of a Value whose arguments are as simple as they get."""
+        key = value.call, frozen(value.args), frozen(value.kwargs)
+        if key not in self.known:
+            better = next((x for x in self.candidates(value) if fits(x, value)), None)
+            if better is None:
+                self.simple[value] = None
+            self.known[key] = value if better is None else self.built(better)
+        result = self.known[key]
+        if isinstance(result, Value) and result is not value:
+            result.adopt(value.name)
+            result.activated |= value.activated
+            result.gradient_of = result.gradient_of + [of for of in value.gradient_of if of not in result.gradient_of]
+        return result
+
+    def built(self, x: Any) -> Any:
+        """The simplest form of what a rule has made."""
+        if not isinstance(x, Value) or x in self.simple:
+            return x
+        args, kwargs = mapped(self.built, Value, (x.args, x.kwargs))
+        return self.simplest(Value(x.call, *usual(x.call, args, kwargs), x.example))
+
+    def candidates(self, value: Value) -> Iterable[Any]:
+        """What a value might be instead."""
+        yield folded(value)
+        yield spread(value)
+        for rule in self.rules.get(value.call, ()):
+            bound: dict[str, Any] = {}
+            if matches(rule.left, value, bound, top=True):
+                yield made(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})
+
+
+def fits(x: Any, value: Value) -> bool:
+    """Can x stand where value stands?"""
+    if x is None or x is value:
+        return False
+    example = x.example if isinstance(x, Value) else x
+    if isinstance(example, tuple) or isinstance(value.example, tuple):
+        return False
+    return np.shape(example) == value.shape and np.result_type(example) == np.result_type(value.example)
+
+
+def symbolic(x: Any) -> Any:
+    """An array in which one number is repeated, as that."""
+    if isinstance(x, np.ndarray) and x.size and x.dtype.kind in "fc":
+        first = x.flat[0]
+        if x.ndim == 0:
+            return first
+        if np.all(x.view() == first) and not np.any(np.signbit(x.real) != np.signbit(first.real)):
+            return make(np.broadcast_to, first, x.shape)
+    return x
+
+
+def folded(value: Value) -> Any:
+    """What is computed from constants alone, if it is a number, or one number repeated."""
+    parts = list(values_in((value.args, value.kwargs)))
+    if all(number(v) is not None for v in parts) and value.call not in (np.broadcast_to, np.zeros, np.zeros_like):
+        result = symbolic(value.example)
+        return result if not isinstance(result, np.ndarray) else None
+    return None
+
+
+def spread(value: Value) -> Any:
+    """An elementwise call of a number repeated: of the number itself, repeated as far as need be."""
+    if value.call in UPDATES and number(value.args[-1]) is not None and isinstance(value.args[-1], Value):
+        return make(value.call, *value.args[:-1], number(value.args[-1]))
+    if not (isinstance(value.call, np.ufunc) and value.call.signature is None or value.call is np.where) or value.kwargs:
+        return None
+    once = [x.args[0] if isinstance(x, Value) and x.call is np.broadcast_to and not has_a_name(x) else x for x in value.args]
+    once = [x if np.ndim(examples(x)) == 0 else full for x, full in zip(once, value.args)]
+    if all(x is full for x, full in zip(once, value.args)):
+        return None
+    result = make(value.call, *once)
+    return result if result.shape == value.shape else make(np.broadcast_to, result, value.shape)
+
+
+@functools.cache
+def defaults(call: Any) -> tuple[Any, ...]:
+    """The defaults of a function's positional parameters."""
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (ValueError, TypeError):
+        return ()
+    return tuple(p.default for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+USUAL: dict[str, Any] = {"keepdims": False, "where": True, "axis": None, "dtype": None, "order": "C"}
+
+
+def usual(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments without those that say what goes without saying."""
+    known = defaults(call) if call is not operator.getitem else ()
+    while args and len(args) <= len(known) and type(args[-1]) in (type(None), str) and known[len(args) - 1] == args[-1]:
+        args = args[:-1]
+    says = {k: x for k, x in kwargs.items() if not (k in USUAL and x is USUAL[k])}
+    if call is np.sum and type(says.get("initial")) is int and says["initial"] == 0:
+        del says["initial"]
+    return args, says
+
+
+def frozen(x: Any) -> Any:
+    """Arguments as the key of a dict."""
+    if isinstance(x, Value):
+        return id(x)
+    if isinstance(x, tuple | list):
+        return type(x), tuple(map(frozen, x))
+    if isinstance(x, dict):
+        return tuple((key, frozen(value)) for key, value in x.items())
+    if isinstance(x, slice):
+        return slice, frozen((x.start, x.stop, x.step))
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype, x.shape, x.tobytes()
+    return type(x), repr(x) if isinstance(x, float) else x

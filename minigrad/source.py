@@ -1,0 +1,512 @@
+"""A traced program as the source of a Python function that needs nothing but NumPy."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import keyword
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.rules import number
+from minigrad.sparse import RowSparse
+from minigrad.trace import (
+    GRADIENT,
+    OPERATORS,
+    OPS_OWN,
+    UPDATES,
+    USERS,
+    Value,
+    accumulated,
+    array_under,
+    astype,
+    examples,
+    made_from,
+    mapped,
+    values_in,
+)
+from minigrad.trees import map_leaves
+
+WIDTH = 88  # of a line, without its comment
+LONGEST = 64  # formula that a value used once may become part of
+ATOM = 10  # binds more strongly than any operator
+
+# functions that read better, and run faster, as methods
+METHODS = {np.sum, np.mean, np.max, np.min, np.any, np.all, np.cumsum, np.reshape, np.prod, np.squeeze, np.swapaxes}
+METHODS |= {np.argmax, np.argmin, np.argsort, np.ravel, np.repeat, np.std, np.var, np.copy}
+
+SHORT = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part", np.reshape: "r"}
+
+
+class Program(NamedTuple):
+    """A function: what it is called, what it takes, computes in which order, writes into and gives."""
+
+    name: str
+    parameters: list[str]
+    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    captured: list[Value]  # further inputs
+    values: list[Value]
+    writes: list[tuple[Value, Value]]  # an input that is written into, and what it holds at the end
+    output: Any  # a tree of Values, constants, and RowSparse of them
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """What a program gives, flat: Values and constants."""
+    found: list[Any] = []
+
+    def leaf(x: Any) -> None:
+        found.extend(e for part in x._parts for e in part) if isinstance(x, RowSparse) else found.append(x)
+
+    map_leaves(leaf, tree)
+    return found
+
+
+def is_view(value: Value) -> Value | None:
+    """The argument in whose memory a Value lives, None where it has its own."""
+    if isinstance(value.example, np.ndarray) and value.example.base is not None:
+        for x in values_in((value.args, value.kwargs)):
+            if np.may_share_memory(value.example, x.example):
+                return x
+    return None
+
+
+def memory(value: Value) -> Value:
+    """The Value whose array a Value is a view of, itself where it is none."""
+    while (under := is_view(value)) is not None:
+        value = under
+    return value
+
+
+class Writer:
+    """Turns a program into source. `spell` chooses among ways to write one thing (see `Spelling`)."""
+
+    def __init__(self, program: Program, spelling: Spelling) -> None:
+        self.program, self.spelling = program, spelling
+        self.outputs = [x for x in leaves_of(program.output) if isinstance(x, Value)]
+        self.written = {final: base for base, final in program.writes}  # writes base's memory
+        self.needed = made_from([*self.outputs, *self.written])
+        self.values = self.in_order([v for v in program.values if v in self.needed])
+        self.place = {v: i for i, v in enumerate(self.values)}
+        self.users: dict[Value, list[Value]] = {v: [] for v in self.values}
+        for v in self.values:
+            for x in values_in((v.args, v.kwargs)):
+                self.users[x].append(v)
+        self.next_write = {memory(array_under(v)): v for v in self.values if v.call in UPDATES}
+        self.next_write |= {base: final for final, base in self.written.items() if final.call not in UPDATES}
+        self.lines: set[Value] = set()  # the values that have a line of their own
+        self.names: dict[Value, str] = {}
+        self.taken = {"np", *keyword.kwlist, *dir(builtins)}
+        self.depends: dict[Value, frozenset[Value]] = {}
+        self.choose_lines()
+        self.choose_names()
+
+    def in_order(self, values: list[Value]) -> list[Value]:
+        """The values as they were made; results that nothing else needs at the end, as they are returned."""
+        if self.written:
+            return values
+        used = {x for v in values for x in values_in((v.args, v.kwargs))}
+        last = [v for v in dict.fromkeys(self.outputs) if v not in used and v.call is not None and v.call not in UPDATES]
+        return [v for v in values if v not in last] + last
+
+    # which values have a line of their own
+
+    def choose_lines(self) -> None:
+        self.inside: dict[Value, set[Value]] = {}  # what each value is written with, up to the lines before it
+        again = True
+        while again:
+            again = False
+            for v in self.values:
+                self.inside[v] = {v}.union(
+                    *(self.inside[x] if self.is_inlined(x) else {x} for x in values_in((v.args, v.kwargs)))
+                )
+                if v.call is not None and v not in self.lines and self.deserves_line(v):
+                    self.lines.add(v)
+                    again = True
+            late = {x for v in self.lines for x in self.too_late(v)}
+            again |= bool(late)
+            self.lines |= late
+
+    def is_inlined(self, v: Value) -> bool:
+        return v.call is not None and v not in self.lines
+
+    def deserves_line(self, v: Value) -> bool:
+        if self.is_fresh(v):
+            return v in self.outputs
+        if v.call in UPDATES or v in self.written or any(y.activated for _, y in v.gradient_of):
+            return True
+        if v.name.rank <= USERS or (v in self.outputs and v.gradient_of):
+            return True
+        times = len(self.users[v]) + self.outputs.count(v)
+        if times > 1:
+            return not self.is_short_view(v)
+        return self.length(v) > LONGEST
+
+    def is_fresh(self, v: Value) -> bool:
+        """Is it an array made to be written into?"""
+        return v.call is np.zeros
+
+    def is_short_view(self, v: Value) -> bool:
+        return v.call is np.transpose and len(v.args) == 1
+
+    def length(self, v: Value) -> int:
+        """About how long the formula of a value is."""
+        return sum(8 if x in self.lines or x.call is None else 4 for x in self.inside[v])
+
+    def too_late(self, v: Value) -> Iterator[Value]:
+        """What the line of v must not be written with, as the memory it reads has changed by then."""
+        for x in self.inside[v]:
+            if x is not v and x not in self.lines and x.call is not None:
+                for read in values_in((x.args, x.kwargs)):
+                    write = self.next_write.get(memory(read))
+                    if write is not None and self.place[x] < self.place[write] < self.place[v]:
+                        yield x
+
+    # what they are called
+
+    def choose_names(self) -> None:
+        self.taken |= set(self.program.parameters)
+        for parameter, path, v in self.program.inputs:
+            self.names[v] = parameter if not path else self.fresh_name(v)
+        for v in self.program.captured:
+            if v in self.needed:
+                self.fresh_name(v)
+        for v in self.values:
+            if v in self.lines and v not in self.names:
+                base = self.base(v)
+                self.names[v] = self.names[base] if base is not None else self.fresh_name(v)
+
+    def base(self, v: Value) -> Value | None:
+        """The value whose array v's line writes into."""
+        if v in self.written and v.call not in UPDATES:
+            return self.written[v]
+        if v.call in UPDATES:
+            x = array_under(v)
+            if x in self.names and x.written and self.place[v] == self.place[self.next_write[memory(x)]]:
+                return x
+        return None
+
+    def take(self, v: Value, word: str) -> str:
+        self.taken.add(word)
+        self.names[v] = word
+        return word
+
+    def fresh_name(self, v: Value) -> str:
+        word = self.word(v)
+        for suffix in ("", *self.suffixes(v), *map(str, range(2, 10_000))):
+            if word + suffix not in self.taken:
+                return self.take(v, word + suffix)
+        raise AssertionError("unreachable")
+
+    def word(self, v: Value) -> str:
+        if v.name.rank <= USERS:
+            return v.name.word
+        if v.call is astype and isinstance(v.args[0], Value) and v.args[0] not in self.lines and v.args[0].name.word:
+            return v.args[0].name.word
+        for _, y in v.gradient_of:
+            called = self.names.get(y) or y.name.word
+            if y.activated:
+                return "delta" + (called[1:] if called[:1] == "z" else "")
+            if called:
+                return "d" + called
+        if v.name.rank == OPS_OWN:
+            return v.name.word
+        word = SHORT.get(v.call) or getattr(v.call, "__name__", "t").strip("_")
+        return word if word.isidentifier() and v.call not in OPERATORS and word not in self.taken else "t"
+
+    def suffixes(self, v: Value) -> list[str]:
+        """What tells a value from another of its name: the ending of an input that it depends on, as in x_c."""
+        inputs = [self.names[x] for x in self.dependence(v) if x in self.names]
+        return list(dict.fromkeys(re.findall(r"_\w+$", word)[0] for word in inputs if re.search(r"[^_]_\w+$", word)))
+
+    def dependence(self, v: Value) -> frozenset[Value]:
+        if v not in self.depends:
+            for u in self.values[: self.place[v] + 1]:
+                if u not in self.depends:
+                    parts = (self.depends[x] for x in values_in((u.args, u.kwargs)))
+                    self.depends[u] = frozenset({u} if u.call is None else ()).union(*parts)
+        return self.depends[v]
+
+    # the source
+
+    def source(self) -> str:
+        p = self.program
+        captured = [self.names[v] for v in p.captured if v in self.needed]
+        lines = [(f"def {p.name}({', '.join([*p.parameters, *captured])}):", "")]
+        lines += [(f"    {self.names[v]} = {name}{path}", "") for name, path, v in p.inputs if path and v in self.needed]
+        lines += [(f"    {line}", comment) for v in self.values if v in self.lines for line, comment in self.line(v)]
+        lines.append((f"    return {self.returned()}".rstrip(), ""))
+        text = []
+        for line, comment in lines:
+            text.append(f"{line}  # {comment}" if comment else line)
+        about = self.about_inputs()
+        text[1:1] = [f"    # {about}"] if about else []
+        return "\n".join(text) + "\n"
+
+    def about_inputs(self) -> str:
+        inputs = [*(v for *_, v in self.program.inputs), *self.program.captured]
+        arrays = [v for v in inputs if hasattr(v.example, "dtype") and v in self.needed]
+        dtypes = {str(v.dtype) for v in arrays}
+        if len(dtypes) <= 1:
+            said = ", ".join(f"{self.names[v]} {v.shape}" for v in arrays)
+            return f"{said}: {dtypes.pop()}" if said else ""
+        return ", ".join(f"{self.names[v]} {v.shape} {v.dtype}" for v in arrays)
+
+    def line(self, v: Value) -> Iterator[tuple[str, str]]:
+        name, comment = self.names[v], self.comment(v)
+        if v.call in UPDATES:
+            ufunc, x, index, new = v.args if v.call is accumulated else (None, *v.args)
+            if self.base(v) is None:
+                made = self.formula(x)[0] if self.is_fresh(x) else self.text(x)
+                alone = x not in self.lines and x.call not in (None, np.broadcast_to) and is_view(x) is None
+                own = self.is_fresh(x) or alone
+                yield f"{name} = {made if own else made + '.copy()'}", comment
+                comment = ""
+            if ufunc is None:
+                yield f"{name}[{self.index(index)}] = {self.text(new)}", comment
+            else:
+                alone = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
+                index = index[0] if alone else index
+                yield f"{called(ufunc)}.at({name}, {self.text(index)}, {self.text(new)})", comment
+        elif v in self.written:
+            in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.written[v]
+            if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
+                yield f"{name} {OPERATORS[v.call][0]}= {self.text(v.args[1])}", comment
+            else:
+                yield f"{name}[...] = {self.formula(v)[0]}", comment
+        else:
+            yield f"{name} = {self.owned(v, self.formula(v)[0])}", comment
+
+    def owned(self, v: Value, text: str) -> str:
+        """The formula of a view, copied where the array under it is written into before the last use."""
+        write = self.next_write.get(memory(v)) if memory(v) is not v else None
+        if write is not None and any(self.place[user] > self.place[write] for user in self.users[v]):
+            return f"({text}).copy()"
+        return text
+
+    def comment(self, v: Value) -> str:
+        told = []
+        for y, x in v.gradient_of:
+            if x in self.names and y in self.names:
+                told.append(f"∂{self.names[y]}/∂{self.names[x]}")
+        shape = [f"shape {v.shape}"] if v.ndim and isinstance(v.example, np.ndarray) else []
+        return ", ".join([" = ".join(dict.fromkeys(told[:3]))] * bool(told) + shape)
+
+    def returned(self) -> str:
+        roots = [*(v for *_, v in self.program.inputs), *self.program.captured]
+
+        def leaf(x: Any) -> str:
+            if isinstance(x, RowSparse):
+                return "[" + ", ".join(f"({self.text(i)}, {self.text(rows)})" for i, rows in x._parts) + "]"
+            if not isinstance(x, Value):
+                return self.constant(x)
+            if x.call is np.broadcast_to and x not in self.lines and np.ndim(examples(x.args[0])) == 0:
+                return self.full(x)
+            text = self.text(x)
+            if isinstance(x.example, np.ndarray):
+                root = memory(x)
+                if root in roots or not x.example.flags.writeable:
+                    text = f"{self.parenthesized(x, ATOM)}.copy()"
+                roots.append(root)
+            return text
+
+        tree = self.program.output
+        return literal(map_leaves(leaf, tree))[1:-1] if type(tree) is tuple and len(tree) > 1 else literal(map_leaves(leaf, tree))
+
+    def full(self, v: Value) -> str:
+        """A number repeated."""
+        c = number(v)
+        dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+        if c is None:
+            return f"np.full({v.shape}, {self.text(v.args[0])})"
+        if c in (0, 1) and not np.signbit(c.real):
+            return f"np.{'ones' if c else 'zeros'}({v.shape if v.ndim != 1 else v.shape[0]}{dtype})"
+        return f"np.full({v.shape}, {self.constant(c.item() if isinstance(c, np.generic) else c)}{dtype})"
+
+    # formulas
+
+    def text(self, x: Any) -> str:
+        """An argument: the name of a value that has one, its formula where not; a constant as Python writes it."""
+        return self.formula_or_name(x)[0]
+
+    def formula_or_name(self, x: Any) -> tuple[str, int]:
+        if not isinstance(x, Value):
+            return self.constant(x), ATOM if not str(self.constant(x)).startswith("-") else 7
+        return (self.names[x], ATOM) if x in self.names else self.formula(x)
+
+    def parenthesized(self, x: Any, strength: int) -> str:
+        text, binds = self.formula_or_name(x)
+        return text if binds >= strength else f"({text})"
+
+    def formula(self, v: Value) -> tuple[str, int]:
+        """The formula of a value, and how strongly its last operator binds."""
+        args = self.spelling.arguments(v)
+        written = self.spelling.formula(self, v, args)
+        if written is not None:
+            return written
+        if v.call in OPERATORS and not v.kwargs:
+            sign, binds = OPERATORS[v.call]
+            if len(args) == 1:
+                return f"{sign}{self.parenthesized(args[0], binds)}", binds
+            left, right = (self.parenthesized(x, binds + (i == (v.call is not np.power))) for i, x in enumerate(args))
+            if v.call in (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal):
+                left = self.parenthesized(args[0], binds + 1)
+            return f"{left} {sign} {right}", binds
+        if v.call is np.broadcast_to and number(args[0]) is not None:
+            return self.full(v), ATOM
+        if v.call is operator.getitem:
+            return f"{self.parenthesized(args[0], ATOM)}[{self.index(args[1])}]", ATOM
+        if v.call is np.transpose and len(args) == 1:
+            return f"{self.parenthesized(args[0], ATOM)}.T", ATOM
+        if v.call is astype:
+            x, dtype = args
+            if v.ndim == 0:
+                return f"np.{np.dtype(dtype)}({self.text(x)})", ATOM
+            return f"{self.parenthesized(x, ATOM)}.astype(np.{np.dtype(dtype)})", ATOM
+        if v.call is np.zeros:
+            dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+            return f"np.zeros({args[0] if len(args[0]) != 1 else args[0][0]}{dtype})", ATOM
+        if v.call in METHODS and isinstance(args[0], Value) and hasattr(args[0].example, "dtype"):
+            rest = [self.text(a) for a in args[1:]]
+            if v.call is np.reshape:
+                order = [f"order={args[2]!r}"] if len(args) > 2 else []
+                lengths = [int(n) for n in np.atleast_1d(args[1])]
+                rest = [*map(str, lengths), *order] if lengths else ["()", *order]
+            told = ", ".join([*rest, *(f"{k}={self.text(x)}" for k, x in v.kwargs.items())])
+            return f"{self.parenthesized(args[0], ATOM)}.{v.call.__name__}({told})", ATOM
+        told = ", ".join([*map(self.text, args), *(f"{k}={self.text(x)}" for k, x in v.kwargs.items())])
+        return f"{called(v.call)}({told})", ATOM
+
+    def index(self, x: Any, within: bool = False) -> str:
+        if isinstance(x, tuple) and x and not within:
+            comma = "," if len(x) == 1 and isinstance(x[0], tuple | list) else ""
+            return ", ".join(self.index(e, within=True) for e in x) + comma
+        if isinstance(x, np.integer):
+            return str(x)
+        if isinstance(x, slice):
+            start, stop, step = ("" if e is None else self.index(e) for e in (x.start, x.stop, x.step))
+            return f"{start}:{stop}" + (f":{step}" if step else "")
+        return "..." if x is ... else self.text(x)
+
+    def constant(self, x: Any) -> str:
+        return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+class Code(str):
+    """Text that is source already."""
+
+
+def literal(x: Any) -> str:
+    """A tree of source as source."""
+    if isinstance(x, tuple):
+        return "(" + ", ".join(map(literal, x)) + ("," if len(x) == 1 else "") + ")"
+    if isinstance(x, list):
+        return "[" + ", ".join(map(literal, x)) + "]"
+    if dataclasses.is_dataclass(x):
+        x = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+    if isinstance(x, dict):
+        return "{" + ", ".join(f"{key!r}: {literal(e)}" for key, e in x.items()) + "}"
+    return x
+
+
+def constant(x: Any) -> str:
+    """A constant as Python writes it."""
+    if isinstance(x, Code):
+        return x
+    if isinstance(x, tuple | list):
+        inside = ", ".join(map(constant, x))
+        return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
+    if isinstance(x, slice):
+        return f"slice({constant(x.start)}, {constant(x.stop)}, {constant(x.step)})"
+    if isinstance(x, np.dtype):
+        return f"np.{x}"
+    if isinstance(x, type) and issubclass(x, np.generic):
+        return f"np.{x.__name__}"
+    if isinstance(x, np.generic):
+        return f"np.{x.dtype}({constant(x.item())})"
+    if isinstance(x, np.ndarray):
+        return array_constant(x)
+    if isinstance(x, float) and not np.isfinite(x):
+        return "np.nan" if np.isnan(x) else "np.inf" if x > 0 else "-np.inf"
+    if isinstance(x, type):
+        return x.__name__
+    if callable(x):
+        return called(x)
+    return "..." if x is ... else repr(x)
+
+
+MOST = 1000  # elements of an array that source spells out
+
+
+def array_constant(x: np.ndarray) -> str:
+    """An array that a function made out of nothing, as the call that makes it."""
+    flat = x.reshape(-1)
+    if x.size > 2 and x.dtype == int and np.array_equal(flat, np.arange(flat[0], flat[0] + x.size)):
+        made = f"np.arange({x.size})" if flat[0] == 0 else f"np.arange({flat[0]}, {flat[0] + x.size})"
+        return made if x.ndim == 1 else f"{made}.reshape({', '.join(map(str, x.shape))})"
+    if not x.size:
+        return f"np.zeros({x.shape}, dtype=np.{x.dtype})"
+    if x.size > MOST:
+        raise TypeError(
+            f"a derived function would have to spell out an array of shape {x.shape} that is not computed from its "
+            "arguments; pass it as an argument"
+        )
+    dtype = "" if x.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", dtype=np.{x.dtype}"
+    told = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x.tolist()))
+    return f"np.array({told}{dtype})"
+
+
+def called(function: Any) -> str:
+    """A NumPy function by its full name."""
+    name, owner = function.__name__, getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"np.{owner.__name__}.{name}"
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{name}".replace("numpy", "np", 1)
+
+
+def weakest(v: Value, x: Any) -> Any:
+    """A NumPy number as Python's, where that leaves the dtype of the result as it is."""
+    if isinstance(x, np.generic) and x.dtype.kind in "fiu" and isinstance(v.call, np.ufunc):
+        others = [a.example if isinstance(a, Value) else a for a in v.args if a is not x]
+        plain = x.item()
+        if all(hasattr(o, "dtype") for o in others) and others and np.result_type(plain, *others) == np.result_type(x, *others):
+            return Code(str(x)) if x.dtype == np.float32 and np.isfinite(x) else plain
+    return x
+
+
+class Spelling:
+    """How people write: 1 - a, np.outer(delta, x), L[ids]."""
+
+    def arguments(self, v: Value) -> tuple[Any, ...]:
+        return tuple(self.whole(v, weakest(v, x)) for x in v.args)
+
+    def whole(self, v: Value, x: Any) -> Any:
+        """A whole number without its point, where it meets floating-point numbers."""
+        if type(x) in (float, Code) and v.dtype.kind in "fcb" and isinstance(v.call, np.ufunc) and float(x).is_integer():
+            others = [a for a in v.args if isinstance(a, Value)]
+            if abs(float(x)) < 1e6 and any(a.dtype.kind in "fc" for a in others if hasattr(a.example, "dtype")):
+                return int(float(x)) if x or not np.signbit(float(x)) else x
+        return x
+
+    def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
+        if v.call is np.take and len(args) == 3 and args[2] == 0 and isinstance(args[1], Value):
+            return f"{writer.parenthesized(args[0], ATOM)}[{writer.index(args[1])}]", ATOM
+        return None
+
+
+class Faster(Spelling):
+    """The same for NumPy to run: it takes 1.0 from a float, a column times a row, and take, in less time."""
+
+    def whole(self, v: Value, x: Any) -> Any:
+        return x
+
+    def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
+        if v.call is np.take and len(args) == 3:
+            return f"{writer.parenthesized(args[0], ATOM)}.take({writer.text(args[1])}, {args[2]})", ATOM
+        if v.call is np.outer and all(x.ndim == 1 for x in args):
+            return f"{writer.parenthesized(args[0], ATOM)}[:, None] * {writer.parenthesized(args[1], 7)}", 6
+        return None
