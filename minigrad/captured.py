@@ -17,29 +17,58 @@ import numpy as np
 from minigrad.engine import Node
 from minigrad.sparse import RowSparse
 from minigrad.trace import Refused, Traced
+from minigrad.trees import leaves
 
 OURS = os.path.dirname(__file__)
 LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 
 class Slot(NamedTuple):
-    """A place that holds something: what it is called, how it is read and replaced, the Tensor it is part of."""
+    """A place that holds something: an attribute or an item of a holder, and the name of the variable that leads there."""
 
     name: str
-    get: Callable[[], Any]
-    set: Callable[[Any], None]
-    owner: Node | None = None
+    holder: Any  # an object; of an element of a tuple: the Slot of the tuple
+    key: Any
+    is_attribute: bool = False
+
+    def get(self) -> Any:
+        if self.is_attribute:
+            return getattr(self.holder, self.key)
+        return (self.holder.get() if isinstance(self.holder, Slot) else self.holder)[self.key]
+
+    def set(self, v: Any) -> None:
+        if self.is_attribute:
+            object.__setattr__(self.holder, self.key, v)
+        elif isinstance(self.holder, Slot):  # to replace an element of a tuple is to replace the tuple where that is held
+            whole = self.holder.get()
+            elements = [v if i == self.key else e for i, e in enumerate(whole)]
+            self.holder.set(type(whole)(*elements) if hasattr(whole, "_fields") else type(whole)(elements))
+        else:
+            self.holder[self.key] = v
+
+    @property
+    def owner(self) -> Node | None:
+        """The Tensor whose data or gradient is held here."""
+        return self.holder if isinstance(self.holder, Node) else None
 
 
-def slots(f: Callable[..., Any]) -> list[tuple[Slot, Any]]:
-    """Every place that a function can reach through its closure and its globals, and what it holds now.
+class Found(NamedTuple):
+    """A place within a function's reach, what it holds, and the number of the place that holds its holder."""
+
+    slot: Slot
+    held: Any
+    within: int
+
+
+def reach(f: Callable[..., Any]) -> list[Found]:
+    """Every place that a function can reach through its closure and its globals.
 
     Containers come before what is in them. Modules, classes and the functions of libraries are not entered.
     """
-    found: list[tuple[Slot, Any]] = []
+    found: list[Found] = []
     seen: set[int] = set()
 
-    def enter(x: Any, at: Slot) -> None:
+    def enter(x: Any, at: Slot, number: int) -> None:
         if id(x) in seen:
             return
         seen.add(id(x))
@@ -48,10 +77,10 @@ def slots(f: Callable[..., Any]) -> list[tuple[Slot, Any]]:
                 held = slot.get()
             except ValueError:  # a variable that has no value yet
                 continue
-            found.append((slot, held))
-            enter(held, slot)
+            found.append(Found(slot, held, number))
+            enter(held, slot, len(found) - 1)
 
-    enter(f, Slot("", lambda: f, refuse))
+    enter(f, Slot("", [f], 0), -1)
     return found
 
 
@@ -59,23 +88,26 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
     """The places directly in an object, which is itself held at one."""
     if isinstance(x, Node):
         name = x.name or at.name
-        yield attribute(x, "_data", name)._replace(owner=x)
-        yield attribute(x, "grad", f"d{name}")._replace(owner=x)
+        yield Slot(name, x, "_data", True)
+        yield Slot(f"d{name}", x, "grad", True)
     elif isinstance(x, types.FunctionType):
         yield from places_of_function(x)
     elif isinstance(x, types.MethodType):
-        yield Slot("self", lambda: x.__self__, refuse)
-        yield Slot("", lambda: x.__func__, refuse)
+        yield from (Slot("self", [x.__self__], 0), Slot("", [x.__func__], 0))
     elif isinstance(x, functools.partial):
-        yield from (Slot("", functools.partial(getattr, x, key), refuse) for key in ("func", "args", "keywords"))
-    elif type(x) is dict:
-        yield from (item(x, key, str(key)) for key in x)
-    elif type(x) is list:
-        yield from (item(x, i, f"{at.name}{i}") for i in range(len(x)))
+        if any(isinstance(e, np.ndarray | float) for e in leaves((x.args, x.keywords))):
+            raise Refused("an array in a functools.partial would be frozen; write a lambda instead")
+        yield Slot("", [x.func], 0)
+    elif type(x) in (dict, list):
+        yield from (Slot(f"{at.name}{key}" if type(x) is list else str(key), x, key) for key in keys(x))
     elif isinstance(x, tuple):
-        yield from (item_of_tuple(at, i) for i in range(len(x)))
+        yield from (Slot(f"{at.name}{i}", at, i) for i in range(len(x)))
     elif has_attributes(x):
-        yield from (attribute(x, key, key) for key in vars(x))
+        yield from (Slot(key, x, key, True) for key in vars(x))
+
+
+def keys(x: Any) -> Any:
+    return list(x) if isinstance(x, dict) else range(len(x))
 
 
 def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
@@ -84,41 +116,18 @@ def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     if file.startswith(LIBRARIES) and not file.startswith(OURS):
         return
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
-        yield attribute(cell, "cell_contents", name)
+        yield Slot(name, cell, "cell_contents", True)
     if not file.startswith(OURS):
-        yield from (attribute(f, key, "") for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
+        yield from (Slot("", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         for name in sorted(global_names(f.__code__) & f.__globals__.keys()):
-            yield item(f.__globals__, name, name)
+            if not isinstance(f.__globals__[name], types.ModuleType):
+                yield Slot(name, f.__globals__, name)
 
 
 def global_names(code: types.CodeType) -> set[str]:
     """The names a function may look up in its globals, those of functions inside it too."""
     inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
     return set(code.co_names).union(*map(global_names, inner))
-
-
-def attribute(x: Any, key: str, name: str) -> Slot:
-    return Slot(name, functools.partial(getattr, x, key), functools.partial(object.__setattr__, x, key))
-
-
-def item(x: Any, key: Any, name: str) -> Slot:
-    return Slot(name, functools.partial(x.__getitem__, key), functools.partial(x.__setitem__, key))
-
-
-def item_of_tuple(at: Slot, i: int) -> Slot:
-    """An element of a tuple: to replace it is to replace the tuple where that is held."""
-
-    def put(v: Any) -> None:
-        whole = [*at.get()]
-        whole[i] = v
-        kind = type(at.get())
-        at.set(kind(*whole) if hasattr(kind, "_fields") else kind(whole))
-
-    return Slot(f"{at.name}{i}", lambda: at.get()[i], put)
-
-
-def refuse(_: Any) -> None:
-    raise Refused("an array in a functools.partial or behind a method would be frozen; pass it as an argument")
 
 
 def has_attributes(x: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import functools
 import inspect
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.captured import Slot, slots
+from minigrad.captured import Found, Slot, reach
 from minigrad.engine import Node, sweep, tick
 from minigrad.mode import mode
 from minigrad.rules import Simplifier
@@ -90,8 +91,7 @@ class Recorded(NamedTuple):
 
     inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
     captured: list[tuple[Slot, Value]]
-    guards: list[tuple[Slot, Any]]  # what was read and is no input: it must stay
-    kinds: list[tuple[Slot, type]]  # gradients from before: whether there is one must stay
+    guards: list[tuple[Slot, Any]]  # what is no input: it must stay what it is
     written: list[tuple[Slot, Value, Value]]  # an array that was written into: its Value at first and at last
     rebound: list[tuple[Slot, Any]]  # what holds something else at last
     values: list[Value]
@@ -152,12 +152,12 @@ def record_once(
         return map_leaves(leaf, tree)
 
     trees = {name: traced(name, tree) for name, tree in arguments.all}
-    found = slots(f)
+    found = reach(f)
     replaced: dict[int, Traced] = {}
-    draws = [(held, held.bit_generator.state) for _, held in found if isinstance(held, np.random.Generator)]
+    draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
     everywhere = np.random.get_state()[1:3]
     try:
-        for i, (slot, held) in enumerate(found):
+        for i, (slot, held, _) in enumerate(found):
             if isinstance(held, RowSparse):
                 slot.set(Leftover())
             elif is_state(held, i, fixed, state):
@@ -167,14 +167,14 @@ def record_once(
         with names_watched():
             mode.tracing = True
             output = run(trees)
-        after = [slot.get() for slot, _ in found]
+        after = [slot.get() for slot, *_ in found]
         known = {id(x) for x in after}
-        for slot, held in slots(f):
+        for slot, held, _ in reach(f):
             if isinstance(plain(held), Traced) and id(held) not in known and id(plain(held)) not in known:
                 raise Refused(f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again")
     finally:
         mode.tracing = False
-        for slot, held in reversed(found):
+        for slot, held, _ in reversed(found):
             if slot.get() is not held:
                 slot.set(held)
         drawn = any(held.bit_generator.state != before for held, before in draws)
@@ -186,8 +186,8 @@ def record_once(
         if t.value is not value:
             raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
 
-    guards, kinds, written, rebound = [], [], [], []
-    for i, ((slot, held), now) in enumerate(zip(found, after)):
+    guards, written, rebound = [], [], []
+    for i, ((slot, held, _), now) in enumerate(zip(found, after)):
         if i in replaced:
             first = trace.first(replaced[i])
             if now is not replaced[i]:
@@ -195,17 +195,25 @@ def record_once(
             elif now.value is not first:
                 written.append((slot, first, now.value))
         elif slot.owner is not None:  # a gradient
-            kinds.append((slot, type(held)))
+            guards.append((slot, held))
             if now is not held and not isinstance(now, Leftover):
                 rebound.append((slot, now))
         elif now is held or isinstance(held, tuple):
-            guards.append((slot, held))
+            if telling(i, found, replaced):
+                guards.append((slot, held))
         elif isinstance(held, int | float):
             raise Changed(i)
         else:
             raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
-    captured = [(found[i][0], trace.first(t)) for i, t in replaced.items()]
-    return Recorded(inputs, captured, guards, kinds, written, rebound, trace.values, output)
+    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items()]
+    return Recorded(inputs, captured, guards, written, rebound, trace.values, output)
+
+
+def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
+    """Would f do something else if another thing were there? Not for a row of data in a list of them."""
+    return not isinstance(found[i].held, tuple | list | dict) or not isinstance(
+        found[found[i].within].held if found[i].within >= 0 else None, tuple | list | dict
+    )
 
 
 def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:
@@ -221,9 +229,6 @@ class Plan:
     def __init__(
         self, f: Function, arguments: Arguments, recorded: Recorded, exact: bool, floats: Sequence[str], backend: str
     ) -> None:
-        self.slots = recorded
-        self.guards = [(slot.get, held) for slot, held in recorded.guards]
-        self.kinds = [(slot.get, kind) for slot, kind in recorded.kinds]
         self.arguments = arguments
         for value in [first for _, first, _ in recorded.written] + [array_under(v) for v in recorded.values if v.call in UPDATES]:
             value.written = True
@@ -257,39 +262,78 @@ class Plan:
         self.source = Writer(program, Spelling()).source()
         writer = Writer(program, Faster())
         self.run = executable(writer.source(), program.name)
-        used = {value for value in writer.needed}
-        self.captured = [slot.get for slot, value in recorded.captured if value in used]
-        self.checked = [
-            (slot.get, value.shape, value.dtype)
-            for slot, value in recorded.captured
-            if value in used and slot.owner is None and isinstance(value.example, np.ndarray)
-        ]
+        self.floats = floats
+        used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
-        self.floats = floats
-
-    def fits(self) -> bool:
-        """Is everything beside the arguments still what it was?"""
-        return (
-            all((now := get()) is held or (type(now) is type(held) and is_number(now) and now == held) for get, held in self.guards)
-            and all(type(get()) is kind for get, kind in self.kinds)
-            and all(np.shape(x := get()) == shape and x.dtype == dtype for get, shape, dtype in self.checked)
+        self.fits, self.captured = access(
+            recorded.guards, [slot for slot, _ in used],
+            [(slot, v.shape, v.dtype) for slot, v in used if slot.owner is None and isinstance(v.example, np.ndarray)],
         )
+        #: shape and dtype of each argument, where all are arrays: then a call has little to look at
+        self.direct = [(x.shape, x.dtype) for _, x in arguments.positional if type(x) is np.ndarray]
+        if len(self.direct) < len(arguments.all):
+            self.direct = [None]
+        self.is_plain = not needs_restoring(program.output)
 
     def __call__(self, arguments: Arguments) -> Any:
         given = [map_leaves(plain, x) for _, x in arguments.all]
         given = [np.asarray(x) if name in self.floats else x for x, (name, _) in zip(given, arguments.all)]
-        output = self.run(*given, *[get() for get in self.captured])
-        output = restored(self.program.output, output)
+        return self.finished(self.run(*given, *self.captured()))
+
+    def finished(self, output: Any) -> Any:
+        """What a run gave, in the form of the original; Tensors and objects in their new state."""
+        if not self.is_plain:
+            output = restored(self.program.output, output)
         for x in self.touched:
             touch(x)
         if self.rebound:
             output, *values = output
             for slot, value in zip(self.rebound, values):
                 slot.set(value)
-                if slot.owner is not None:
+                if slot.owner is not None and slot.key == "_data":
                     touch(slot.owner)
         return output
+
+
+def access(
+    guards: list[tuple[Slot, Any]], inputs: list[Slot], checked: list[tuple[Slot, Any, Any]]
+) -> tuple[Function, Function]:
+    """A function that tells whether all is as it was, and one that fetches the inputs: spelled out, to be quick."""
+    scope: dict[str, Any] = {"shape": np.shape, "dtype": np.result_type}
+
+    def bound(x: Any) -> str:
+        name = f"x{len(scope)}"
+        scope[name] = x
+        return name
+
+    def place(slot: Slot) -> str:
+        if slot.is_attribute:
+            return f"{bound(slot.holder)}.{slot.key}"
+        return f"{place(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)}[{bound(slot.key)}]"
+
+    conditions = []
+    for slot, held in guards:
+        if slot.owner is not None:
+            conditions.append(f"type({place(slot)}) is {bound(type(held))}")
+        elif isinstance(held, int | float | str) and not isinstance(held, bool):
+            conditions.append(f"{place(slot)} == {bound(held)}")
+        else:
+            conditions.append(f"{place(slot)} is {bound(held)}")
+            if isinstance(held, list | dict):
+                conditions.append(f"len({place(slot)}) == {len(held)}")
+    conditions += [f"shape({place(s)}) == {bound(form)} and dtype({place(s)}) == {bound(kind)}" for s, form, kind in checked]
+    fits = eval(f"lambda: {' and '.join(conditions) or True}", scope)
+    fetch = eval(f"lambda: ({''.join(place(slot) + ', ' for slot in inputs)})", scope)
+    return fits, fetch
+
+
+def needs_restoring(tree: Any) -> bool:
+    """Is there anything in a program's output that its source gives in another form?"""
+    below = children(tree)
+    if below is None:
+        return isinstance(tree, RowSparse)
+    return type(tree) not in (tuple, list, dict) or any(needs_restoring(subtree) for _, subtree in below)
 
 
 def touch(x: Any) -> None:
@@ -297,10 +341,6 @@ def touch(x: Any) -> None:
     x._stamp = tick()
     if x._edges:
         x._edges = None
-
-
-def is_number(x: Any) -> bool:
-    return isinstance(x, int | float | str)
 
 
 def restored(tree: Any, output: Any) -> Any:
@@ -331,7 +371,7 @@ def executable(source: str, name: str) -> Function:
     file = f"<derived {name} {next(counter)}>"
     linecache.cache[file] = len(source), None, source.splitlines(True), file
     scope: dict[str, Any] = {"np": np}
-    exec(compile(source, file, "exec"), scope)
+    exec(builtins.compile(source, file, "exec"), scope)
     return scope[name]
 
 
@@ -345,8 +385,17 @@ class Derived:
         self.latest: Plan | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        plan = self.latest
+        if plan is not None and not kwargs and len(args) == len(plan.direct) and plan.fits():
+            for x, (shape, dtype) in zip(args, plan.direct):
+                if type(x) is not np.ndarray or x.shape != shape or x.dtype is not dtype:
+                    break
+            else:
+                return plan.finished(plan.run(*args, *plan.captured()))
         arguments = named_arguments(self.f, args, kwargs)
-        return self.plan(arguments)(arguments)
+        plan = self.plan(arguments)
+        self.latest = plan
+        return plan(arguments)
 
     def plan(self, arguments: Arguments) -> Plan:
         """The function derived for such arguments: from the cache, or anew."""
@@ -417,3 +466,18 @@ def wanted(f: Function, arguments: Arguments, wrt: Argnums | None) -> list[str]:
     if wrt is None:
         return [name for name, x in arguments.all if leaves(x) and all(is_array(e) and np.result_type(plain(e)).kind in "fc" for e in leaves(x))]
     return [key if isinstance(key, str) else names[key] for key in ([wrt] if isinstance(wrt, int | str) else wrt)]
+
+
+def compile(step: Function, *, exact: bool = True, backend: str = "numpy") -> Derived:
+    """..."""
+
+    def recipe(arguments: Arguments) -> tuple[Function, list[str]]:
+        def run(trees: dict[str, Any]) -> Any:
+            output = step(
+                *(trees[name] for name, _ in arguments.positional), **{name: trees[name] for name, _ in arguments.keyword}
+            )
+            return map_leaves(plain, output)
+
+        return run, []
+
+    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False)

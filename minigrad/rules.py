@@ -37,6 +37,7 @@ v @ M = M.T @ v
 v @ M.T = M @ v
 np.positive(t) = t
 np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
+np.reshape(-n, shape) = -np.reshape(n, SHAPE)
 np.copy(t) = t
 np.real(x) = x
 np.conjugate(r) = r
@@ -253,6 +254,7 @@ class Simplifier:
         """What a value might be instead."""
         yield folded(value)
         yield spread(value)
+        yield filled(value)
         for rule in self.rules.get(value.call, ()):
             bound: dict[str, Any] = {}
             if matches(rule.left, value, bound, top=True):
@@ -303,6 +305,17 @@ def spread(value: Value) -> Any:
     return result if result.shape == value.shape else make(np.broadcast_to, result, value.shape)
 
 
+def filled(value: Value) -> Any:
+    """Zeros of which every element is assigned: what is assigned, in their shape."""
+    if value.call is not assigned or not isinstance(value.args[0], Value) or value.args[0].call is not np.zeros:
+        return None
+    _, index, new = value.args
+    parts = index if isinstance(index, tuple) else (index,)
+    if isinstance(new, Value) and all(p is None or p is ... or (type(p) is slice and p == slice(None)) for p in parts):
+        return make(np.reshape, new, value.shape) if new.example.size == value.example.size else None
+    return None
+
+
 @functools.cache
 def defaults(call: Any) -> tuple[Any, ...]:
     """The defaults of a function's positional parameters."""
@@ -321,7 +334,8 @@ def usual(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tup
     known = defaults(call) if call is not operator.getitem else ()
     while args and len(args) <= len(known) and type(args[-1]) in (type(None), str) and known[len(args) - 1] == args[-1]:
         args = args[:-1]
-    says = {k: x for k, x in kwargs.items() if not (k in USUAL and x is USUAL[k])}
+    says = {k: x[0] if k == "axis" and type(x) is tuple and len(x) == 1 else x for k, x in kwargs.items()}
+    says = {k: x for k, x in says.items() if not (k in USUAL and x is USUAL[k])}
     if call is np.sum and type(says.get("initial")) is int and says["initial"] == 0:
         del says["initial"]
     return args, says

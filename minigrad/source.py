@@ -100,7 +100,6 @@ class Writer:
         self.lines: set[Value] = set()  # the values that have a line of their own
         self.names: dict[Value, str] = {}
         self.taken = {"np", *keyword.kwlist, *dir(builtins)}
-        self.depends: dict[Value, frozenset[Value]] = {}
         self.choose_lines()
         self.choose_names()
 
@@ -156,14 +155,15 @@ class Writer:
         """About how long the formula of a value is."""
         return sum(8 if x in self.lines or x.call is None else 4 for x in self.inside[v])
 
-    def too_late(self, v: Value) -> Iterator[Value]:
+    def too_late(self, v: Value) -> set[Value]:
         """What the line of v must not be written with, as the memory it reads has changed by then."""
-        for x in self.inside[v]:
-            if x is not v and x not in self.lines and x.call is not None:
-                for read in values_in((x.args, x.kwargs)):
-                    write = self.next_write.get(memory(read))
-                    if write is not None and self.place[x] < self.place[write] < self.place[v]:
-                        yield x
+        late = set()
+        for x in self.inside[v] - self.lines:
+            for read in values_in((x.args, x.kwargs)):
+                write = self.next_write.get(memory(read))
+                if write is not None and self.place[x] < self.place[write] < self.place[v]:
+                    late.add(x)
+        return {x for x in late if is_view(x) is None or not late.intersection(self.users[x])}
 
     # what they are called
 
@@ -214,21 +214,15 @@ class Writer:
                 return "d" + called
         if v.name.rank == OPS_OWN:
             return v.name.word
+        if v.activated:
+            return "z"
         word = SHORT.get(v.call) or getattr(v.call, "__name__", "t").strip("_")
         return word if word.isidentifier() and v.call not in OPERATORS and word not in self.taken else "t"
 
     def suffixes(self, v: Value) -> list[str]:
-        """What tells a value from another of its name: the ending of an input that it depends on, as in x_c."""
-        inputs = [self.names[x] for x in self.dependence(v) if x in self.names]
-        return list(dict.fromkeys(re.findall(r"_\w+$", word)[0] for word in inputs if re.search(r"[^_]_\w+$", word)))
-
-    def dependence(self, v: Value) -> frozenset[Value]:
-        if v not in self.depends:
-            for u in self.values[: self.place[v] + 1]:
-                if u not in self.depends:
-                    parts = (self.depends[x] for x in values_in((u.args, u.kwargs)))
-                    self.depends[u] = frozenset({u} if u.call is None else ()).union(*parts)
-        return self.depends[v]
+        """What tells a value from another of its name: the ending of a value that it depends on, as in x_c."""
+        words = [self.names[x] for x in made_from([v]) if x in self.names]
+        return sorted({match[0] for word in words if (match := re.search(r"(?<=[^_])_[a-z]$", word))})
 
     # the source
 
@@ -248,12 +242,11 @@ class Writer:
 
     def about_inputs(self) -> str:
         inputs = [*(v for *_, v in self.program.inputs), *self.program.captured]
-        arrays = [v for v in inputs if hasattr(v.example, "dtype") and v in self.needed]
-        dtypes = {str(v.dtype) for v in arrays}
-        if len(dtypes) <= 1:
-            said = ", ".join(f"{self.names[v]} {v.shape}" for v in arrays)
-            return f"{said}: {dtypes.pop()}" if said else ""
-        return ", ".join(f"{self.names[v]} {v.shape} {v.dtype}" for v in arrays)
+        said: dict[str, list[str]] = {}
+        for v in inputs:
+            if hasattr(v.example, "dtype") and v in self.needed:
+                said.setdefault(str(v.dtype), []).append(f"{self.names[v]} {v.shape}")
+        return "; ".join(f"{', '.join(words)}: {dtype}" for dtype, words in said.items())
 
     def line(self, v: Value) -> Iterator[tuple[str, str]]:
         name, comment = self.names[v], self.comment(v)

@@ -23,7 +23,7 @@ from minigrad.engine import Array, Node
 from minigrad.sparse import RowSparse
 
 OURS = os.path.dirname(__file__), os.path.dirname(np.__file__)
-OPS = os.path.join(OURS[0], "ops")
+OPS = os.path.join(OURS[0], "ops"), os.path.join(OURS[0], "sparse")  # their variables name values too
 
 
 class Name(NamedTuple):
