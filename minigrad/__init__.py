@@ -12,6 +12,7 @@ from minigrad.gradcheck import GradientError, gradcheck
 from minigrad import optim
 from minigrad.compare import compare
 from minigrad.draw import draw
+from minigrad.derive import compile, derive
 from minigrad.replay import replay
 from minigrad.graph import name, scope, trace_source
 from minigrad.engine import op, stop_gradient

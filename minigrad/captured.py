@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os.path
-import sysconfig
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,11 +15,10 @@ import numpy as np
 
 from minigrad.engine import Node
 from minigrad.sparse import RowSparse
-from minigrad.trace import Refused, Traced
+from minigrad.trace import LIBRARIES, Refused, Traced
 from minigrad.trees import leaves
 
-OURS = os.path.dirname(__file__)
-LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
+HERE = os.path.dirname(__file__)
 
 
 class Slot(NamedTuple):
@@ -113,11 +111,11 @@ def keys(x: Any) -> Any:
 def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     """Its closure; and, of functions that are not of a library, the globals and defaults it uses."""
     file = f.__code__.co_filename
-    if file.startswith(LIBRARIES) and not file.startswith(OURS):
+    if file.startswith(LIBRARIES) and not file.startswith(HERE):
         return
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
         yield Slot(name, cell, "cell_contents", True)
-    if not file.startswith(OURS):
+    if not file.startswith(HERE):
         yield from (Slot("", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         for name in sorted(global_names(f.__code__) & f.__globals__.keys()):
             if not isinstance(f.__globals__[name], types.ModuleType):

@@ -1,83 +1,32 @@
-"""derive and compile: a function is run on tracers, made simpler, and written down as NumPy source."""
+"""derive and compile: a function recorded on tracers, made simpler, and written down as NumPy source."""
 
 from __future__ import annotations
 
 import builtins
 import dataclasses
 import functools
-import inspect
 import itertools
 import linecache
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from minigrad.captured import Found, Slot, reach
-from minigrad.engine import Node, sweep, tick
-from minigrad.mode import mode
+from minigrad.captured import Slot
+from minigrad.engine import tick
+from minigrad.record import Arguments, Recorded, described, is_array, kind_of, named_arguments, plain, record
 from minigrad.rules import Simplifier
 from minigrad.source import Faster, Program, Spelling, Writer
 from minigrad.sparse import RowSparse
-from minigrad.tensor import Tensor, downhill, one
-from minigrad.trace import UPDATES, USERS, Name, Refused, Trace, Traced, Value, array_under, made_from, names_watched
+from minigrad.tensor import downhill, one, seeded
+from minigrad.trace import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
-from minigrad.trees import children, leaves, map_leaves, paths, unflatten
+from minigrad.trees import children, leaves, map_leaves, unflatten
 
 Function = Callable[..., Any]
-KEPT = 8  # derived functions, for as many kinds of arguments
-
-
-class Arguments(NamedTuple):
-    """The arguments of a call: of each parameter its name and value."""
-
-    positional: tuple[tuple[str, Any], ...]
-    keyword: tuple[tuple[str, Any], ...]
-
-    @property
-    def all(self) -> tuple[tuple[str, Any], ...]:
-        return self.positional + self.keyword
-
-
-def named_arguments(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """The arguments with the names that f has for them."""
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except ValueError:  # a builtin does not tell
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
-    names += [f"{rest}{i}" for i in range(len(args) - len(names))]
-    return Arguments(tuple(zip(names, args)), tuple(kwargs.items()))
-
-
-def is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | float | complex | Node)
-
-
-def plain(x: Any) -> Any:
-    return x._data if isinstance(x, Node) else x
-
-
-def kind_of(x: Any) -> Any:
-    """What of an argument a derived function is for: shape and dtype of an array, the value of anything else."""
-    if type(x) is np.ndarray:
-        return x.shape, x.dtype
-    if is_array(x):
-        return np.shape(plain(x)), type(x) if isinstance(x, float | complex) else x.dtype
-    below = children(x)
-    if below is not None:
-        return type(x), tuple([(key, kind_of(subtree)) for key, subtree in below])
-    return x if x.__hash__ else id(x)
-
-
-def told(kind: Any) -> str:
-    """The same in an error message."""
-    if isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], tuple):
-        return f"{kind[1]} {kind[0]}"
-    return repr(kind)
+KEPT = 8  # kinds of arguments that a function is kept derived for
+BACKENDS = "numpy", "numba"
 
 
 def identifier(f: Function, otherwise: str) -> str:
@@ -86,199 +35,28 @@ def identifier(f: Function, otherwise: str) -> str:
     return name if name.isidentifier() else otherwise
 
 
-class Recorded(NamedTuple):
-    """What a run on tracers has left behind."""
-
-    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
-    captured: list[tuple[Slot, Value]]
-    guards: list[tuple[Slot, Any]]  # what is no input: it must stay what it is
-    written: list[tuple[Slot, Value, Value]]  # an array that was written into: its Value at first and at last
-    rebound: list[tuple[Slot, Any]]  # what holds something else at last
-    values: list[Value]
-    output: Any
-
-
-class Leftover:
-    """A row-sparse gradient from before a step: nothing can be added to it."""
-
-    def __add__(self, _: Any) -> Any:
-        raise Refused("a compiled step cannot add to a row-sparse gradient from before; set p.grad = None first")
-
-    __radd__ = __add__
-
-
-class Changed(Exception):
-    """A number that f reaches is not what it was before."""
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-
-
-def record(f: Function, arguments: Arguments, run: Function) -> Recorded:
-    """Run f on tracers: again where a number turns out to be state, or to be needed as a number."""
-    fixed: set[int] = set()  # the slots whose numbers Python needs to know
-    state: set[int] = set()  # the slots whose numbers f changes
-    while True:
-        trace = Trace()
-        try:
-            return record_once(trace, f, arguments, run, fixed, state)
-        except Changed as change:
-            state.add(change.slot)
-        except Refused:
-            asked = {trace.numbers[v] for v in made_from(trace.asked_for) if v in trace.numbers}
-            if not asked - fixed or asked & state:
-                raise
-            fixed |= asked
-
-
-def record_once(
-    trace: Trace, f: Function, arguments: Arguments, run: Function, fixed: set[int], state: set[int]
-) -> Recorded:
-    inputs: list[tuple[str, str, Value]] = []
-    given: list[Traced] = []
-
-    def traced(name: str, tree: Any) -> Any:
-        places = iter(paths(tree))
-
-        def leaf(x: Any) -> Any:
-            path = next(places)
-            if not is_array(x):
-                return x
-            t = trace.input(plain(x), (re.findall(r"[^\W\d]\w*", path) or [name])[-1])
-            inputs.append((name, path, t.value))
-            given.append(t)
-            return t
-
-        return map_leaves(leaf, tree)
-
-    trees = {name: traced(name, tree) for name, tree in arguments.all}
-    found = reach(f)
-    replaced: dict[int, Traced] = {}
-    draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
-    everywhere = np.random.get_state()[1:3]
-    try:
-        for i, (slot, held, _) in enumerate(found):
-            if isinstance(held, RowSparse):
-                slot.set(Leftover())
-            elif is_state(held, i, fixed, state):
-                replaced[i] = trace.input(held, slot.name or "c")
-                trace.numbers[replaced[i].value] = i
-                slot.set(replaced[i])
-        with names_watched():
-            mode.tracing = True
-            output = run(trees)
-        after = [slot.get() for slot, *_ in found]
-        known = {id(x) for x in after}
-        for slot, held, _ in reach(f):
-            if isinstance(plain(held), Traced) and id(held) not in known and id(plain(held)) not in known:
-                raise Refused(f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again")
-    finally:
-        mode.tracing = False
-        for slot, held, _ in reversed(found):
-            if slot.get() is not held:
-                slot.set(held)
-        drawn = any(held.bit_generator.state != before for held, before in draws)
-        for held, before in draws:
-            held.bit_generator.state = before
-    if drawn or any(np.any(x != y) for x, y in zip(np.random.get_state()[1:3], everywhere)):
-        raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
-    for (name, path, value), t in zip(inputs, given):
-        if t.value is not value:
-            raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
-
-    guards, written, rebound = [], [], []
-    for i, ((slot, held, _), now) in enumerate(zip(found, after)):
-        if i in replaced:
-            first = trace.first(replaced[i])
-            if now is not replaced[i]:
-                rebound.append((slot, now))
-            elif now.value is not first:
-                written.append((slot, first, now.value))
-        elif slot.owner is not None:  # a gradient
-            guards.append((slot, held))
-            if now is not held and not isinstance(now, Leftover):
-                rebound.append((slot, now))
-        elif now is held or isinstance(held, tuple):
-            if telling(i, found, replaced):
-                guards.append((slot, held))
-        elif isinstance(held, int | float):
-            raise Changed(i)
-        else:
-            raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
-    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items()]
-    return Recorded(inputs, captured, guards, written, rebound, trace.values, output)
-
-
-def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
-    """Would f do something else if another thing were there? Not for a row of data in a list of them."""
-    return not isinstance(found[i].held, tuple | list | dict) or not isinstance(
-        found[found[i].within].held if found[i].within >= 0 else None, tuple | list | dict
-    )
-
-
-def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:
-    """Is what a slot holds an input? Whole numbers are where they change; they say how many and which otherwise."""
-    if isinstance(held, bool) or i in fixed:
-        return False
-    return isinstance(held, np.ndarray | np.generic | float | complex) or i in state
-
-
 class Plan:
     """A function derived for one kind of arguments."""
 
-    def __init__(
-        self, f: Function, arguments: Arguments, recorded: Recorded, exact: bool, floats: Sequence[str], backend: str
-    ) -> None:
-        self.arguments = arguments
-        for value in [first for _, first, _ in recorded.written] + [array_under(v) for v in recorded.values if v.call in UPDATES]:
-            value.written = True
-        simplifier = Simplifier(exact)
-        simplest: dict[Value, Any] = {}
-        for value in recorded.values:
-            simplest[value] = simplifier(value, simplest)
-        for value in simplifier.simple:
-            pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
-            value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
-
-        def final(x: Any) -> Any:
-            x = plain(x)
-            if isinstance(x, RowSparse):
-                return RowSparse([(final(ids), final(rows)) for ids, rows in x._parts], x.shape, x._merged)
-            return simplest[x.value] if isinstance(x, Traced) else x
-
-        written = [(simplest[first], simplest[last]) for _, first, last in recorded.written]
-        output = map_leaves(final, recorded.output)
-        rebound = [map_leaves(final, now) for _, now in recorded.rebound]
-        program = Program(
-            name=identifier(f, "f"),
-            parameters=[name for name, _ in arguments.all],
-            inputs=recorded.inputs,
-            captured=[value for _, value in recorded.captured],
-            values=list(simplifier.simple),
-            writes=written,
-            output=(output, *rebound) if rebound else output,
-        )
-        self.program = program
+    def __init__(self, f: Function, arguments: Arguments, recorded: Recorded, exact: bool, backend: str) -> None:
+        self.program = program = simplified(identifier(f, "f"), arguments, recorded, exact)
         self.source = Writer(program, Spelling()).source()
         writer = Writer(program, Faster())
         self.run = executable(writer.source(), program.name)
-        self.floats = floats
         used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
+        arrays = [(slot, v) for slot, v in used if slot.owner is None and isinstance(v.example, np.ndarray)]
         self.fits, self.captured = access(
-            recorded.guards, [slot for slot, _ in used],
-            [(slot, v.shape, v.dtype) for slot, v in used if slot.owner is None and isinstance(v.example, np.ndarray)],
+            recorded.guards, [slot for slot, _ in used], [(slot, v.shape, v.dtype) for slot, v in arrays]
         )
         #: shape and dtype of each argument, where all are arrays: then a call has little to look at
         self.direct = [(x.shape, x.dtype) for _, x in arguments.positional if type(x) is np.ndarray]
-        if len(self.direct) < len(arguments.all):
-            self.direct = [None]
+        self.is_direct = len(self.direct) == len(arguments.all)
         self.is_plain = not needs_restoring(program.output)
 
     def __call__(self, arguments: Arguments) -> Any:
         given = [map_leaves(plain, x) for _, x in arguments.all]
-        given = [np.asarray(x) if name in self.floats else x for x, (name, _) in zip(given, arguments.all)]
         return self.finished(self.run(*given, *self.captured()))
 
     def finished(self, output: Any) -> Any:
@@ -294,6 +72,38 @@ class Plan:
                 if slot.owner is not None and slot.key == "_data":
                     touch(slot.owner)
         return output
+
+
+def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool) -> Program:
+    """What was recorded as a program, made simpler."""
+    updates = [array_under(v) for v in recorded.values if v.call in UPDATES]
+    for value in [first for _, first, _ in recorded.written] + updates:
+        value.written = True
+    simplifier = Simplifier(exact)
+    simplest: dict[Value, Any] = {}
+    for value in recorded.values:
+        simplest[value] = simplifier(value, simplest)
+    for value in simplifier.simple:
+        pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
+        value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
+
+    def final(x: Any) -> Any:
+        x = plain(x)
+        if isinstance(x, RowSparse):
+            return RowSparse([(final(ids), final(rows)) for ids, rows in x._parts], x.shape, x._merged)
+        return simplest[x.value] if isinstance(x, Traced) else x
+
+    output = map_leaves(final, recorded.output)
+    rebound = [map_leaves(final, now) for _, now in recorded.rebound]
+    return Program(
+        name=name,
+        parameters=[parameter for parameter, _ in arguments.all],
+        inputs=recorded.inputs,
+        captured=[value for _, value in recorded.captured],
+        values=list(simplifier.simple),
+        writes=[(simplest[first], simplest[last]) for _, first, last in recorded.written],
+        output=(output, *rebound) if rebound else output,
+    )
 
 
 def access(
@@ -376,26 +186,43 @@ def executable(source: str, name: str) -> Function:
 
 
 class Derived:
-    """A function that was derived; see `derive`."""
+    """A function that was derived; see `derive` and `compile`.
 
-    def __init__(self, f: Function, run: Callable[[Arguments], Function], *, pinned: bool, exact: bool, backend: str, pure: bool) -> None:
+    >>> import minigrad as mg
+    >>> d = mg.derive(lambda x: mg.sum(x * x), np.ones(3))
+    >>> d(np.ones(4)), len(d.cache)  # for another shape it is derived anew
+    ((np.float64(4.0), array([2., 2., 2., 2.])), 2)
+
+    Attributes:
+        cache: what was derived so far, by the kind of the arguments; the oldest goes when there are more than 8.
+        source: the source of what was used last.
+    """
+
+    __name__: str
+
+    def __init__(
+        self, f: Function, recipe: Callable[[Arguments], tuple[Function, frozenset[str]]], *, pinned: bool, exact: bool,
+        backend: str, pure: bool,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
         functools.update_wrapper(self, f)
-        self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, run, pinned, exact, backend, pure
-        self.cache: dict[Any, list[Plan]] = {}  # by the kind of arguments
+        self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
+        self.cache: dict[Any, list[Plan]] = {}
         self.latest: Plan | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         plan = self.latest
-        if plan is not None and not kwargs and len(args) == len(plan.direct) and plan.fits():
+        if plan is not None and plan.is_direct and not kwargs and len(args) == len(plan.direct):
             for x, (shape, dtype) in zip(args, plan.direct):
                 if type(x) is not np.ndarray or x.shape != shape or x.dtype is not dtype:
                     break
             else:
-                return plan.finished(plan.run(*args, *plan.captured()))
+                if plan.fits():
+                    return plan.finished(plan.run(*args, *plan.captured()))
         arguments = named_arguments(self.f, args, kwargs)
-        plan = self.plan(arguments)
-        self.latest = plan
-        return plan(arguments)
+        self.latest = self.plan(arguments)
+        return self.latest(arguments)
 
     def plan(self, arguments: Arguments) -> Plan:
         """The function derived for such arguments: from the cache, or anew."""
@@ -404,25 +231,30 @@ class Derived:
             if plan.fits():
                 return plan
         if self.pinned and self.cache:
-            ((pinned, _),) = self.cache.items()
-            raise TypeError(f"{self.__name__} was derived for {pinned}, got {kind}; derive it for these too, or without pinned=True")
-        run, floats = self.recipe(arguments)
-        recorded = record(self.f, arguments, run)
-        changed = [slot.name for slot, *_ in (*recorded.written, *recorded.rebound)]
+            got = ", ".join(f"{name} {described(x)}" for name, x in arguments.all)
+            raise TypeError(
+                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; derive it for these, or without pinned=True"
+            )
+        run, strong = self.recipe(arguments)
+        recorded = record(self.f, arguments, run, strong)
+        changed = [slot.name or "something" for slot, *_ in (*recorded.written, *recorded.rebound)]
         if self.pure and changed:
-            raise Refused(f"derive needs a function that changes nothing, got one that changes {', '.join(changed)}; see mg.compile")
-        plan = Plan(self.f, arguments, recorded, self.exact, floats, self.backend)
-        while len(self.cache) >= KEPT:
+            raise Refused(
+                f"derive needs a function that changes nothing but what it returns, got one that changes {', '.join(changed)}; "
+                "see mg.compile"
+            )
+        plan = Plan(self.f, arguments, recorded, self.exact, self.backend)
+        if not self.cache:
+            self.pinned_to = ", ".join(f"{name} {described(x)}" for name, x in arguments.all)
+        elif len(self.cache) >= KEPT:
             del self.cache[next(iter(self.cache))]
         self.cache.setdefault(kind, []).insert(0, plan)
-        self.latest = plan
         return plan
 
     @property
     def source(self) -> str:
-        """The source of the function derived last."""
         if self.latest is None:
-            raise ValueError("nothing is derived yet; call the function once")
+            raise ValueError(f"{identifier(self.f, 'f')} is compiled when it is first called: call it, then look at its source")
         return self.latest.source
 
     def __str__(self) -> str:
@@ -432,52 +264,178 @@ class Derived:
         return f"```python\n{self.source}```"
 
 
-def derive(f: Function, *args: Any, wrt: Argnums | None = None, pinned: bool = False, exact: bool = True, backend: str = "numpy", **kwargs: Any) -> Derived:
-    """..."""
+def derive(
+    f: Function,
+    *args: Any,
+    wrt: Argnums | None = None,
+    backend: str = "numpy",
+    pinned: bool = False,
+    exact: bool = True,
+    **kwargs: Any,
+) -> Derived:
+    """The gradient of f as the NumPy function that a careful person would write, and the function itself.
 
-    def recipe(arguments: Arguments) -> tuple[Function, list[str]]:
-        chosen = wanted(f, arguments, wrt)
+    >>> import minigrad as mg
+    >>> def score(U, W, b, x):
+    ...     z = W @ x + b
+    ...     a = np.tanh(z)
+    ...     s = U @ a
+    ...     return s
+    >>> d = mg.derive(score, np.ones(3), np.ones((3, 2)), np.ones(3), np.ones(2))
+    >>> print(d)
+    def score(U, W, b, x):
+        # U (3,), W (3, 2), b (3,), x (2,): float64
+        z = W @ x + b  # shape (3,)
+        a = np.tanh(z)  # ∂s/∂U, shape (3,)
+        s = U @ a
+        delta = U * (1 - a * a)  # ∂s/∂z = ∂s/∂b, shape (3,)
+        dW = np.outer(delta, x)  # ∂s/∂W, shape (3, 2)
+        dx = W.T @ delta  # ∂s/∂x, shape (2,)
+        return s, (a, dW, delta, dx)
+    >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
+
+    The ops' own bodies are run on a tracer, forward and backward, and what they did is simplified (minigrad/rules.py) and
+    printed. Called, it gives f's value and gradients, equal to those of `value_and_grad` to the last bit.
+
+    Args:
+        f: a function of arrays, or of containers of arrays; a scalar value, or one array.
+        args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of what
+            is no array (an int, a flag).
+        wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none: then
+            the value alone is given.
+        backend: "numpy", or "numba" to compile the same source (`pip install "minigrad[fast]"`).
+        pinned: other shapes are an error; otherwise it is derived again for them.
+        exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
+
+    Returns:
+        A function of the same arguments with the attribute `source`, a function that needs NumPy alone: paste it anywhere. In
+        it, a row-sparse gradient is a list of pairs (row numbers, rows to add there). What f reaches in its closure and its
+        globals are further arguments at the end; a call looks them up. The value of an f that is no scalar takes a further
+        argument, `gradient`, as `backward` does: the derived function is the pullback.
+
+    Raises:
+        TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
+            program of NumPy calls cannot say that. It names the op and the line.
+    """
+    own = named_arguments(f, args, kwargs)
+
+    def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
+        chosen, bare = wanted(arguments, wrt)
 
         def run(trees: dict[str, Any]) -> Any:
-            inside = dict(trees)
-            for name in chosen:
-                inside[name] = map_leaves(variable, trees[name])
+            inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
             with transforming():
-                value = f(*(inside[name] for name, _ in arguments.positional), **{name: inside[name] for name, _ in arguments.keyword})
+                value = f(
+                    *(inside[name] for name, _ in arguments.positional),
+                    **{name: inside[name] for name, _ in arguments.keyword if name != "gradient"},
+                )
                 if not chosen:
                     return map_leaves(plain, value)
-                if np.shape(value) != ():
-                    raise ValueError("x")
-                variables = [inside[name] for name in chosen]
-                found = gradients([value], [one(value)], leaves(variables), record=False)
-            found = [downhill(g) for g in found]
-            structured = unflatten(variables, found)
-            return plain(value), structured[0] if isinstance(wrt, int | str) or (wrt is None and len(chosen) == 1) else tuple(structured)
+                trees_of_variables = [inside[name] for name in chosen]
+                seed = seed_of(value, trees.get("gradient"))
+                found = gradients([value], [seed], leaves(trees_of_variables), record=False)
+            value = plain(value)
+            if isinstance(value, Traced):
+                value.value.adopt(Name(USERS, identifier(f, "y")))
+            structured = unflatten(trees_of_variables, map(downhill, found))
+            return value, structured[0] if bare else tuple(structured)
 
-        return run, [name for name in chosen if isinstance(dict(arguments.all)[name], float)]
+        return run, frozenset(chosen)
 
     derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True)
-    derived.plan(named_arguments(f, args, kwargs))
+    try:
+        derived.latest = derived.plan(own)
+    except NotScalar as error:
+        gradient = np.ones(error.shape, error.dtype)
+        derived.latest = derived.plan(own._replace(keyword=(*own.keyword, ("gradient", gradient))))
     return derived
 
 
-def wanted(f: Function, arguments: Arguments, wrt: Argnums | None) -> list[str]:
-    names = [name for name, _ in arguments.all]
+class NotScalar(ValueError):
+    """A function whose value is no scalar, and no gradient of it was given."""
+
+    def __init__(self, value: Any) -> None:
+        self.shape, self.dtype = np.shape(value), np.result_type(value)
+        super().__init__(
+            f"the value has shape {self.shape}, so its pullback was derived: call it with gradient=, an array of that shape"
+        )
+
+
+def seed_of(value: Any, gradient: Any) -> Any:
+    """The gradient that goes back from a value."""
+    if gradient is not None:
+        return downhill(gradient)
+    if children(value) is not None:
+        raise TypeError(f"derive needs one array as the value, got a {type(value).__name__}; derive each, or use wrt=() for the values")
+    if np.shape(value) != ():
+        raise NotScalar(value)
+    return one(value) if hasattr(value, "_data") else 1.0
+
+
+def wanted(arguments: Arguments, wrt: Argnums | None) -> tuple[list[str], bool]:
+    """The names of the arguments to differentiate by, and whether the gradient comes bare, not in a tuple."""
+    given = dict(arguments.all)
+    names = [name for name in given if name != "gradient"]
     if wrt is None:
-        return [name for name, x in arguments.all if leaves(x) and all(is_array(e) and np.result_type(plain(e)).kind in "fc" for e in leaves(x))]
-    return [key if isinstance(key, str) else names[key] for key in ([wrt] if isinstance(wrt, int | str) else wrt)]
+        floating = [name for name in names if leaves(given[name]) and all(map(is_floating, leaves(given[name])))]
+        return floating, len(floating) == 1
+    chosen = []
+    for key in [wrt] if isinstance(wrt, int | str) else wrt:
+        if (key not in names) if isinstance(key, str) else not -len(names) <= key < len(names):
+            raise TypeError(f"wrt={wrt!r} needs an argument {key}, got the arguments {', '.join(names)}")
+        name = key if isinstance(key, str) else names[key]
+        for x in leaves(given[name]):
+            if not is_floating(x):
+                raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {described(x)}; use x.astype(float)")
+        chosen.append(name)
+    return chosen, isinstance(wrt, int | str)
 
 
-def compile(step: Function, *, exact: bool = True, backend: str = "numpy") -> Derived:
-    """..."""
+def is_floating(x: Any) -> bool:
+    return is_array(x) and np.result_type(plain(x)).kind in "fc"
 
-    def recipe(arguments: Arguments) -> tuple[Function, list[str]]:
+
+def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> Derived:
+    """A function, such as a whole training step, as straight-line NumPy; what it changes is changed in place.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([1.0, 2.0], name="w")
+    >>> @mg.compile
+    ... def step(x, lr):
+    ...     J = mg.sum((w * x) ** 2)
+    ...     J.backward()
+    ...     w.data -= lr * w.grad
+    ...     w.grad = None
+    ...     return J
+    >>> step(np.ones(2), 0.1), w.data
+    (np.float64(5.0), array([0.8, 1.6]))
+    >>> print(step)
+    def step(x, lr, w):
+        # x (2,), w (2,): float64
+        t = w * x  # shape (2,)
+        J = (t ** 2).sum()
+        w -= lr * (2 * t * x)  # shape (2,)
+        return J
+
+    The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it reaches is
+    looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step is compiled
+    again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is compiled at the
+    first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the same seed the losses are
+    those of the step itself, to the last bit with backend "numpy".
+
+    Args:
+        step: a function of arrays and of containers of them.
+        backend, exact: as in `derive`.
+
+    Raises:
+        TypeError: as `derive` does; and where a step stores a computed value where nobody could find it again (a list).
+    """
+
+    def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
         def run(trees: dict[str, Any]) -> Any:
-            output = step(
-                *(trees[name] for name, _ in arguments.positional), **{name: trees[name] for name, _ in arguments.keyword}
-            )
-            return map_leaves(plain, output)
+            positional = [trees[name] for name, _ in arguments.positional]
+            return map_leaves(plain, step(*positional, **{name: trees[name] for name, _ in arguments.keyword}))
 
-        return run, []
+        return run, frozenset()
 
     return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False)

@@ -31,8 +31,7 @@ from minigrad.trace import (
 )
 from minigrad.trees import map_leaves
 
-WIDTH = 88  # of a line, without its comment
-LONGEST = 64  # formula that a value used once may become part of
+LONGEST = 60  # formula, in signs, that a value used once may become part of
 ATOM = 10  # binds more strongly than any operator
 
 # functions that read better, and run faster, as methods
@@ -104,11 +103,11 @@ class Writer:
         self.choose_names()
 
     def in_order(self, values: list[Value]) -> list[Value]:
-        """The values as they were made; results that nothing else needs at the end, as they are returned."""
+        """The values as they were made; gradients that nothing else needs at the end, as they are returned."""
         if self.written:
             return values
         used = {x for v in values for x in values_in((v.args, v.kwargs))}
-        last = [v for v in dict.fromkeys(self.outputs) if v not in used and v.call is not None and v.call not in UPDATES]
+        last = [v for v in dict.fromkeys(self.outputs) if v not in used and v.gradient_of and v.call not in (None, *UPDATES)]
         return [v for v in values if v not in last] + last
 
     # which values have a line of their own
@@ -153,7 +152,14 @@ class Writer:
 
     def length(self, v: Value) -> int:
         """About how long the formula of a value is."""
-        return sum(8 if x in self.lines or x.call is None else 4 for x in self.inside[v])
+
+        def written(x: Any) -> int:
+            if not isinstance(x, Value):
+                return len(constant(x)) if isinstance(x, int | float | np.generic) else 6
+            return self.length(x) if self.is_inlined(x) else 5
+
+        sign = 3 if v.call in OPERATORS else 2 if v.call is operator.getitem else len(called(v.call)) + 2
+        return sign + sum(written(x) for x in flat((v.args, v.kwargs)))
 
     def too_late(self, v: Value) -> set[Value]:
         """What the line of v must not be written with, as the memory it reads has changed by then."""
@@ -236,17 +242,16 @@ class Writer:
         text = []
         for line, comment in lines:
             text.append(f"{line}  # {comment}" if comment else line)
-        about = self.about_inputs()
-        text[1:1] = [f"    # {about}"] if about else []
+        text[1:1] = [f"    # {about}" for about in self.about_inputs()]
         return "\n".join(text) + "\n"
 
-    def about_inputs(self) -> str:
+    def about_inputs(self) -> list[str]:
         inputs = [*(v for *_, v in self.program.inputs), *self.program.captured]
         said: dict[str, list[str]] = {}
         for v in inputs:
             if hasattr(v.example, "dtype") and v in self.needed:
                 said.setdefault(str(v.dtype), []).append(f"{self.names[v]} {v.shape}")
-        return "; ".join(f"{', '.join(words)}: {dtype}" for dtype, words in said.items())
+        return [f"{', '.join(words)}: {dtype}" for dtype, words in said.items()]
 
     def line(self, v: Value) -> Iterator[tuple[str, str]]:
         name, comment = self.names[v], self.comment(v)
@@ -386,6 +391,19 @@ class Writer:
 
     def constant(self, x: Any) -> str:
         return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+def flat(x: Any) -> Iterator[Any]:
+    """What is in tuples, lists, dicts and slices."""
+    if isinstance(x, tuple | list):
+        for e in x:
+            yield from flat(e)
+    elif isinstance(x, dict):
+        yield from flat(list(x.values()))
+    elif isinstance(x, slice):
+        yield from flat((x.start, x.stop, x.step))
+    elif x is not None:
+        yield x
 
 
 class Code(str):

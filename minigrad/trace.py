@@ -11,6 +11,7 @@ import linecache
 import operator
 import os.path
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -23,6 +24,7 @@ from minigrad.engine import Array, Node
 from minigrad.sparse import RowSparse
 
 OURS = os.path.dirname(__file__), os.path.dirname(np.__file__)
+LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 OPS = os.path.join(OURS[0], "ops"), os.path.join(OURS[0], "sparse")  # their variables name values too
 
 
@@ -44,7 +46,7 @@ class Value:
     none of which writes into an array that exists: `call(*args)` on arrays is what a Value means.
     """
 
-    __slots__ = ("activated", "args", "call", "dynamic", "example", "gradient_of", "kwargs", "name", "written")
+    __slots__ = ("activated", "args", "call", "dynamic", "example", "gradient_of", "kwargs", "line", "name", "written")
 
     def __init__(
         self, call: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any], example: Any
@@ -53,6 +55,7 @@ class Value:
         self.name = UNNAMED
         self.gradient_of: list[tuple[Value, Value]] = []  # pairs (y, x): it is dy/dx
         self.dynamic = False  # does its shape depend on values?
+        self.line = ""  # of the user's code that made it, for errors
         self.activated = False  # does an activation take it? then its gradient is the slides' error signal
         self.written = False  # is the array that holds it written into afterwards?
 
@@ -181,7 +184,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def shape(self) -> tuple[int, ...]:
         if self._value.dynamic:
             raise Refused(
-                f"the shape of {described(self._value)} depends on values, and was asked for{at_users_line()}: a "
+                f"the shape of {described(self._value)}, made{self._value.line}, depends on values, and was needed: a "
                 "derived function is for one shape; write mg.where(mask, x, 0) in place of x[mask]"
             )
         return self._value.shape
@@ -319,6 +322,7 @@ class Trace:
         explicit = "shape" in kwargs or call in UPDATES or value.shape == ()
         by_mask = call is operator.getitem and any(getattr(v.example, "dtype", None) == bool for v in parts[1:])
         value.dynamic = call in DYNAMIC or by_mask or (not explicit and any(v.dynamic for v in parts))
+        value.line = at_users_line()
         self.values.append(value)
         return value
 
@@ -408,7 +412,7 @@ def at_users_line() -> str:
         return ""
     said = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
     where = f" in {frame.f_code.co_name}, line {frame.f_lineno} of {os.path.basename(frame.f_code.co_filename)}"
-    return where + (f" (`{said}`)" if said else "")
+    return where + (f" (`{said if len(said) < 80 else said[:80] + ' ...'}`)" if said else "")
 
 
 def traced_in(x: Any) -> Traced | None:
@@ -418,7 +422,7 @@ def traced_in(x: Any) -> Traced | None:
 
 # what anything is called
 SAYS_NOTHING = {"g", "self"}
-OPS_SAY_NOTHING = SAYS_NOTHING | {"x", "y", "z", "h", "p", "value", "first", "result"}
+OPS_SAY_NOTHING = SAYS_NOTHING | {"x", "y", "z", "h", "p", "i", "r", "value", "first", "result", "out"}
 
 
 def name_variables(frame: FrameType, rank: int) -> None:
@@ -443,7 +447,9 @@ def names_watched() -> Iterator[None]:
         file = code.co_filename
         if file.startswith(OPS):
             return OPS_OWN
-        return None if file.startswith((*OURS, "<frozen", "<__array_function__")) else USERS
+        if code.co_name == "__init__":  # what a container calls its parts
+            return None
+        return None if file.startswith((*OURS, *LIBRARIES, "<frozen", "<__array_function__")) else USERS
 
     roots: dict[FrameType, Value] = {}  # what a pass differentiates, by its frame
 

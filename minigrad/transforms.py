@@ -6,6 +6,7 @@ arrays. Inside another transform, and for Tensors, they give Tensors, so that th
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,17 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
     return keys
 
 
+def _about(f: Function, transform: str) -> Callable[[Function], Function]:
+    """Let a function made of f have its signature, and tell in its name what it is."""
+
+    def named(g: Function) -> Function:
+        g = functools.wraps(f)(g)
+        g.__name__ = f"{transform}_{getattr(f, '__name__', 'f')}"
+        return g
+
+    return named
+
+
 def _call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], instead: dict[int | str, Any]) -> Any:
     """f with some of its arguments replaced."""
     return f(*(instead.get(i, x) for i, x in enumerate(args)), **{k: instead.get(k, x) for k, x in kwargs.items()})
@@ -127,6 +139,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         TypeError: where an argument to differentiate by is not floating-point.
     """
 
+    @_about(f, "value_and_grad")
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         with transforming(args, kwargs) as nested:
             trees, value = _on_variables(f, args, kwargs, argnums)
@@ -158,6 +171,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """
     both = value_and_grad(f, argnums, has_aux)
 
+    @_about(f, "grad")
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, g = both(*args, **kwargs)
         return (g, value[1]) if has_aux else g
@@ -175,6 +189,7 @@ def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
     For any other f it gives the sums of the columns of the Jacobian.
     """
 
+    @_about(f, "elementwise_grad")
     def derivative(*args: Any, **kwargs: Any) -> Any:
         (key,) = _chosen(f, args, kwargs, argnums)
         x = (dict(enumerate(args)) | kwargs)[key]
@@ -261,6 +276,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     in each of its places the form of the argument.
     """
 
+    @_about(f, "jacobian")
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         with transforming(args, kwargs) as nested:
             trees, value = _on_variables(f, args, kwargs, argnums)

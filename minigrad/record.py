@@ -1,0 +1,222 @@
+"""Recording: a function is run once on tracers, with all that it reaches replaced by tracers too."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.captured import Found, Slot, reach
+from minigrad.engine import Node
+from minigrad.mode import mode
+from minigrad.sparse import RowSparse
+from minigrad.trace import Refused, Trace, Traced, Value, made_from, names_watched
+from minigrad.trees import children, map_leaves, paths
+
+Function = Callable[..., Any]
+
+
+class Arguments(NamedTuple):
+    """The arguments of a call: of each parameter its name and value."""
+
+    positional: tuple[tuple[str, Any], ...]
+    keyword: tuple[tuple[str, Any], ...]
+
+    @property
+    def all(self) -> tuple[tuple[str, Any], ...]:
+        return self.positional + self.keyword
+
+
+def named_arguments(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """The arguments with the names that f has for them."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except ValueError:  # a builtin does not tell
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
+    names += [f"{rest}{i}" for i in range(len(args) - len(names))]
+    return Arguments(tuple(zip(names, args)), tuple(kwargs.items()))
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic | float | complex | Node)
+
+
+def plain(x: Any) -> Any:
+    return x._data if isinstance(x, Node) else x
+
+
+def kind_of(x: Any) -> Any:
+    """What of an argument a derived function is for: shape and dtype of an array, the value of anything else."""
+    if type(x) is np.ndarray:
+        return x.shape, x.dtype
+    if is_array(x):
+        return np.shape(plain(x)), type(x) if isinstance(x, float | complex) else x.dtype
+    below = children(x)
+    if below is not None:
+        return type(x), tuple([(key, kind_of(subtree)) for key, subtree in below])
+    return type(x), x if x.__hash__ else id(x)
+
+
+def described(x: Any) -> str:
+    """What an argument is, in an error message."""
+    if is_array(x):
+        return f"{np.shape(plain(x))} {np.result_type(plain(x))}"
+    below = children(x)
+    return repr(x) if below is None else "{" + ", ".join(f"{key}: {described(e)}" for key, e in below) + "}"
+
+
+class Recorded(NamedTuple):
+    """What a run on tracers has left behind."""
+
+    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    captured: list[tuple[Slot, Value]]
+    guards: list[tuple[Slot, Any]]  # what is no input: it must stay what it is
+    written: list[tuple[Slot, Value, Value]]  # an array that was written into: its Value at first and at last
+    rebound: list[tuple[Slot, Any]]  # what holds something else at last
+    values: list[Value]
+    output: Any
+
+
+class Leftover:
+    """A row-sparse gradient from before a step: nothing can be added to it."""
+
+    def __add__(self, _: Any) -> Any:
+        raise Refused("a compiled step cannot add to a row-sparse gradient from before; set p.grad = None first")
+
+    __radd__ = __add__
+
+
+class Changed(Exception):
+    """A number that f reaches is not what it was before."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+
+def record(f: Function, arguments: Arguments, run: Function, strong: frozenset[str] = frozenset()) -> Recorded:
+    """Run f on tracers: again where a number turns out to be state, or to be needed as a number.
+
+    Args:
+        f: what is looked through for what it reaches.
+        arguments: an example of them.
+        run: what is run: a function of a dict of the arguments, with tracers in place of arrays.
+        strong: arguments in which Python's numbers count as float64 arrays, as they do where they are differentiated by.
+    """
+    fixed: set[int] = set()  # the slots whose numbers Python needs to know
+    state: set[int] = set()  # the slots whose numbers f changes
+    while True:
+        trace = Trace()
+        try:
+            return record_once(trace, f, arguments, run, strong, fixed, state)
+        except Changed as change:
+            state.add(change.slot)
+        except Refused:
+            asked = {trace.numbers[v] for v in made_from(trace.asked_for) if v in trace.numbers}
+            if not asked - fixed or asked & state:
+                raise
+            fixed |= asked
+
+
+def record_once(
+    trace: Trace,
+    f: Function,
+    arguments: Arguments,
+    run: Function,
+    strong: frozenset[str],
+    fixed: set[int],
+    state: set[int],
+) -> Recorded:
+    inputs: list[tuple[str, str, Value]] = []
+    given: list[Traced] = []
+
+    def traced(name: str, tree: Any) -> Any:
+        places = iter(paths(tree))
+
+        def leaf(x: Any) -> Any:
+            path = next(places)
+            if not is_array(x):
+                return x
+            x = np.asarray(plain(x)) if name in strong else plain(x)
+            word = re.findall(r"[^\W\d]\w*", path)  # params['W'] is W, layers[0] is layers0
+            t = trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
+            inputs.append((name, path, t.value))
+            given.append(t)
+            return t
+
+        return map_leaves(leaf, tree)
+
+    trees = {name: traced(name, tree) for name, tree in arguments.all}
+    found = reach(f)
+    replaced: dict[int, Traced] = {}
+    draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
+    everywhere = np.random.get_state()[1:3]
+    try:
+        for i, (slot, held, _) in enumerate(found):
+            if isinstance(held, RowSparse):
+                slot.set(Leftover())
+            elif is_state(held, i, fixed, state):
+                replaced[i] = trace.input(held, slot.name or "c")
+                trace.numbers[replaced[i].value] = i
+                slot.set(replaced[i])
+        with names_watched():
+            mode.tracing = True
+            output = run(trees)
+        after = [slot.get() for slot, *_ in found]
+        known = {id(x) for x in after}
+        for slot, held, _ in reach(f):
+            if isinstance(plain(held), Traced) and id(held) not in known and id(plain(held)) not in known:
+                raise Refused(f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again")
+    finally:
+        mode.tracing = False
+        for slot, held, _ in reversed(found):
+            if slot.get() is not held:
+                slot.set(held)
+        drawn = any(held.bit_generator.state != before for held, before in draws)
+        for held, before in draws:
+            held.bit_generator.state = before
+    if drawn or any(np.any(x != y) for x, y in zip(np.random.get_state()[1:3], everywhere)):
+        raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
+    for (name, path, value), t in zip(inputs, given):
+        if t.value is not value:
+            raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
+
+    guards, written, rebound = [], [], []
+    for i, ((slot, held, _), now) in enumerate(zip(found, after)):
+        if i in replaced:
+            first = trace.first(replaced[i])
+            if now is not replaced[i]:
+                rebound.append((slot, now))
+            elif now.value is not first:
+                written.append((slot, first, now.value))
+        elif slot.owner is not None:  # a gradient
+            guards.append((slot, held))
+            if now is not held and not isinstance(now, Leftover):
+                rebound.append((slot, now))
+        elif now is held or isinstance(held, tuple):
+            if telling(i, found, replaced):
+                guards.append((slot, held))
+        elif isinstance(held, int | float):
+            raise Changed(i)
+        else:
+            raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
+    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items()]
+    return Recorded(inputs, captured, guards, written, rebound, trace.values, output)
+
+
+def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
+    """Would f do something else if another thing were there? Not for a row of data in a list of them."""
+    return not isinstance(found[i].held, tuple | list | dict) or not isinstance(
+        found[found[i].within].held if found[i].within >= 0 else None, tuple | list | dict
+    )
+
+
+def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:
+    """Is what a slot holds an input? Whole numbers are where they change; they say how many and which otherwise."""
+    if isinstance(held, bool) or i in fixed:
+        return False
+    return isinstance(held, np.ndarray | np.generic | float | complex) or i in state
