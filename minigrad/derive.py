@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import functools
+import importlib.util
 import itertools
 import linecache
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import sparse
 from minigrad.captured import Slot
 from minigrad.engine import tick
 from minigrad.record import Arguments, Recorded, described, is_array, kind_of, named_arguments, plain, record
@@ -42,7 +44,7 @@ class Plan:
         self.program = program = simplified(identifier(f, "f"), arguments, recorded, exact)
         self.source = Writer(program, Spelling()).source()
         writer = Writer(program, Faster())
-        self.run = executable(writer.source(), program.name)
+        self.run = self.run_numpy = executable(writer.source(), program.name)
         used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
@@ -54,6 +56,29 @@ class Plan:
         self.direct = [(x.shape, x.dtype) for _, x in arguments.positional if type(x) is np.ndarray]
         self.is_direct = len(self.direct) == len(arguments.all)
         self.is_plain = not needs_restoring(program.output)
+        if backend == "numba":
+            self.run = self.by_numba(used)
+
+    def by_numba(self, used: list[tuple[Slot, Value]]) -> Function:
+        """The program compiled; where that cannot be, as NumPy, and a warning that says why."""
+        from minigrad.fast import Missing, compiled
+
+        program = self.program
+        try:
+            function = compiled(program, [v.example for *_, v in program.inputs] + [v.example for _, v in used])
+        except Missing as missing:
+            warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
+            return self.run
+        self.is_plain = True
+        count = len(program.parameters)
+        if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
+            return lambda *args: regrown(program.output, iter(function(*args)))
+
+        def run(*args: Any) -> Any:
+            arrays = filter(is_array, leaves(args[:count]))
+            return regrown(program.output, iter(function(*arrays, *args[count:])))
+
+        return run
 
     def __call__(self, arguments: Arguments) -> Any:
         given = [map_leaves(plain, x) for _, x in arguments.all]
@@ -164,6 +189,19 @@ def restored(tree: Any, output: Any) -> Any:
     return unflatten_once(tree, flat)
 
 
+def regrown(tree: Any, flat: Iterator[Any]) -> Any:
+    """The same, from a flat tuple of plain values."""
+    if isinstance(tree, Value):
+        x = next(flat)
+        return tree.example.dtype.type(x) if isinstance(tree.example, np.generic) else x
+    if isinstance(tree, RowSparse):
+        return RowSparse([(np.copy(next(flat)), next(flat)) for _ in tree._parts], tree.shape, tree._merged)
+    below = children(tree)
+    if below is None:
+        return next(flat)
+    return unflatten_once(tree, iter([regrown(subtree, flat) for _, subtree in below]))
+
+
 def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
     """A container of the kind of another, with other contents."""
     if isinstance(tree, dict):
@@ -206,6 +244,8 @@ class Derived:
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
+        if backend == "numba" and importlib.util.find_spec("numba") is None:
+            raise ImportError('backend="numba" needs numba: pip install "minigrad[fast]"')
         functools.update_wrapper(self, f)
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
         self.cache: dict[Any, list[Plan]] = {}
@@ -236,7 +276,8 @@ class Derived:
                 f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; derive it for these, or without pinned=True"
             )
         run, strong = self.recipe(arguments)
-        recorded = record(self.f, arguments, run, strong)
+        with sparse.merging(self.backend == "numpy"):  # a loop adds row after row as fast as merged ones
+            recorded = record(self.f, arguments, run, strong)
         changed = [slot.name or "something" for slot, *_ in (*recorded.written, *recorded.rebound)]
         if self.pure and changed:
             raise Refused(

@@ -235,8 +235,9 @@ class Writer:
     def source(self) -> str:
         p = self.program
         captured = [self.names[v] for v in p.captured if v in self.needed]
-        lines = [(f"def {p.name}({', '.join([*p.parameters, *captured])}):", "")]
-        lines += [(f"    {self.names[v]} = {name}{path}", "") for name, path, v in p.inputs if path and v in self.needed]
+        parameters, unpacked = self.spelling.signature(self)
+        lines = [(f"def {p.name}({', '.join([*parameters, *captured])}):", "")]
+        lines += [(f"    {line}", "") for line in unpacked]
         lines += [(f"    {line}", comment) for v in self.values if v in self.lines for line, comment in self.line(v)]
         lines.append((f"    return {self.returned()}".rstrip(), ""))
         text = []
@@ -268,7 +269,7 @@ class Writer:
             else:
                 alone = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
                 index = index[0] if alone else index
-                yield f"{called(ufunc)}.at({name}, {self.text(index)}, {self.text(new)})", comment
+                yield self.spelling.at(self, ufunc, name, index, new), comment
         elif v in self.written:
             in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.written[v]
             if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
@@ -341,10 +342,13 @@ class Writer:
 
     def formula(self, v: Value) -> tuple[str, int]:
         """The formula of a value, and how strongly its last operator binds."""
-        args = self.spelling.arguments(v)
-        written = self.spelling.formula(self, v, args)
-        if written is not None:
-            return written
+        return self.written_as(v, self.spelling.arguments(v))
+
+    def written_as(self, v: Value, args: tuple[Any, ...]) -> tuple[str, int]:
+        """The same, of other arguments."""
+        spelled = self.spelling.formula(self, v, args)
+        if spelled is not None:
+            return spelled
         if v.call in OPERATORS and not v.kwargs:
             sign, binds = OPERATORS[v.call]
             if len(args) == 1:
@@ -507,6 +511,15 @@ class Spelling:
         if v.call is np.take and len(args) == 3 and args[2] == 0 and isinstance(args[1], Value):
             return f"{writer.parenthesized(args[0], ATOM)}[{writer.index(args[1])}]", ATOM
         return None
+
+    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
+        return f"{called(ufunc)}.at({name}, {writer.text(index)}, {writer.text(new)})"
+
+    def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
+        """The parameters, and the lines that take arrays out of containers."""
+        inputs = writer.program.inputs
+        unpacked = [f"{writer.names[v]} = {name}{path}" for name, path, v in inputs if path and v in writer.needed]
+        return writer.program.parameters, unpacked
 
 
 class Faster(Spelling):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,18 @@ Array = Any
 
 
 FEW = 2000  # elements: fewer are worked on one by one, more are merged first
+few: float = FEW  # now
+
+
+@contextmanager
+def merging(on: bool) -> Iterator[None]:
+    """Let many rows be merged before they are worked on, or work on all one by one."""
+    global few
+    before, few = few, FEW if on else math.inf
+    try:
+        yield
+    finally:
+        few = before
 
 
 class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
@@ -78,7 +92,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: a few one by one, many merged first."""
-        if not self._merged and len(self._parts) * self._parts[0][1].size < FEW:
+        if not self._merged and len(self._parts) * self._parts[0][1].size < few:
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
@@ -99,7 +113,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
-            if len(self._parts) * self._parts[0][1].size >= FEW:
+            if not self._merged and len(self._parts) * self._parts[0][1].size >= few:
                 self._merge()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)

@@ -159,8 +159,8 @@ def relu(m: Array) -> Array:
     >>> float(relu(-1.0)), float(relu(2.0))
     (0.0, 2.0)
     """
-    positive = m > 0
-    return np.maximum(m, 0.0), lambda g: g * positive
+    active = m > 0
+    return np.maximum(m, 0.0), lambda g: g * active
 
 
 def _larger_share(x: Array, y: Array) -> Any:

@@ -1,0 +1,170 @@
+"""The source of a program for numba, and what of NumPy numba lacks, as loops.
+
+Numba compiles the very lines that NumPy runs, but for what it is particular about: a number has the dtype of the array it
+meets (Python's would widen float32), only arrays in order can be reshaped, a function takes and gives no containers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.source import ATOM, Code, Program, Spelling, Writer, called, is_view, leaves_of
+from minigrad.trace import Value
+
+HELPERS = '''
+@njit
+def place(k, n):
+    """An index from the start, in bounds."""
+    k = k + n if k < 0 else k
+    if not 0 <= k < n:
+        raise IndexError("an index is out of bounds for an axis of the table")
+    return k
+
+
+@njit
+def rows(x, ids):
+    """np.take(x, ids, 0), of a matrix, its rows one below the other."""
+    out = np.empty((ids.size, x.shape[1]), x.dtype)
+    for i, k in enumerate(ids.flat):
+        row = place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            out[i, j] = x[row, j]
+    return out
+
+
+@njit
+def add_rows(x, ids, v):
+    """np.add.at(x, ids, v), of a matrix."""
+    for i, k in enumerate(ids.flat):
+        row = place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            x[row, j] += v[i, j]
+
+
+@njit
+def sum_runs(x, starts):
+    """np.add.reduceat(x, starts, axis=0), of a matrix."""
+    out = np.zeros((starts.size, x.shape[1]), x.dtype)
+    for run in range(starts.size):
+        for i in range(starts[run], starts[run + 1] if run + 1 < starts.size else x.shape[0]):
+            for j in range(x.shape[1]):
+                out[run, j] += x[i, j]
+    return out
+
+
+@njit
+def steps(x, first):
+    """np.diff(x, prepend=first)."""
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = x[i] - (x[i - 1] if i else first)
+    return out
+
+
+@njit
+def largest(x):
+    """np.max(x, axis=-1), of a matrix."""
+    out = np.empty(x.shape[0], x.dtype)
+    for i in range(x.shape[0]):
+        top = x[i, 0]
+        for j in range(x.shape[1]):
+            if not x[i, j] <= top:
+                top = x[i, j]
+        out[i] = top
+    return out
+'''
+
+
+class Missing(Exception):
+    """A call that has no form for numba."""
+
+
+class ForNumba(Spelling):
+    """How numba wants it."""
+
+    def arguments(self, v: Value) -> tuple[Any, ...]:
+        elementwise = (isinstance(v.call, np.ufunc) and v.call.signature is None) or v.call is np.where
+        if not elementwise:
+            return v.args
+        kinds = [x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"]
+        dtype = np.result_type(*kinds) if kinds else None
+        return tuple(self.typed(x, dtype) for x in v.args)
+
+    def typed(self, x: Any, dtype: Any) -> Any:
+        """A number in the dtype of the arrays that it meets."""
+        if dtype is None or type(x) not in (int, float):
+            return x
+        return Code(repr(float(x)) if dtype == np.float64 else f"np.{dtype}({x!r})")
+
+    def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
+        x = args[0] if args else None
+        if isinstance(v.call, np.ufunc) and v.dtype == np.float32:
+            weak = [a for a in args if isinstance(a, Value) and not hasattr(a.example, "dtype")]
+            if weak and not isinstance(args, Cast):
+                return writer.written_as(v, Cast(Code(f"np.float32({writer.text(a)})") if a in weak else a for a in args))
+        if v.call is np.take:
+            if x.ndim != 2 or args[2:] != (0,) or not isinstance(args[1], Value):
+                raise Missing("np.take, but for rows of a matrix,")
+            return f"rows({writer.text(x)}, {writer.text(args[1])}).reshape({v.shape})", ATOM
+        if v.call is np.reshape:
+            if len(args) > 2:
+                raise Missing("np.reshape in another order")
+            text = writer.parenthesized(x, ATOM) if is_view(x) is None else f"np.ascontiguousarray({writer.text(x)})"
+            return f"{text}.reshape({v.shape})", ATOM
+        if v.call is np.concatenate:
+            return f"np.concatenate({writer.text(tuple(x))}, axis={v.kwargs.get('axis', 0) % v.ndim})", ATOM
+        if v.call is np.argsort:
+            return f"{writer.parenthesized(x, ATOM)}.argsort(kind='mergesort')", ATOM
+        if v.call is np.diff and v.kwargs.keys() == {"prepend"}:
+            return f"steps({writer.text(x)}, {writer.text(v.kwargs['prepend'])})", ATOM
+        if v.call == np.add.reduceat and x.ndim == 2 and v.kwargs == {"axis": 0}:
+            return f"sum_runs({writer.text(x)}, {writer.text(args[1])})", ATOM
+        if v.call is np.sum and isinstance(v.kwargs.get("axis"), int) and v.kwargs.keys() <= {"axis", "keepdims"}:
+            text = f"{writer.parenthesized(x, ATOM)}.sum(axis={v.kwargs['axis'] % x.ndim})"
+            return (f"{text}.reshape({v.shape})" if "keepdims" in v.kwargs else text), ATOM
+        if v.call is np.max and x.ndim == 2 and v.kwargs.get("axis") in (-1, 1):
+            return f"largest({writer.text(x)}).reshape({v.shape})", ATOM
+        return None
+
+    def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
+        return [writer.names[v] for *_, v in writer.program.inputs], []
+
+    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
+        if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
+            raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
+        width = new.shape[index.ndim :]
+        if len(width) != 1:
+            raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
+        text = f"{writer.parenthesized(new, ATOM)}.reshape(({index.example.size}, {width[0]}))"
+        return f"add_rows({name}, {writer.text(index)}, {'-' if ufunc is np.subtract else ''}{text})"
+
+
+class Cast(tuple[Any, ...]):
+    """Arguments, their numbers cast."""
+
+
+def compiled(program: Program, examples: list[Any]) -> Callable[..., Any]:
+    """A program compiled by numba: a function of its arrays that gives a flat tuple.
+
+    Raises:
+        Missing: where a call has no form for numba.
+    """
+    import numba
+
+    flat = program._replace(output=tuple(leaves_of(program.output)))
+    source = Writer(flat, ForNumba()).source()
+    scope: dict[str, Any] = {"np": np, "njit": numba.njit(error_model="numpy")}
+    exec(HELPERS, scope)
+    exec(source, scope)
+    function = numba.njit(scope[program.name], error_model="numpy", boundscheck=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
+        try:
+            function.compile(tuple(map(numba.typeof, examples)))
+        except numba.core.errors.NumbaError as error:
+            raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
+    return function
