@@ -63,23 +63,16 @@ def reach(f: Callable[..., Any]) -> list[Found]:
 
     Containers come before what is in them. Modules, classes and the functions of libraries are not entered.
     """
-    found: list[Found] = []
-    seen: set[int] = set()
-
-    def enter(x: Any, at: Slot, number: int) -> None:
-        if id(x) in seen:
-            return
-        seen.add(id(x))
-        for slot in places(x, at):
+    found = [Found(Slot("", [f], 0), f, -1)]
+    entered: set[int] = set()
+    for i, (at, x, _) in enumerate(found):  # it grows; the shortest way to a thing names it
+        for slot in places(x, at) if id(x) not in entered else ():
             try:
-                held = slot.get()
+                found.append(Found(slot, slot.get(), i - 1))
             except ValueError:  # a variable that has no value yet
                 continue
-            found.append(Found(slot, held, number))
-            enter(held, slot, len(found) - 1)
-
-    enter(f, Slot("", [f], 0), -1)
-    return found
+        entered.add(id(x))
+    return found[1:]
 
 
 def places(x: Any, at: Slot) -> Iterator[Slot]:

@@ -17,7 +17,7 @@ import numpy as np
 from minigrad import sparse
 from minigrad.captured import Slot
 from minigrad.engine import tick
-from minigrad.record import Arguments, Recorded, described, is_array, kind_of, named_arguments, plain, record
+from minigrad.record import Arguments, Recorded, described, is_array, kind_of, named_arguments, parameter_names, plain, record
 from minigrad.rules import Simplifier
 from minigrad.source import Faster, Program, Spelling, Writer
 from minigrad.sparse import RowSparse
@@ -42,9 +42,9 @@ class Plan:
 
     def __init__(self, f: Function, arguments: Arguments, recorded: Recorded, exact: bool, backend: str) -> None:
         self.program = program = simplified(identifier(f, "f"), arguments, recorded, exact)
-        self.source = Writer(program, Spelling()).source()
-        writer = Writer(program, Faster())
-        self.run = self.run_numpy = executable(writer.source(), program.name)
+        writer = Writer(program)
+        self.source = writer.source(Spelling())
+        self.run = executable(writer.source(Faster()), program.name)
         used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
@@ -57,15 +57,15 @@ class Plan:
         self.is_direct = len(self.direct) == len(arguments.all)
         self.is_plain = not needs_restoring(program.output)
         if backend == "numba":
-            self.run = self.by_numba(used)
+            self.run = self.by_numba(writer, [v for _, v in used])
 
-    def by_numba(self, used: list[tuple[Slot, Value]]) -> Function:
+    def by_numba(self, writer: Writer, captured: list[Value]) -> Function:
         """The program compiled; where that cannot be, as NumPy, and a warning that says why."""
         from minigrad.fast import Missing, compiled
 
         program = self.program
         try:
-            function = compiled(program, [v.example for *_, v in program.inputs] + [v.example for _, v in used])
+            function = compiled(writer, [v.example for v in (*(v for *_, v in program.inputs), *captured)])
         except Missing as missing:
             warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
             return self.run
@@ -247,6 +247,7 @@ class Derived:
         if backend == "numba" and importlib.util.find_spec("numba") is None:
             raise ImportError('backend="numba" needs numba: pip install "minigrad[fast]"')
         functools.update_wrapper(self, f)
+        self.names = parameter_names(f)
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
         self.cache: dict[Any, list[Plan]] = {}
         self.latest: Plan | None = None
@@ -260,7 +261,7 @@ class Derived:
             else:
                 if plan.fits():
                     return plan.finished(plan.run(*args, *plan.captured()))
-        arguments = named_arguments(self.f, args, kwargs)
+        arguments = named_arguments(self.names, args, kwargs)
         self.latest = self.plan(arguments)
         return self.latest(arguments)
 
@@ -358,7 +359,7 @@ def derive(
         TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
             program of NumPy calls cannot say that. It names the op and the line.
     """
-    own = named_arguments(f, args, kwargs)
+    own = named_arguments(parameter_names(f), args, kwargs)
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
         chosen, bare = wanted(arguments, wrt)

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.source import ATOM, Code, Program, Spelling, Writer, called, is_view, leaves_of
+from minigrad.source import ATOM, Code, Spelling, Writer, called, is_view
 from minigrad.trace import Value
+from minigrad.trees import leaves
 
 HELPERS = '''
 @njit
-def place(k, n):
+def _place(k, n):
     """An index from the start, in bounds."""
     k = k + n if k < 0 else k
     if not 0 <= k < n:
@@ -26,27 +27,27 @@ def place(k, n):
 
 
 @njit
-def rows(x, ids):
+def _rows(x, ids):
     """np.take(x, ids, 0), of a matrix, its rows one below the other."""
     out = np.empty((ids.size, x.shape[1]), x.dtype)
     for i, k in enumerate(ids.flat):
-        row = place(k, x.shape[0])
+        row = _place(k, x.shape[0])
         for j in range(x.shape[1]):
             out[i, j] = x[row, j]
     return out
 
 
 @njit
-def add_rows(x, ids, v):
+def _add_rows(x, ids, v):
     """np.add.at(x, ids, v), of a matrix."""
     for i, k in enumerate(ids.flat):
-        row = place(k, x.shape[0])
+        row = _place(k, x.shape[0])
         for j in range(x.shape[1]):
             x[row, j] += v[i, j]
 
 
 @njit
-def sum_runs(x, starts):
+def _sum_runs(x, starts):
     """np.add.reduceat(x, starts, axis=0), of a matrix."""
     out = np.zeros((starts.size, x.shape[1]), x.dtype)
     for run in range(starts.size):
@@ -57,7 +58,7 @@ def sum_runs(x, starts):
 
 
 @njit
-def steps(x, first):
+def _steps(x, first):
     """np.diff(x, prepend=first)."""
     out = np.empty_like(x)
     for i in range(x.size):
@@ -66,7 +67,7 @@ def steps(x, first):
 
 
 @njit
-def largest(x):
+def _largest(x):
     """np.max(x, axis=-1), of a matrix."""
     out = np.empty(x.shape[0], x.dtype)
     for i in range(x.shape[0]):
@@ -107,9 +108,13 @@ class ForNumba(Spelling):
             if weak and not isinstance(args, Cast):
                 return writer.written_as(v, Cast(Code(f"np.float32({writer.text(a)})") if a in weak else a for a in args))
         if v.call is np.take:
+            if x.ndim == 1 and v.ndim == 1:
+                return f"{writer.parenthesized(x, ATOM)}[{writer.text(args[1])}]", ATOM
             if x.ndim != 2 or args[2:] != (0,) or not isinstance(args[1], Value):
                 raise Missing("np.take, but for rows of a matrix,")
-            return f"rows({writer.text(x)}, {writer.text(args[1])}).reshape({v.shape})", ATOM
+            return f"_rows({writer.text(x)}, {writer.text(args[1])}).reshape({v.shape})", ATOM
+        if v.call is np.matmul and max(x.ndim, args[1].ndim) > 2:
+            raise Missing("the product of stacks of matrices")
         if v.call is np.reshape:
             if len(args) > 2:
                 raise Missing("np.reshape in another order")
@@ -120,15 +125,18 @@ class ForNumba(Spelling):
         if v.call is np.argsort:
             return f"{writer.parenthesized(x, ATOM)}.argsort(kind='mergesort')", ATOM
         if v.call is np.diff and v.kwargs.keys() == {"prepend"}:
-            return f"steps({writer.text(x)}, {writer.text(v.kwargs['prepend'])})", ATOM
+            return f"_steps({writer.text(x)}, {writer.text(v.kwargs['prepend'])})", ATOM
         if v.call == np.add.reduceat and x.ndim == 2 and v.kwargs == {"axis": 0}:
-            return f"sum_runs({writer.text(x)}, {writer.text(args[1])})", ATOM
+            return f"_sum_runs({writer.text(x)}, {writer.text(args[1])})", ATOM
         if v.call is np.sum and isinstance(v.kwargs.get("axis"), int) and v.kwargs.keys() <= {"axis", "keepdims"}:
             text = f"{writer.parenthesized(x, ATOM)}.sum(axis={v.kwargs['axis'] % x.ndim})"
             return (f"{text}.reshape({v.shape})" if "keepdims" in v.kwargs else text), ATOM
         if v.call is np.max and x.ndim == 2 and v.kwargs.get("axis") in (-1, 1):
-            return f"largest({writer.text(x)}).reshape({v.shape})", ATOM
+            return f"_largest({writer.text(x)}).reshape({v.shape})", ATOM
         return None
+
+    def returned(self, writer: Writer) -> str:
+        return "(" + "".join(f"{text}, " for text in leaves(writer.returned())) + ")"
 
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
         return [writer.names[v] for *_, v in writer.program.inputs], []
@@ -140,14 +148,14 @@ class ForNumba(Spelling):
         if len(width) != 1:
             raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
         text = f"{writer.parenthesized(new, ATOM)}.reshape(({index.example.size}, {width[0]}))"
-        return f"add_rows({name}, {writer.text(index)}, {'-' if ufunc is np.subtract else ''}{text})"
+        return f"_add_rows({name}, {writer.text(index)}, {'-' if ufunc is np.subtract else ''}{text})"
 
 
 class Cast(tuple[Any, ...]):
     """Arguments, their numbers cast."""
 
 
-def compiled(program: Program, examples: list[Any]) -> Callable[..., Any]:
+def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
     """A program compiled by numba: a function of its arrays that gives a flat tuple.
 
     Raises:
@@ -155,12 +163,11 @@ def compiled(program: Program, examples: list[Any]) -> Callable[..., Any]:
     """
     import numba
 
-    flat = program._replace(output=tuple(leaves_of(program.output)))
-    source = Writer(flat, ForNumba()).source()
+    source = writer.source(ForNumba())
     scope: dict[str, Any] = {"np": np, "njit": numba.njit(error_model="numpy")}
     exec(HELPERS, scope)
     exec(source, scope)
-    function = numba.njit(scope[program.name], error_model="numpy", boundscheck=True)
+    function = numba.njit(scope[writer.program.name], error_model="numpy", boundscheck=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
         try:

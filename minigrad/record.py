@@ -30,16 +30,21 @@ class Arguments(NamedTuple):
         return self.positional + self.keyword
 
 
-def named_arguments(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """The arguments with the names that f has for them."""
+def parameter_names(f: Function) -> tuple[list[str], str]:
+    """The names of a function's parameters, and that of any further ones."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except ValueError:  # a builtin does not tell
         parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
-    names += [f"{rest}{i}" for i in range(len(args) - len(names))]
-    return Arguments(tuple(zip(names, args)), tuple(kwargs.items()))
+    return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
+
+
+def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """The arguments with the names that f has for them."""
+    own, rest = names
+    further = [f"{rest}{i}" for i in range(len(args) - len(own))]
+    return Arguments(tuple(zip([*own, *further], args)), tuple(kwargs.items()))
 
 
 def is_array(x: Any) -> bool:

@@ -61,6 +61,7 @@ x[ids] = np.take(x, ids, 0)
 x[...] = x
 x[()] = x
 assigned(x, ..., y) = y
+assigned(assigned(x, index, y), index, y) = assigned(x, index, y)
 """
 
 INEXACT = """

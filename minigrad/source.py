@@ -81,10 +81,10 @@ def memory(value: Value) -> Value:
 
 
 class Writer:
-    """Turns a program into source. `spell` chooses among ways to write one thing (see `Spelling`)."""
+    """Turns a program into source: finds which values have a line and a name, and writes them in one or another Spelling."""
 
-    def __init__(self, program: Program, spelling: Spelling) -> None:
-        self.program, self.spelling = program, spelling
+    def __init__(self, program: Program) -> None:
+        self.program, self.spelling = program, Spelling()
         self.outputs = [x for x in leaves_of(program.output) if isinstance(x, Value)]
         self.written = {final: base for base, final in program.writes}  # writes base's memory
         self.needed = made_from([*self.outputs, *self.written])
@@ -202,10 +202,10 @@ class Writer:
 
     def fresh_name(self, v: Value) -> str:
         word = self.word(v)
-        for suffix in ("", *self.suffixes(v), *map(str, range(2, 10_000))):
-            if word + suffix not in self.taken:
-                return self.take(v, word + suffix)
-        raise AssertionError("unreachable")
+        if word in self.taken:
+            others = (word + ending for ending in (*self.suffixes(v), *map(str, range(2, len(self.values) + 3))))
+            word = next(other for other in others if other not in self.taken)
+        return self.take(v, word)
 
     def word(self, v: Value) -> str:
         if v.name.rank <= USERS:
@@ -228,21 +228,20 @@ class Writer:
     def suffixes(self, v: Value) -> list[str]:
         """What tells a value from another of its name: the ending of a value that it depends on, as in x_c."""
         words = [self.names[x] for x in made_from([v]) if x in self.names]
-        return sorted({match[0] for word in words if (match := re.search(r"(?<=[^_])_[a-z]$", word))})
+        return sorted({match[0] for word in words if not self.word(v).endswith("_" + word[-1]) and (match := re.search(r"(?<=[^_])_[a-z]$", word))})
 
     # the source
 
-    def source(self) -> str:
-        p = self.program
+    def source(self, spelling: Spelling) -> str:
+        """The whole function."""
+        p, self.spelling = self.program, spelling
         captured = [self.names[v] for v in p.captured if v in self.needed]
         parameters, unpacked = self.spelling.signature(self)
         lines = [(f"def {p.name}({', '.join([*parameters, *captured])}):", "")]
         lines += [(f"    {line}", "") for line in unpacked]
         lines += [(f"    {line}", comment) for v in self.values if v in self.lines for line, comment in self.line(v)]
-        lines.append((f"    return {self.returned()}".rstrip(), ""))
-        text = []
-        for line, comment in lines:
-            text.append(f"{line}  # {comment}" if comment else line)
+        lines.append((f"    return {spelling.returned(self)}", ""))
+        text = [f"{line}  # {comment}" if comment else line for line, comment in lines]
         text[1:1] = [f"    # {about}" for about in self.about_inputs()]
         return "\n".join(text) + "\n"
 
@@ -294,12 +293,13 @@ class Writer:
         shape = [f"shape {v.shape}"] if v.ndim and isinstance(v.example, np.ndarray) else []
         return ", ".join([" = ".join(dict.fromkeys(told[:3]))] * bool(told) + shape)
 
-    def returned(self) -> str:
+    def returned(self) -> Any:
+        """What the function returns, in its containers: for each array its source, a copy where another would share it."""
         roots = [*(v for *_, v in self.program.inputs), *self.program.captured]
 
-        def leaf(x: Any) -> str:
+        def leaf(x: Any) -> Any:
             if isinstance(x, RowSparse):
-                return "[" + ", ".join(f"({self.text(i)}, {self.text(rows)})" for i, rows in x._parts) + "]"
+                return [(self.text(ids), self.text(rows)) for ids, rows in x._parts]
             if not isinstance(x, Value):
                 return self.constant(x)
             if x.call is np.broadcast_to and x not in self.lines and np.ndim(examples(x.args[0])) == 0:
@@ -312,8 +312,7 @@ class Writer:
                 roots.append(root)
             return text
 
-        tree = self.program.output
-        return literal(map_leaves(leaf, tree))[1:-1] if type(tree) is tuple and len(tree) > 1 else literal(map_leaves(leaf, tree))
+        return map_leaves(leaf, self.program.output)
 
     def full(self, v: Value) -> str:
         """A number repeated."""
@@ -514,6 +513,11 @@ class Spelling:
 
     def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
         return f"{called(ufunc)}.at({name}, {writer.text(index)}, {writer.text(new)})"
+
+    def returned(self, writer: Writer) -> str:
+        """What the function returns, as Python writes it."""
+        tree = literal(writer.returned())
+        return tree[1:-1] if type(writer.program.output) is tuple and len(writer.program.output) > 1 else tree
 
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
         """The parameters, and the lines that take arrays out of containers."""

@@ -154,12 +154,13 @@ class _Memory:
 class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     """An array in a program that is being traced."""
 
-    __slots__ = ("_memory", "_seen", "_value", "trace")
+    __slots__ = ("_memory", "_part_of", "_seen", "_value", "trace")
 
     def __init__(self, trace: Trace, value: Value, memory: _Memory | None = None) -> None:
         self.trace, self._value = trace, value
         self._memory = memory or _Memory()
         self._seen = self._memory.writes
+        self._part_of: tuple[Traced, Any] | None = None  # the array that this is a view of, and the index it is at
 
     @property
     def value(self) -> Value:
@@ -174,7 +175,11 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         """Hold another value from now on, as an array does that was written into."""
         if value.shape != self._value.shape:
             raise ValueError(f"an array of shape {self._value.shape} cannot hold one of shape {value.shape}")
-        self._memory.writes += 1
+        if self._part_of is not None:  # what is written into a part, is written into the whole
+            whole, index = self._part_of
+            whole.write(self.trace.record(assigned, (whole, index, Traced(self.trace, value)), {}))
+        else:
+            self._memory.writes += 1
         self._seen = self._memory.writes
         self._value = value
 
@@ -241,7 +246,10 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         return self.trace.call(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.trace.call(operator.getitem, (self, index), {})
+        part = self.trace.call(operator.getitem, (self, index), {})
+        if part._memory is self._memory:
+            part._part_of = self, index
+        return part
 
     def __setitem__(self, index: Any, v: Any) -> None:
         self.write(self.trace.record(assigned, (self, index, v), {}))

@@ -84,6 +84,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--held-out", type=float, help="part of the training corpus that chooses the threshold")
     sub.add_argument("--average", type=float, help="weight of an epoch in the running mean of the parameters")
     sub.add_argument("--seed", type=int, help="the same seed gives the same model")
+    sub.add_argument(
+        "--compile",
+        nargs="?",
+        const="numpy",
+        choices=["numpy", "numba"],
+        help="compile the training step: numpy if nothing else is said, or numba (pip install 'minigrad[fast]')",
+    )
     sub.set_defaults(run=run_train, **{f.name: f.default for f in (*fields(Settings), *fields(Recipe))})
 
     sub = commands.add_parser("evaluate", help="precision, recall and F1 of a model on a corpus")

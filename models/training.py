@@ -34,6 +34,7 @@ class Recipe:
     held_out: float = 0.15  # of the training sentences, to choose the threshold on
     average: float = 0.2  # the weight of an epoch in the running mean of the parameters, which is the model
     seed: int = 0
+    compile: str | None = None  # the step as straight-line source: for "numpy" or "numba"
 
     def __post_init__(self) -> None:
         for name in "epochs", "patience", "batch", "corrupt":
@@ -131,6 +132,16 @@ def train(
     tensors = [t for f in fields(Parameters) if (t := getattr(variables, f.name)) is not None]
     optimizer = make(tensors, recipe.learning_rate or usual_rate)
 
+    def step(true: Windows, corrupt: Windows) -> Any:
+        J = objective(variables, true, corrupt)
+        optimizer.zero_grad()
+        J.backward()
+        optimizer.step()
+        return J
+
+    if recipe.compile is not None:
+        step = mg.compile(step, backend=recipe.compile)
+
     windows, gold = _examples(tagger, kept)
     true, other = np.flatnonzero(gold), np.flatnonzero(~gold)
     seen = np.bincount(windows.words[:, settings.radius], minlength=len(vocabulary))
@@ -152,10 +163,7 @@ def train(
             for i in range(0, len(order), recipe.batch):
                 at = order[i : i + recipe.batch]
                 corrupt = other[rng.integers(0, len(other), (len(at), recipe.corrupt))]
-                J = objective(variables, with_unknowns(rows(windows, at)), with_unknowns(rows(windows, corrupt)))
-                optimizer.zero_grad()
-                J.backward()
-                optimizer.step()
+                J = step(with_unknowns(rows(windows, at)), with_unknowns(rows(windows, corrupt)))
                 loss += J.item()
                 scored += at.size + corrupt.size
                 done = i + len(at)

@@ -22,7 +22,8 @@ def score(U: Array, W: Array, b: Array, x: Array) -> Array:
     """
     z = W @ x + b
     a = mg.sigmoid(z)
-    return U @ a
+    s = U @ a
+    return s
 
 
 def scores(U: Array, W: Array, b: Array, X: Array) -> Array:
@@ -90,8 +91,14 @@ def objective(params: Parameters, true_windows: Windows, corrupt_windows: Window
         corrupt_windows: K windows without one for each, (N, K, 5).
     """
     s = scores(params.U, params.W, params.b, inputs(params, true_windows))
-    s_c = scores(params.U, params.W, params.b, inputs(params, corrupt_windows))
-    return mg.sum(hinge(s[:, None], s_c))
+    s_c = scores(params.U, params.W, params.b, inputs(params, one_below_the_other(corrupt_windows)))
+    return mg.sum(hinge(s[:, None], mg.reshape(s_c, corrupt_windows.words.shape[:-1])))
+
+
+def one_below_the_other(windows: Windows) -> Windows:
+    """Windows (..., 5) as (N, 5): one product of matrices scores them all."""
+    words, cases = windows
+    return Windows(words.reshape(-1, words.shape[-1]), None if cases is None else cases.reshape(-1, cases.shape[-1]))
 
 
 # The same gradients by hand, in plain NumPy, as the slides derive them.
