@@ -214,6 +214,7 @@ def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
 counter = itertools.count()
 
 
+@functools.lru_cache(64)
 def executable(source: str, name: str) -> Function:
     """Source as a function; tracebacks and debuggers find its lines."""
     file = f"<derived {name} {next(counter)}>"

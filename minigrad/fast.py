@@ -6,6 +6,7 @@ meets (Python's would widen float32), only arrays in order can be reshaped, a fu
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -112,7 +113,8 @@ class ForNumba(Spelling):
                 return f"{writer.parenthesized(x, ATOM)}[{writer.text(args[1])}]", ATOM
             if x.ndim != 2 or args[2:] != (0,) or not isinstance(args[1], Value):
                 raise Missing("np.take, but for rows of a matrix,")
-            return f"_rows({writer.text(x)}, {writer.text(args[1])}).reshape({v.shape})", ATOM
+            taken = f"_rows({writer.text(x)}, {writer.text(args[1])})"
+            return taken if v.ndim == 2 else f"{taken}.reshape({v.shape})", ATOM
         if v.call is np.matmul and max(x.ndim, args[1].ndim) > 2:
             raise Missing("the product of stacks of matrices")
         if v.call is np.reshape:
@@ -163,11 +165,7 @@ def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
     """
     import numba
 
-    source = writer.source(ForNumba())
-    scope: dict[str, Any] = {"np": np, "njit": numba.njit(error_model="numpy")}
-    exec(HELPERS, scope)
-    exec(source, scope)
-    function = numba.njit(scope[writer.program.name], error_model="numpy", boundscheck=True)
+    function = _compiled(writer.source(ForNumba()), writer.program.name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
         try:
@@ -175,3 +173,24 @@ def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
         except numba.core.errors.NumbaError as error:
             raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
     return function
+
+
+@functools.lru_cache(64)
+def _compiled(source: str, name: str) -> Any:
+    """The function of a source: the same source is compiled once."""
+    scope: dict[str, Any] = {"np": np} | _helpers()
+    exec(source, scope)
+    return njit(scope[name], boundscheck=True)
+
+
+@functools.cache
+def _helpers() -> dict[str, Any]:
+    scope: dict[str, Any] = {"np": np, "njit": njit}
+    exec(HELPERS, scope)
+    return scope
+
+
+def njit(function: Callable[..., Any], **options: Any) -> Any:
+    import numba
+
+    return numba.njit(error_model="numpy", **options)(function)
