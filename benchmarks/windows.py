@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from benchmarks.harness import Run, Start
+from benchmarks.harness import Run
 
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A model and its data: what to minimize, from where, on which windows, how fast."""
 
@@ -28,26 +27,27 @@ class Problem:
         return [p.copy() for p in self.parameters]
 
 
-def contestants(problem: Problem, by_hand: Callable[[Problem], Run]) -> dict[str, Start]:
-    """Everybody, by name; a result is how far each parameter has moved."""
+def minigrad(problem: Problem, backend: str | None = None) -> Run:
+    parameters, update = _minigrad(problem, backend)
+    for p, q in zip(parameters, problem.start(), strict=True):
+        p.data = q
 
-    def start(run: Callable[[Problem], Run]) -> Run:
-        step, parameters = run(problem)
-        return step, lambda: [np.array(p) - q for p, q in zip(parameters(), problem.parameters, strict=True)]
+    def step(i: int) -> None:
+        update(*problem.windows[i % len(problem.windows)])
 
-    libraries = {"minigrad": minigrad, "torch": torch, "jax, jit": jax, "autograd": autograd, "mygrad": mygrad}
-    return {name: partial(start, run) for name, run in {"NumPy by hand": by_hand, **libraries}.items()}
+    return step, lambda: [p.data for p in parameters]
 
 
-def minigrad(problem: Problem) -> Run:
+@cache
+def _minigrad(problem: Problem, backend: str | None) -> Any:
+    """The parameters, and the step that moves them: as it stands or compiled, once."""
     import minigrad as mg
 
     parameters: list[Any] = list(map(mg.Tensor, problem.start()))
     U, W, b, L = parameters
     lr = problem.learning_rate
 
-    def step(i: int) -> None:
-        true, corrupt = problem.windows[i % len(problem.windows)]
+    def update(true: Array, corrupt: Array) -> None:
         x = mg.embedding(L, true).reshape(problem.shape)
         x_c = mg.embedding(L, corrupt).reshape(problem.shape)
         J = problem.objective(mg.relu, mg.sigmoid, U, W, b, x, x_c)
@@ -56,7 +56,10 @@ def minigrad(problem: Problem) -> Run:
             p.data -= lr * p.grad
             p.grad = None
 
-    return step, lambda: [p.data for p in parameters]
+    if backend is None:
+        return parameters, update
+    import_module(backend)  # numba may be missing
+    return parameters, mg.compile(update, backend=backend)  # type: ignore[attr-defined]
 
 
 def torch(problem: Problem) -> Run:
@@ -83,7 +86,7 @@ def jax(problem: Problem) -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    parameters = list(map(jax.numpy.asarray, problem.start()))
+    parameters: list[Any] = list(map(jax.numpy.asarray, problem.start()))
     windows = jax.device_put(problem.windows)
     update = _jitted(problem.objective, problem.shape, problem.learning_rate)
 
@@ -150,3 +153,14 @@ def mygrad(problem: Problem) -> Run:
             p.null_grad()
 
     return step, lambda: [p.data for p in parameters]
+
+
+LIBRARIES: dict[str, Callable[[Problem], Run]] = {
+    "minigrad": minigrad,
+    "minigrad, compiled": partial(minigrad, backend="numpy"),
+    "minigrad, compiled, numba": partial(minigrad, backend="numba"),
+    "torch": torch,
+    "jax.jit": jax,
+    "autograd": autograd,
+    "mygrad": mygrad,
+}
