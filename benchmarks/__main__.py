@@ -17,7 +17,13 @@ from typing import Any
 from benchmarks.harness import PEERS, race, show
 
 # the benchmark's module, and its number of threads
-BENCHMARKS = {"step": ("step", 1), "minibatch": ("minibatch", 2), "chain": ("chain", 1), "import": ("imports", 1)}
+BENCHMARKS = {
+    "step": ("step", 1),
+    "minibatch": ("minibatch", 2),
+    "mlp": ("mlp", 2),
+    "chain": ("chain", 1),
+    "import": ("imports", 1),
+}
 
 # jax is not asked: it can be told a number only by way of NPROC, and with NPROC=1 its small steps take thrice as long
 THREADS = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"

@@ -10,7 +10,6 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median, quantiles
 from typing import Any
 
@@ -70,16 +69,6 @@ class Benchmark:
     goals: Sequence[Goal]
     contestants: Mapping[str, Measure | None]
     rounds: int
-
-
-def contestants(problem: Any, runs: Mapping[str, Callable[[Any], Run]]) -> dict[str, Start]:
-    """Everybody who trains a model, by name; a result is how far each of the problem's parameters has moved."""
-
-    def start(run: Callable[[Any], Run]) -> Run:
-        step, parameters = run(problem)
-        return step, lambda: [np.array(p) - q for p, q in zip(parameters(), problem.parameters, strict=True)]
-
-    return {name: partial(start, run) for name, run in runs.items()}
 
 
 def agree(starts: Mapping[str, Start], steps: int, tolerance: float) -> dict[str, Start | None]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Benchmark, Run, agree, at_most, contestants, timed
-from benchmarks.windows import LIBRARIES, Problem
+from benchmarks.harness import Benchmark, Run, agree, at_most, timed
+from benchmarks.training import contestants
+from benchmarks.windows import LIBRARIES, Windows
 
 WORDS, DIMENSIONS, HIDDEN, WINDOW, TRUE, CORRUPT = 100_000, 50, 100, 5, 256, 5
 
@@ -19,7 +20,7 @@ def objective(relu: Callable[..., Any], sigmoid: Callable[..., Any], U: Any, W: 
     return relu(1 - s[:, None] + s_c).sum()
 
 
-def problem() -> Problem:
+def problem() -> Windows:
     rng = np.random.default_rng(0)
     zipf = 1 / np.arange(1, WORDS + 1)
     zipf /= zipf.sum()
@@ -31,16 +32,16 @@ def problem() -> Problem:
         corrupt[:, :, WINDOW // 2] = rng.choice(WORDS, (TRUE, CORRUPT), p=zipf)
         windows.append((true, corrupt))
     parameters = [rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes]
-    return Problem(objective, parameters, windows, (-1, WINDOW * DIMENSIONS), 0.01)
+    return Windows(parameters, windows, 0.01, objective, (-1, WINDOW * DIMENSIONS))
 
 
-def by_hand(problem: Problem) -> Run:
+def by_hand(problem: Windows) -> Run:
     U, W, b, L = problem.start()
     lr = problem.learning_rate
 
     def step(i: int) -> None:
         nonlocal U, W, b, L
-        true, corrupt = problem.windows[i % len(problem.windows)]
+        true, corrupt = problem.batch(i)
         X, X_c = L[true].reshape(problem.shape), L[corrupt].reshape(problem.shape)
         A = 1 / (1 + np.exp(-(X @ W.T + b)))
         A_c = 1 / (1 + np.exp(-(X_c @ W.T + b)))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Benchmark, Run, agree, at_most, contestants, faster, timed
-from benchmarks.windows import LIBRARIES, Problem
+from benchmarks.harness import Benchmark, Run, agree, at_most, faster, timed
+from benchmarks.training import contestants
+from benchmarks.windows import LIBRARIES, Windows
 
 WORDS, DIMENSIONS, HIDDEN, WINDOW = 1000, 4, 8, 5
 
@@ -21,7 +22,7 @@ def objective(relu: Callable[..., Any], sigmoid: Callable[..., Any], U: Any, W: 
     return relu(1 - s + s_c)
 
 
-def problem() -> Problem:
+def problem() -> Windows:
     rng = np.random.default_rng(0)
     shapes = (HIDDEN,), (HIDDEN, WINDOW * DIMENSIONS), (HIDDEN,), (WORDS, DIMENSIONS)
     windows = []
@@ -29,16 +30,16 @@ def problem() -> Problem:
         corrupt = true.copy()
         corrupt[WINDOW // 2] = rng.integers(WORDS)
         windows.append((true, corrupt))
-    return Problem(objective, [rng.normal(0, 0.3, shape) for shape in shapes], windows, -1, 0.05)
+    return Windows([rng.normal(0, 0.3, shape) for shape in shapes], windows, 0.05, objective, -1)
 
 
-def by_hand(problem: Problem) -> Run:
+def by_hand(problem: Windows) -> Run:
     U, W, b, L = problem.start()
     lr = problem.learning_rate
 
     def step(i: int) -> None:
         nonlocal U, W, b, L
-        true, corrupt = problem.windows[i % len(problem.windows)]
+        true, corrupt = problem.batch(i)
         x, x_c = L[true].reshape(-1), L[corrupt].reshape(-1)
         a = 1 / (1 + np.exp(-(W @ x + b)))
         a_c = 1 / (1 + np.exp(-(W @ x_c + b)))
@@ -99,12 +100,12 @@ def _njit(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(function)
 
 
-def numba_by_hand(problem: Problem) -> Run:
+def numba_by_hand(problem: Windows) -> Run:
     parameters = problem.start()
     update = _njit(loops)
 
     def step(i: int) -> None:
-        update(*parameters, *problem.windows[i % len(problem.windows)], problem.learning_rate)
+        update(*parameters, *problem.batch(i), problem.learning_rate)
 
     return step, lambda: parameters
 

@@ -10,17 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import minibatch, step, windows
+import minigrad as mg
+from benchmarks import minibatch, mlp, step, windows
 from benchmarks.harness import Benchmark, Goal, agree, at_most, faster, number, race, show, timed
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize(("module", "steps", "rtol"), [(step, 50, 1e-10), (minibatch, 3, 1e-4)])
-def test_minigrad_and_numpy_learn_the_same(module, steps, rtol):
+@pytest.mark.parametrize(
+    ("module", "libraries", "steps", "rtol"),
+    [(step, windows, 50, 1e-10), (minibatch, windows, 3, 1e-4), (mlp, mlp, 3, 1e-4)],
+)
+def test_minigrad_and_numpy_learn_the_same(module, libraries, steps, rtol):
     problem = module.problem()
     parameters = []
-    for run in (module.by_hand, windows.minigrad):
+    for run in (module.by_hand, libraries.LIBRARIES["minigrad"]):
         do, result = run(problem)
         for i in range(steps):
             do(i)
@@ -41,13 +45,26 @@ def test_the_hinge_stays_active_in_the_steps_that_are_timed():
         assert all(not np.array_equal(p, q) for p, q in zip(before, result(), strict=True))
 
 
+def test_there_is_something_to_learn_for_the_perceptron():
+    problem = mlp.problem((20, 10, 5))
+    do, result = mlp.by_hand(problem)
+
+    def hits():
+        return np.mean([mlp.forward(mg.relu, result(), x).argmax(axis=1) == y for x, y in problem.batches])
+
+    before = hits()
+    for i in range(300):
+        do(i)
+    assert before < 0.5 and hits() > 0.8
+
+
 def test_the_loops_for_numba_compute_the_step_in_plain_python_too():
     problem = step.problem()
     do, result = step.by_hand(problem)
     parameters = problem.start()
     for i in range(20):
         do(i)
-        step.loops(*parameters, *problem.windows[i], problem.learning_rate)
+        step.loops(*parameters, *problem.batch(i), problem.learning_rate)
     for by_loops, by_hand in zip(parameters, result(), strict=True):
         np.testing.assert_allclose(by_loops, by_hand, rtol=1e-12)
 
@@ -157,7 +174,7 @@ def test_quick_prints_a_table_and_writes_json(tmp_path):
         assert part in out
     figures = json.loads(file.read_text())
     assert {"date", "machine", "versions", "quick", "benchmarks"} <= figures.keys()
-    assert list(figures["benchmarks"]) == ["step", "minibatch", "chain", "import"]
+    assert list(figures["benchmarks"]) == ["step", "minibatch", "mlp", "chain", "import"]
     assert figures["benchmarks"]["step"][0]["rows"]["minigrad"]["ratio"] > 0
 
 
