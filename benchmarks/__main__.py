@@ -1,4 +1,4 @@
-"""The command line: python -m benchmarks [step] [minibatch] [chain] [import] [--quick] [--json FILE]."""
+"""The command line; `python -m benchmarks --help` says what there is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import PEERS, race, show
+from benchmarks.results import count, markdown
+
+HERE = Path(__file__).parent
 
 # the benchmark's module, and its number of threads
 BENCHMARKS = {
@@ -56,7 +59,8 @@ def surroundings() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
     processor = models[0].partition(":")[2].strip() if models else platform.processor()
-    machine = {"system": platform.platform(), "processor": processor, "cores": os.cpu_count()}
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else "unknown"
+    machine = {"system": platform.platform(), "processor": processor, "cores": os.cpu_count(), "load": load}
     return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "versions": versions}
 
 
@@ -65,6 +69,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=HERE / "RESULTS.md",
+        help="write the tables and the goals here too, by default to benchmarks/RESULTS.md",
+    )
     parser.add_argument("--one", choices=BENCHMARKS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -72,16 +84,20 @@ def main() -> None:
     for name in options.names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark is called {name}; there are {', '.join(BENCHMARKS)}")
-    around = surroundings()
-    print(", ".join(f"{package} {number}" for package, number in around["versions"].items()))
-    print(f"{around['machine']['processor']}, {around['machine']['cores']} cores, {around['date']}", flush=True)
-    results = {}
+    if str(options.results) in BENCHMARKS:
+        parser.error("names come before --results, as what follows it is a file")
+    figures = surroundings() | {"quick": options.quick, "benchmarks": {}}
+    print(", ".join(f"{package} {number}" for package, number in figures["versions"].items()))
+    print("{processor}, {cores} cores, load {load}".format(**figures["machine"]), figures["date"], sep=", ", flush=True)
     for name in options.names or BENCHMARKS:
-        results[name] = apart(name, options.quick)
-        for result in results[name]:
+        figures["benchmarks"][name] = apart(name, options.quick)
+        for result in figures["benchmarks"][name]:
             show(result)
+    print(f"\n{count(figures)}")
     if options.json:
-        options.json.write_text(json.dumps(around | {"quick": options.quick, "benchmarks": results}, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.results:
+        options.results.write_text(markdown(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,14 +110,14 @@ def spread(figures: Figures) -> float:
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     lengths = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
     longest_of_peers = lengths[:3][-1]
-    for variable in (False, True):
+    for variable, kind, factor in (False, "constants", "c"), (True, "variables", "w"):
         runs: list[tuple[str, Callable[..., Run], Any, int]] = [("minigrad", eager, minigrad, n) for n in lengths]
         runs += [(load.__name__, eager, load, longest_of_peers) for load in (torch, mygrad)]
         runs += [(load.__name__, transforming, load, longest_of_peers) for load in (autograd, jax)]
         starts = {f"{name}, n = {n:,}": partial(run, load, n, variable) for name, run, load, n in runs}
         size = dict(zip(starts, [n for *_, n in runs], strict=True))
         yield Benchmark(
-            f"chain: forward and backward of y = y * {'w, a variable' if variable else 'c, a constant'}",
+            f"chain of {kind}: forward and backward of y = y * {factor}",
             "µs an op",
             [
                 at_most(0.4, f"minigrad, n = {longest_of_peers:,}", f"torch, n = {longest_of_peers:,}"),
@@ -131,7 +131,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
         )
     n = lengths[:3][-1]
     yield Benchmark(
-        f"chain: memory held by a node, n = {n:,}",
+        f"chain, memory: what a node holds, n = {n:,}",
         "bytes a node",
         [Goal("minigrad: at most 800 bytes", 800, (), lambda figures: max(map(max, figures.values())))],
         {"minigrad, y = y * c": held(n, False), "minigrad, y = y * w": held(n, True)},

@@ -13,6 +13,7 @@ import pytest
 import minigrad as mg
 from benchmarks import minibatch, mlp, step, windows
 from benchmarks.harness import Benchmark, Goal, agree, at_most, faster, number, race, show, timed
+from benchmarks.results import markdown
 
 ROOT = Path(__file__).parent.parent
 
@@ -166,18 +167,67 @@ def test_numbers():
     assert list(map(number, (1234.5, 81.26, 2.754, 0.004))) == ["1,234", "81.3", "2.75", "0.004"]
 
 
-def test_quick_prints_a_table_and_writes_json(tmp_path):
-    file = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)]
+def test_quick_prints_tables_and_writes_them(tmp_path):
+    file, page = tmp_path / "figures.json", tmp_path / "page.md"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file), "--results", str(page)]
     out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     for part in ("NumPy by hand", "minigrad, n = 1,000", "import minigrad", "minigrad: at most 2.2x NumPy by hand: "):
         assert part in out
     figures = json.loads(file.read_text())
+    assert page.read_text(encoding="utf-8") == markdown(figures)
     assert {"date", "machine", "versions", "quick", "benchmarks"} <= figures.keys()
     assert list(figures["benchmarks"]) == ["step", "minibatch", "mlp", "chain", "import"]
     assert figures["benchmarks"]["step"][0]["rows"]["minigrad"]["ratio"] > 0
 
 
-def test_an_unknown_name_is_refused():
-    run = subprocess.run([sys.executable, "-m", "benchmarks", "stepp"], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 2 and "no benchmark is called stepp" in run.stderr
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [(["stepp"], "no benchmark is called stepp"), (["--results", "step"], "names come before --results")],
+)
+def test_what_is_not_meant_is_refused(arguments, error):
+    run = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and error in run.stderr
+
+
+def test_results_are_a_page_of_goals_and_tables():
+    rows = {"one": {"median": 1234.5, "ratio": 1.0, "quartiles": [1.0, 1.0]}, "two": {"note": "not installed"}}
+    goals = [
+        {"words": "one: at most 2.6x one", "value": 2.7, "verdict": "missed"},
+        {"words": "one: at most 9x one", "value": 2.7, "verdict": "reached"},
+        {"words": "two: at most 2x one", "value": None, "verdict": "not judged, two missing"},
+    ]
+    race = {"title": "a race: once round the block", "unit": "s", "rounds": 7, "rows": rows, "goals": goals}
+    page = markdown(
+        {
+            "date": "2026-01-01",
+            "machine": {"processor": "a processor", "cores": 2, "load": 0.1, "system": "a system"},
+            "versions": {"python": "3.11", "jax": "not installed"},
+            "quick": False,
+            "benchmarks": {"race": [race, race | {"title": "another", "goals": []}]},
+        }
+    )
+    assert page.startswith("# Results\n") and "2026-01-01.\n" in page and "quick" not in page
+    assert "- a processor, 2 cores, load 0.1 at the start, a system\n- python 3.11, jax not installed\n" in page
+    assert (
+        """
+|  | goal | measured | verdict |
+| --- | --- | --- | --- |
+| a race | one: at most 2.6x one | 2.70 | missed |
+| a race | one: at most 9x one | 2.70 | reached |
+| a race | two: at most 2x one |  | not judged, two missing |
+
+3 goals: 1 reached, 1 missed, 1 not judged.
+
+## a race: once round the block
+
+|  | s | ratio | its quartiles |
+| --- | --- | --- | --- |
+| one | 1,234 | 1.00x | 1.00 to 1.00 |
+| two | not installed |  |  |
+
+Rounds: 7.
+
+## another
+"""
+        in page
+    )
