@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.harness import PEERS, race, show
 from benchmarks.results import count, markdown
+from benchmarks.scaling import draw
 
 HERE = Path(__file__).parent
 
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "chain": ("chain", 1),
     "import": ("imports", 1),
 }
+SCALING = {"scaling": ("scaling", 2)}  # for the plot
 
 # jax is not asked: it can be told a number only by way of NPROC, and with NPROC=1 its small steps take thrice as long
 THREADS = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
@@ -34,7 +36,7 @@ THREADS = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_
 
 def apart(name: str, quick: bool) -> list[dict[str, Any]]:
     """Run a benchmark in a process of its own, with its number of threads."""
-    environment = os.environ | dict.fromkeys(THREADS, str(BENCHMARKS[name][1]))
+    environment = os.environ | dict.fromkeys(THREADS, str((BENCHMARKS | SCALING)[name][1]))
     command = [sys.executable, "-m", "benchmarks", "--one", name, *["--quick"] * quick]
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if run.returncode:
@@ -44,7 +46,7 @@ def apart(name: str, quick: bool) -> list[dict[str, Any]]:
 
 def here(name: str, quick: bool) -> None:
     """Run a benchmark in this process; one line of JSON for each of its tables."""
-    for benchmark in importlib.import_module(f"benchmarks.{BENCHMARKS[name][0]}").benchmarks(quick):
+    for benchmark in importlib.import_module(f"benchmarks.{(BENCHMARKS | SCALING)[name][0]}").benchmarks(quick):
         print(json.dumps(race(benchmark)), flush=True)
 
 
@@ -64,6 +66,16 @@ def surroundings() -> dict[str, Any]:
     return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "versions": versions}
 
 
+def plot(file: Path, quick: bool) -> None:
+    """Measure how the time of a step grows, and draw it."""
+    try:
+        import matplotlib.pyplot  # noqa: F401 - before the minutes of measuring
+    except ModuleNotFoundError:
+        raise SystemExit('--plot needs matplotlib: python -m pip install -e ".[bench]"') from None
+    draw(apart("scaling", quick), quick, file)
+    print(f"written: {file}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast minigrad is.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
@@ -77,13 +89,25 @@ def main() -> None:
         const=HERE / "RESULTS.md",
         help="write the tables and the goals here too, by default to benchmarks/RESULTS.md",
     )
-    parser.add_argument("--one", choices=BENCHMARKS, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=HERE / "scaling.svg",
+        help="only draw how the time of a step grows, by default to benchmarks/scaling.svg (or a .png)",
+    )
+    parser.add_argument("--one", choices=BENCHMARKS | SCALING, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         return here(options.one, options.quick)
     for name in options.names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark is called {name}; there are {', '.join(BENCHMARKS)}")
+    if options.plot:
+        if options.names or options.results or options.json:
+            parser.error("--plot comes alone, but for its file and --quick")
+        return plot(options.plot, options.quick)
     if str(options.results) in BENCHMARKS:
         parser.error("names come before --results, as what follows it is a file")
     figures = surroundings() | {"quick": options.quick, "benchmarks": {}}

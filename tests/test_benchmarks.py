@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from benchmarks import minibatch, mlp, step, windows
+from benchmarks import minibatch, mlp, scaling, step, windows
 from benchmarks.harness import Benchmark, Goal, agree, at_most, faster, number, race, show, timed
 from benchmarks.results import markdown
 
@@ -180,9 +180,31 @@ def test_quick_prints_tables_and_writes_them(tmp_path):
     assert figures["benchmarks"]["step"][0]["rows"]["minigrad"]["ratio"] > 0
 
 
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_plot_is_written(tmp_path, kind):
+    pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
+    one = {"median": 1.0, "ratio": 1.0, "quartiles": [1.0, 1.0]}
+    rows = {name: one for name in scaling.LINES} | {"torch": {"note": "not installed"}}
+    file = tmp_path / f"scaling.{kind}"
+    scaling.draw([{"rows": rows}] * len(scaling.points(quick=False)), False, file)
+    assert file.read_bytes().startswith({"svg": b"<?xml", "png": b"\x89PNG"}[kind])
+
+
+def test_the_plot_is_measured(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
+    file = tmp_path / "scaling.svg"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--plot", str(file)]
+    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8")
+    assert run.stdout == f"written: {file}\n" and "minigrad" in file.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [(["stepp"], "no benchmark is called stepp"), (["--results", "step"], "names come before --results")],
+    [
+        (["stepp"], "no benchmark is called stepp"),
+        (["--results", "step"], "names come before --results"),
+        (["step", "--plot"], "--plot comes alone"),
+    ],
 )
 def test_what_is_not_meant_is_refused(arguments, error):
     run = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True)
