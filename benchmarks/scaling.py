@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def draw(results: list[dict[str, Any]], quick: bool, file: Path) -> None:
         axes.set_title(panel.note, loc="right", fontsize="small", color="#666666")
         axes.set_xticks(list(rows))
         low, high = axes.get_ylim()
-        axes.set_ylim(min(low, high / 50), max(high, low * 5))  # what is flat should look flat
+        spare = max(1, sqrt(30 * low / high))  # what is flat should look flat
+        axes.set_ylim(low / spare, high * spare)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(NullLocator())
