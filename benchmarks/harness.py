@@ -38,7 +38,7 @@ class Goal:
     def judge(self, figures: Figures) -> dict[str, Any]:
         missing = [name for name in self.names if name not in figures]
         if missing:
-            return {"words": self.words, "value": None, "verdict": f"not judged, {' and '.join(missing)} missing"}
+            return {"words": self.words, "value": None, "verdict": f"not judged without {' or '.join(missing)}"}
         value = self.value(figures)
         reached = value >= self.limit if self.at_least else value <= self.limit
         return {"words": self.words, "value": value, "verdict": "reached" if reached else "missed"}
