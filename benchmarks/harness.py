@@ -86,11 +86,6 @@ def agree(starts: Mapping[str, Start], steps: int, tolerance: float) -> dict[str
                 raise
             present[name] = None
             continue
-        except AttributeError as error:  # until there is mg.compile
-            if error.name != "compile":
-                raise
-            present[name] = None
-            continue
         for i in range(steps):
             step(i)
         values = [np.array(value) for value in result()]

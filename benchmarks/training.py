@@ -64,4 +64,4 @@ def _minigrad(loss: Callable[..., Any], backend: str | None, problem: Any) -> An
     if backend is None:
         return parameters, update
     import_module(backend)  # numba may be missing
-    return parameters, mg.compile(update, backend=backend)  # type: ignore[attr-defined]
+    return parameters, mg.compile(update, backend=backend)

@@ -22,15 +22,16 @@ ROOT = Path(__file__).parent.parent
     ("module", "libraries", "steps", "rtol"),
     [(step, windows, 50, 1e-10), (minibatch, windows, 3, 1e-4), (mlp, mlp, 3, 1e-4)],
 )
-def test_minigrad_and_numpy_learn_the_same(module, libraries, steps, rtol):
+@pytest.mark.parametrize("name", ["minigrad", "minigrad, compiled"])
+def test_minigrad_and_numpy_learn_the_same(name, module, libraries, steps, rtol):
     problem = module.problem()
     parameters = []
-    for run in (module.by_hand, libraries.LIBRARIES["minigrad"]):
+    for run in (module.by_hand, libraries.LIBRARIES[name]):
         do, result = run(problem)
         for i in range(steps):
             do(i)
         parameters.append([np.array(p) for p in result()])
-    for ours, by_hand, before in zip(*parameters, problem.parameters, strict=True):
+    for by_hand, ours, before in zip(*parameters, problem.parameters, strict=True):
         moved = by_hand - before
         assert ours.dtype == by_hand.dtype == before.dtype
         assert np.abs(moved).max() > 1e-3
