@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
@@ -20,17 +20,44 @@ Run = tuple[Step, Callable[[], list[Any]]]  # a step, and what the steps have co
 Start = Callable[[], Run]  # a contestant: makes a fresh start
 Measure = Callable[[], float]  # one round: one figure
 Clock = Callable[[], float]
+Figures = Mapping[str, list[float]]  # every contestant's, a figure a round
 
-PEERS = "torch", "jax", "autograd", "mygrad"
+PEERS = "numba", "torch", "jax", "autograd", "mygrad"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wished for: a figure of the finished rows, and how large it may be."""
+    """What is wished for: a value made of the figures of some contestants, and how large it may be, or how small."""
 
     words: str
-    at_most: float
-    of: Callable[[dict[str, dict[str, Any]]], float]
+    limit: float
+    names: Sequence[str]
+    value: Callable[[Figures], float]
+    at_least: bool = False
+
+    def judge(self, figures: Figures) -> dict[str, Any]:
+        missing = [name for name in self.names if name not in figures]
+        if missing:
+            return {"words": self.words, "value": None, "verdict": f"not judged without {' or '.join(missing)}"}
+        value = self.value(figures)
+        reached = value >= self.limit if self.at_least else value <= self.limit
+        return {"words": self.words, "value": value, "verdict": "reached" if reached else "missed"}
+
+
+def at_most(times: float, name: str, other: str) -> Goal:
+    """Goal: a contestant takes at most so many times what another takes."""
+    words = f"{name}: at most {times}x {other}"
+    return Goal(words, times, (name, other), lambda figures: median(ratios(figures[name], figures[other])))
+
+
+def faster(times: float, name: str, other: str) -> Goal:
+    """Goal: a contestant is at least so many times faster than another."""
+    words = f"{name}: at least {times}x faster than {other}"
+    return Goal(words, times, (name, other), lambda figures: median(ratios(figures[other], figures[name])), True)
+
+
+def ratios(figures: list[float], others: list[float]) -> list[float]:
+    return [figure / other for figure, other in zip(figures, others, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ class Benchmark:
 
     title: str
     unit: str
-    goal: Goal
+    goals: Sequence[Goal]
     contestants: Mapping[str, Measure | None]
     rounds: int
 
@@ -102,26 +129,30 @@ def race(benchmark: Benchmark) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for name in benchmark.contestants:
         if name in running:
-            ratios = [figure / base for figure, base in zip(figures[name], baseline, strict=True)]
-            low, middle, high = quantiles(ratios, method="inclusive") if len(ratios) > 1 else ratios * 3
+            of_rounds = ratios(figures[name], baseline)
+            low, middle, high = quantiles(of_rounds, method="inclusive") if len(of_rounds) > 1 else of_rounds * 3
             rows[name] = {"median": median(figures[name]), "ratio": middle, "quartiles": [low, high]}
         else:
             rows[name] = {"note": "not installed"}
-    goal = benchmark.goal
-    value = goal.of(rows)
-    verdict = {"words": goal.words, "at_most": goal.at_most, "value": value, "reached": value <= goal.at_most}
-    return {"title": benchmark.title, "unit": benchmark.unit, "rounds": benchmark.rounds, "rows": rows, "goal": verdict}
+    goals = [goal.judge(figures) for goal in benchmark.goals]
+    return {"title": benchmark.title, "unit": benchmark.unit, "rounds": benchmark.rounds, "rows": rows, "goals": goals}
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print a table: rich's where rich is installed, a plain one elsewhere."""
-    lines = [("", result["unit"], "ratio", "its quartiles")]
+def cells(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A table's lines, the first its head."""
+    lines: list[tuple[str, ...]] = [("", result["unit"], "ratio", "its quartiles")]
     for name, row in result["rows"].items():
         if "note" in row:
             lines.append((name, row["note"], "", ""))
         else:
             between = " to ".join(map(number, row["quartiles"]))
             lines.append((name, number(row["median"]), f"{number(row['ratio'])}x", between))
+    return lines
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a table: rich's where rich is installed, a plain one elsewhere."""
+    lines = cells(result)
     print(f"\n{result['title']}")
     try:
         from rich import box
@@ -129,8 +160,8 @@ def show(result: dict[str, Any]) -> None:
         from rich.table import Table
     except ImportError:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for name, *cells in lines:
-            right = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        for name, *figures in lines:
+            right = (f"{cell:>{width}}" for cell, width in zip(figures, widths[1:], strict=True))
             print(f"  {name:<{widths[0]}}", *right, sep="  ")
     else:
         table = Table(box=box.SIMPLE_HEAD)
@@ -139,9 +170,9 @@ def show(result: dict[str, Any]) -> None:
         for line in lines[1:]:
             table.add_row(*line)
         Console(highlight=False).print(table)
-    goal = result["goal"]
-    reached = "reached" if goal["reached"] else "missed"
-    print(f"goal: {goal['words']}: {reached} ({number(goal['value'])})", flush=True)
+    for goal in result["goals"]:
+        value = "" if goal["value"] is None else f" ({number(goal['value'])})"
+        print(f"goal: {goal['words']}: {goal['verdict']}{value}", flush=True)
 
 
 def number(x: float) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks.harness import Benchmark, Goal, Measure
+from benchmarks.harness import Benchmark, Measure, at_most
 
 
 def fresh(statement: str) -> Measure:
@@ -24,7 +24,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
     yield Benchmark(
         "import: a fresh process",
         "ms",
-        Goal("minigrad at most 1.3x numpy", 1.3, lambda rows: rows["import minigrad"]["ratio"]),
+        [at_most(1.15, "import minigrad", "import numpy")],
         {statement: fresh(statement) for statement in ("import numpy", "import minigrad")},
         rounds=3 if quick else 30,
     )

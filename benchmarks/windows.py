@@ -7,64 +7,35 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
-from benchmarks.harness import Run, Start
+import minigrad as mg
+from benchmarks import training
+from benchmarks.harness import Run
+from benchmarks.training import Problem
 
 Array = Any
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A model and its data: what to minimize, from where, on which windows, how fast."""
+@dataclass(frozen=True, eq=False)
+class Windows(Problem):
+    """U, W, b and the word vectors L are learnt from word numbers, of true windows and corrupt ones."""
 
     objective: Callable[..., Any]  # relu, sigmoid, U, W, b, x, x_c -> J: the same expression in every library
-    parameters: list[Array]  # U, W, b and the word vectors L
-    windows: list[tuple[Array, Array]]  # per step: word numbers, true and corrupt
     shape: int | tuple[int, int]  # of x, the words' vectors side by side
-    learning_rate: float
-
-    def start(self) -> list[Array]:
-        return [p.copy() for p in self.parameters]
 
 
-def contestants(problem: Problem, by_hand: Callable[[Problem], Run]) -> dict[str, Start]:
-    """Everybody, by name; a result is how far each parameter has moved."""
-
-    def start(run: Callable[[Problem], Run]) -> Run:
-        step, parameters = run(problem)
-        return step, lambda: [np.array(p) - q for p, q in zip(parameters(), problem.parameters, strict=True)]
-
-    libraries = {"minigrad": minigrad, "torch": torch, "jax, jit": jax, "autograd": autograd, "mygrad": mygrad}
-    return {name: partial(start, run) for name, run in {"NumPy by hand": by_hand, **libraries}.items()}
-
-
-def minigrad(problem: Problem) -> Run:
-    import minigrad as mg
-
-    parameters: list[Any] = list(map(mg.Tensor, problem.start()))
+def loss(problem: Windows, parameters: list[Any], true: Array, corrupt: Array) -> Any:
     U, W, b, L = parameters
-    lr = problem.learning_rate
-
-    def step(i: int) -> None:
-        true, corrupt = problem.windows[i % len(problem.windows)]
-        x = mg.embedding(L, true).reshape(problem.shape)
-        x_c = mg.embedding(L, corrupt).reshape(problem.shape)
-        J = problem.objective(mg.relu, mg.sigmoid, U, W, b, x, x_c)
-        J.backward()
-        for p in parameters:
-            p.data -= lr * p.grad
-            p.grad = None
-
-    return step, lambda: [p.data for p in parameters]
+    x = mg.embedding(L, true).reshape(problem.shape)
+    x_c = mg.embedding(L, corrupt).reshape(problem.shape)
+    return problem.objective(mg.relu, mg.sigmoid, U, W, b, x, x_c)
 
 
-def torch(problem: Problem) -> Run:
+def torch(problem: Windows) -> Run:
     import torch
     from torch.nn.functional import embedding
 
     U, W, b, L = parameters = [torch.from_numpy(p).requires_grad_() for p in problem.start()]
-    windows = [(torch.from_numpy(true), torch.from_numpy(corrupt)) for true, corrupt in problem.windows]
+    windows = [(torch.from_numpy(true), torch.from_numpy(corrupt)) for true, corrupt in problem.batches]
     optimizer = torch.optim.SGD(parameters, lr=problem.learning_rate)
 
     def step(i: int) -> None:
@@ -79,12 +50,12 @@ def torch(problem: Problem) -> Run:
     return step, lambda: [p.detach().numpy() for p in parameters]
 
 
-def jax(problem: Problem) -> Run:
+def jax(problem: Windows) -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    parameters = list(map(jax.numpy.asarray, problem.start()))
-    windows = jax.device_put(problem.windows)
+    parameters: list[Any] = list(map(jax.numpy.asarray, problem.start()))
+    windows = jax.device_put(problem.batches)
     update = _jitted(problem.objective, problem.shape, problem.learning_rate)
 
     def step(i: int) -> None:
@@ -112,7 +83,7 @@ def _jitted(objective: Callable[..., Any], shape: int | tuple[int, int], lr: flo
     return jax.jit(update, donate_argnums=0)
 
 
-def autograd(problem: Problem) -> Run:
+def autograd(problem: Windows) -> Run:
     import autograd
     from autograd import numpy as anp
 
@@ -127,13 +98,13 @@ def autograd(problem: Problem) -> Run:
     gradient = autograd.grad(objective)
 
     def step(i: int) -> None:
-        for p, g in zip(parameters, gradient(parameters, *problem.windows[i % len(problem.windows)]), strict=True):
+        for p, g in zip(parameters, gradient(parameters, *problem.batch(i)), strict=True):
             p -= lr * g
 
     return step, lambda: parameters
 
 
-def mygrad(problem: Problem) -> Run:
+def mygrad(problem: Windows) -> Run:
     import mygrad
     from mygrad.nnet.activations import relu, sigmoid
 
@@ -141,7 +112,7 @@ def mygrad(problem: Problem) -> Run:
     lr = problem.learning_rate
 
     def step(i: int) -> None:
-        true, corrupt = problem.windows[i % len(problem.windows)]
+        true, corrupt = problem.batch(i)
         x, x_c = L[true].reshape(problem.shape), L[corrupt].reshape(problem.shape)
         J = problem.objective(relu, sigmoid, U, W, b, x, x_c)
         J.backward()
@@ -150,3 +121,14 @@ def mygrad(problem: Problem) -> Run:
             p.null_grad()
 
     return step, lambda: [p.data for p in parameters]
+
+
+LIBRARIES: dict[str, Callable[[Windows], Run]] = {
+    "minigrad": partial(training.minigrad, loss, None),
+    "minigrad, compiled": partial(training.minigrad, loss, "numpy"),
+    "minigrad, compiled, numba": partial(training.minigrad, loss, "numba"),
+    "torch": torch,
+    "jax.jit": jax,
+    "autograd": autograd,
+    "mygrad": mygrad,
+}
