@@ -1,6 +1,5 @@
 """Products of arrays."""
 
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ from minigrad.ops.brief import V, _short
 from minigrad.ops.elementwise import conjugate, multiply
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import diagonal, expand_dims, moveaxis, reshape, roll, transpose
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @op(np.matmul, np.linalg.matmul)
@@ -125,7 +126,7 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     terms = inputs.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum {subscripts!r} needs {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in string.ascii_letters if c not in subscripts]
+    free = [c for c in LETTERS if c not in subscripts]
     rest = [free[: n - len(term) + 1][::-1] if "." in term else [] for term, n in zip(terms, ndims)]
     everywhere = "".join(free[: max(map(len, rest))][::-1])  # the axes under the ellipses, aligned on the right
     if not arrow:
@@ -145,7 +146,7 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
         pairs = [subscripts, *operands]
         last = [pairs.pop()] if len(pairs) % 2 else []
         operands = tuple(pairs[::2])
-        words = ["".join("..." if k is ... else string.ascii_letters[k] for k in ks) for ks in pairs[1::2] + last]
+        words = ["".join("..." if k is ... else LETTERS[k] for k in ks) for ks in pairs[1::2] + last]
         subscripts = "->".join([",".join(words[: len(operands)]), *words[len(operands) :]])
     terms, output = _explicit(subscripts, [np.ndim(x) for x in operands])
     arrays = list(operands)
