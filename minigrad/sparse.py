@@ -34,6 +34,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     __slots__ = ("_merged", "_parts", "dtype", "shape")
 
+    base = None  # as an array says that it is no view: what the parts hold is never written to
+
     def __init__(self, parts: list[tuple[Array, Array]], shape: tuple[int, ...], merged: bool = False) -> None:
         self._parts = parts  # (indices, rows) of each look-up; where an index repeats, its rows are still to be summed
         self._merged = merged  # is there one part, every index in it once?
