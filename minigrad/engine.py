@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import changed_since, explained, no_array, not_again, wrong_shape
-from minigrad.mode import mode
+from minigrad.mode import mode, paused
 
 # What the engine and the ops read and write: a NumPy array or scalar, or any object that speaks
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
@@ -48,6 +48,7 @@ class Node:
 
 no_keywords: dict[str, Any] = {}
 new: Any = object.__new__
+absent: Any = object()
 
 
 def leaf(node: Any, data: Array, name: str | None = None) -> Any:
@@ -96,43 +97,43 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             return type(variables[0]), value, tuple(itertools.chain.from_iterable(zip(args, pullbacks)))
 
         @functools.wraps(body)
-        def apply(*args: Any, **kwargs: Any) -> Any:
+        def apply(x: Any = absent, y: Any = absent, /, *more: Any, **kwargs: Any) -> Any:
             kind = None
-            if kwargs:
+            edges: tuple[Any, ...]
+            if not (more or kwargs):
+                # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called,
+                # and need not be kept; a float promotes nothing.
+                try:
+                    if isinstance(x, Node):
+                        if y is absent:
+                            value, p = body(x._data)
+                            kind, edges = type(x), (x, p)
+                        elif isinstance(y, Node):
+                            value, p, q = body(x._data, y._data)
+                            kind, edges = type(x), (x, p, y, q)
+                        elif type(y) is not list:
+                            result = body(x._data, y)
+                            value = result[0]
+                            if type(y) is float or value.dtype is x._data.dtype:
+                                kind, edges = type(x), (x, result[1], y, None)
+                    elif isinstance(y, Node) and type(x) is not list:
+                        value, _, q = body(x, y._data)
+                        if type(x) is float or value.dtype is y._data.dtype:
+                            kind, edges = type(y), (x, None, y, q)
+                except (ValueError, TypeError, IndexError):
+                    kind = None  # `general` meets it again, and explains it
+            if kind is None:
+                args = tuple(a for a in (x, y, *more) if a is not absent)
                 if any(isinstance(a, Node) for a in kwargs.values()):
                     bound = inspect.signature(body).bind(*args, **kwargs)  # a variable given by keyword takes its place
                     if len(bound.args) > len(args):
                         return apply(*bound.args, **bound.kwargs)
                     return body(*args, **kwargs)[0]  # it has none: what the body calls records it
-            else:
-                # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called,
-                # and need not be kept.
-                try:
-                    if len(args) == 2:
-                        x, y = args
-                        if isinstance(x, Node):
-                            if isinstance(y, Node):
-                                value, p, q = body(x._data, y._data)
-                                kind, edges = type(x), (x, p, y, q)
-                            elif type(y) is not list:
-                                result = body(x._data, y)
-                                if (value := result[0]).dtype is x._data.dtype:
-                                    kind, edges = type(x), (x, result[1], y, None)
-                        elif isinstance(y, Node) and type(x) is not list:
-                            value, _, q = body(x, y._data)
-                            if value.dtype is y._data.dtype:
-                                kind, edges = type(y), (x, None, y, q)
-                    elif len(args) == 1 and isinstance(x := args[0], Node):
-                        value, p = body(x._data)
-                        kind, edges = type(x), (x, p)  # type: ignore[assignment]
-                except (ValueError, TypeError, IndexError):
-                    kind = None  # `general` meets it again, and explains it
-            if kind is None:
                 kind, value, edges = general(args, kwargs)
                 if kind is None:
                     return value
             node = new(kind)
-            if not mode.recording:
+            if paused and not mode.recording:
                 return leaf(node, value)
             node._data = value
             node._op = apply
@@ -191,18 +192,18 @@ def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) 
 def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
     """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
-    Those are the leaves, and what `retain_grad` was called on. Newest first is an order in which every result comes
-    before its arguments, because arguments are always older. With `record` each op's body runs again, on the Tensors
-    it was called with, and its pullbacks then leave gradients that are Tensors themselves.
+    Those are the leaves, and what `retain_grad` was called on; nobody else holds their gradients. Newest first is an
+    order in which every result comes before its arguments, because arguments are always older. With `record` each op's
+    body runs again, on the Tensors it was called with, and its pullbacks then leave gradients that are Tensors too.
     """
     heap: list[int] = []
-    waiting: dict[int, list[Any]] = {}  # by stamp: a Tensor, and what has arrived of its gradient
+    waiting: dict[int, tuple[Any, Array]] = {}  # by stamp: a Tensor, and what has arrived of its gradient
     for output, seed in zip(outputs, seeds):
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
         else:
             heappush(heap, output._stamp)
-        waiting[output._stamp] = [output, seed]
+        waiting[output._stamp] = output, seed
     while heap:
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
@@ -212,10 +213,9 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             if node._edges is None:
                 raise changed_since(node, node)
             continue
-        edges = iter(node._edges)
-        if record:
-            edges = iter(edges_again(node))
-        for x, pullback in zip(edges, edges):
+        edges = iter(edges_again(node) if record else node._edges)
+        for x in edges:
+            pullback = next(edges)
             if pullback is None:
                 continue
             older = x._stamp
@@ -230,10 +230,11 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             if not fits:
                 h = fitted(h, data, node)
             if older in waiting:
-                pair = waiting[older]
-                pair[1] = pair[1] + h
+                waiting[older] = x, waiting[older][1] + h
             else:
-                waiting[older] = [x, h]
+                if x._retains and (h is g or getattr(h, "base", h) is not None):
+                    h = +h  # g itself, or a view: others may hold it too
+                waiting[older] = x, h
                 heappush(heap, older)
 
 

@@ -32,7 +32,7 @@ from minigrad.show import number
 _names: dict[int, tuple[weakref.ref[Any], str]] = {}  # by id, while the object lives
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Scope:
     name: str
     first: int
@@ -163,7 +163,7 @@ def line_of(node: Node) -> Line | None:
 # the graph
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Box:
     """A value in a picture."""
 
@@ -180,7 +180,7 @@ class Box:
     scopes: tuple[_Scope, ...] = ()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Operand:
     """An argument of an op, and what flows back to it."""
 
@@ -191,7 +191,7 @@ class Operand:
     times: int = 1
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Op:
     sign: str
     notation: Notation
@@ -200,7 +200,7 @@ class Op:
     expression: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Graph:
     """What is drawn, the newest first: the first box is the root."""
 

@@ -16,6 +16,10 @@ class _Mode(threading.local):
 
 mode = _Mode()
 
+#: An entry for each `recording(False)` that is on in any thread: while there is none, no thread need be asked for its
+#: mode, which costs more than all else that an op looks up.
+paused: list[bool] = []
+
 
 @contextmanager
 def no_grad() -> Iterator[None]:
@@ -35,7 +39,11 @@ def no_grad() -> Iterator[None]:
 @contextmanager
 def recording(on: bool) -> Iterator[None]:
     before, mode.recording = mode.recording, on
+    if not on:
+        paused.append(True)
     try:
         yield
     finally:
         mode.recording = before
+        if not on:
+            paused.pop()

@@ -48,6 +48,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     __slots__ = ("_merged", "_parts", "dtype", "shape")
 
+    base = None  # as an array says that it is no view: what the parts hold is never written to
+
     def __init__(self, parts: list[tuple[Array, Array]], shape: tuple[int, ...], merged: bool = False) -> None:
         self._parts = parts  # (indices, rows) of each look-up; where an index repeats, its rows are still to be summed
         self._merged = merged  # is there one part, every index in it once?
@@ -71,15 +73,19 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return self._merge()[1]
 
     def _merge(self) -> tuple[Array, Array]:
-        """Every index once: sort them, then sum the runs (three times as fast as np.add.at)."""
+        """Every index once: sort them, then sum the runs."""
         if not self._merged:
             width = self.shape[1:]
-            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts]) % self.shape[0]
-            rows = np.concatenate([np.reshape(r, (-1, *width)) for _, r in self._parts])
-            order = np.argsort(indices, kind="stable")
-            indices = indices[order]
+            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64) % self.shape[0]
+            nothing = np.zeros_like(self._parts[0][1], shape=(1, *width))
+            rows = np.concatenate([*(np.reshape(r, (-1, *width)) for _, r in self._parts), nothing])
+            # With its place in the low bits every index is a number of its own: a plain sort, several times as fast as
+            # a stable argsort, is then stable and tells the order too.
+            bits = indices.size.bit_length()
+            keys = np.sort(indices << bits | np.arange(indices.size))
+            indices, order = keys >> bits, keys & (1 << bits) - 1
             starts = np.flatnonzero(np.diff(indices, prepend=-1))
-            self._parts = [(indices[starts], np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0))]
+            self._parts = [(indices[starts], _summed(rows, order, starts))]
             self._merged = True
         return self._parts[0]
 
@@ -97,7 +103,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
                 ufunc.at(out, indices, rows)
         else:
             indices, rows = self._merge()
-            out[indices] = ufunc(out[indices], rows)
+            out[indices] = ufunc(np.take(out, indices, axis=0), rows)
         return out
 
     def __add__(self, other: Any) -> Any:
@@ -151,6 +157,24 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         indices, rows = self._merge()
         return f"RowSparse({len(indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={rows.dtype})"
+
+
+def _summed(rows: Array, order: Array, starts: Array) -> Array:
+    """The sum of each run of rows[order]; the last of the rows, which is none of them, is zero."""
+    if rows.size < FEW:
+        return np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0)
+    # reduceat walks down the runs column by column, at thrice the price of this: runs of 2, of 3 and 4, of 5 to 8, ...
+    # are laid side by side, filled up with zeros, and added row by row.
+    lengths = np.diff(starts, append=order.size)
+    sums = np.take(rows, order[starts], axis=0)
+    length, longest = 1, np.max(lengths)
+    while length < longest:
+        (runs,) = np.nonzero((lengths > length) & (lengths <= 2 * length))
+        length *= 2
+        k = np.arange(length)[:, None]
+        places = np.where(k < lengths[runs], np.take(order, starts[runs] + k, mode="clip"), order.size)
+        sums[runs] = np.add.reduce(np.take(rows, places, axis=0), axis=0)
+    return sums
 
 
 def _densed(x: Any) -> Any:

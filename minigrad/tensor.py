@@ -15,6 +15,8 @@ from minigrad.errors import reads_a_value
 from minigrad.hints import without_gradient
 from minigrad.mode import mode
 
+REAL = np.dtype(float)
+
 
 def _plainly(function: Any) -> Any:
     return lambda self, *args, **kwargs: function(self._data, *args, **kwargs)
@@ -133,9 +135,8 @@ class Tensor(Node):
         else:
             gradient = downhill(seeded(gradient, self))
         for x, g in sweep([self], [gradient]):
-            if x._retains:
-                g = downhill(g)
-                x.grad = +g if x.grad is None else x.grad + g  # +g: a copy, shared with nobody
+            g = downhill(g)
+            x.grad = g if x.grad is None else x.grad + g
 
     def retain_grad(self) -> Tensor:
         """Let a result keep its gradient too, as variables do; returns the Tensor.
@@ -341,7 +342,7 @@ def one(value: Tensor) -> Array:
 
 def downhill(g: Array) -> Array:
     """From the convention between ops (see ops/elementwise.py) to that of `.grad`, and back: they are conjugates."""
-    return np.conj(g) if getattr(g, "dtype", np.dtype(float)).kind == "c" else g
+    return np.conj(g) if getattr(g, "dtype", REAL).kind == "c" else g
 
 
 def _numpys(function: Any) -> str:

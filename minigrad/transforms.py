@@ -71,7 +71,7 @@ def reached_gradients(
         if x._stamp > oldest:
             break
         if x._stamp in wanted:
-            found[wanted[x._stamp]] = g if isinstance(g, Tensor) else +g
+            found[wanted[x._stamp]] = g
     return found
 
 

@@ -140,7 +140,7 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.0))
     0.5
 
-    Accurate to a few ulp and silent for every x: only negative exponents are taken.
+    Accurate to a few ulp and silent for every x: the exponents are kept below what overflows.
     """
     a = _logistic(x)
     return a, lambda g: g * a * (1.0 - a)
@@ -149,7 +149,9 @@ def sigmoid(x: Array) -> Array:
 def _logistic(x: Array) -> Array:
     if isinstance(x, Node):
         return sigmoid(x)  # the rule above is all that a derivative of any order needs
-    return np.exp(np.minimum(x, 0.0)) / (1.0 + np.exp(np.minimum(x, -x)))
+    # beyond the bound the value is 1 in the precision at hand, and e**bound is still a number
+    e = np.exp(np.minimum(x, 11.0 if getattr(x, "dtype", None) == np.float16 else 50.0))
+    return e / (1.0 + e)
 
 
 @op()
@@ -344,8 +346,7 @@ def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, negin
     >>> nan_to_num(np.array([1.0, np.nan]))
     array([1., 0.])
     """
-    y = np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
-    return y, lambda g: np.where(np.isfinite(x), g, 0)
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), lambda g: np.where(np.isfinite(x), g, 0)
 
 
 # Complex numbers. Between ops the gradient of a real L with respect to z = a + bi is dL/da - i dL/db, under which every

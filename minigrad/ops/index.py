@@ -69,10 +69,9 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     array([[2.],
            [3.]])
     """
-    y = np.take_along_axis(x, indices, axis)
     here = list(np.indices(x.shape, sparse=True))
     here[axis] = indices
-    return y, lambda g: place(g, tuple(here), x.shape)
+    return np.take_along_axis(x, indices, axis), lambda g: place(g, tuple(here), x.shape)
 
 
 @op()
@@ -90,7 +89,12 @@ def embedding(table: Array, ids: Array) -> Array:
         table: shape (number of rows, ...).
         ids: integers of any shape; the result is ids.shape + table.shape[1:].
     """
-    return np.take(table, ids, axis=0), lambda g: _rows(g, ids, table.shape)
+    return _taken(table, ids), lambda g: _rows(g, ids, table.shape)
+
+
+def _taken(table: Array, ids: Array) -> Array:
+    # an array's own method is several times as fast as the function, but not every array has one
+    return table.take(ids, 0) if hasattr(table, "take") else np.take(table, ids, 0)
 
 
 @op()
@@ -102,7 +106,7 @@ def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
            [1., 1.],
            [0., 0.]])
     """
-    return _rows(g, ids, shape), lambda h: np.take(h, ids, axis=0)
+    return _rows(g, ids, shape), lambda h: _taken(h, ids)
 
 
 def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:

@@ -1,6 +1,5 @@
 """Products of arrays."""
 
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ from minigrad.ops.brief import V, _short
 from minigrad.ops.elementwise import conjugate, multiply
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import diagonal, expand_dims, moveaxis, reshape, roll, transpose
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @op(np.matmul, np.linalg.matmul)
@@ -23,15 +24,15 @@ def matmul(x: Array, y: Array) -> Array:
     Shapes: (n) @ (n) a number; (..., m, n) @ (n) gives (..., m); (n) @ (..., n, p) gives (..., p);
     (..., m, n) @ (..., n, p) gives (..., m, p), the leading axes broadcast.
     """
-    z = x @ y
-    if x.ndim == y.ndim == 1:
+    z, n, m = x @ y, x.ndim, y.ndim
+    if n == m == 1:
         return z, lambda g: g * y, lambda g: g * x
-    if y.ndim == 1:
-        if x.ndim == 2:
+    if m == 1:
+        if n == 2:
             return z, lambda g: g[:, None] * y, lambda g: g @ x
         return z, lambda g: g[..., None] * y, lambda g: np.sum(g[..., None] * x, axis=-2)
-    if x.ndim == 1:
-        if y.ndim == 2:
+    if n == 1:
+        if m == 2:
             return z, lambda g: y @ g, lambda g: x[:, None] * g
         return z, lambda g: np.sum(y * g[..., None, :], axis=-1), lambda g: x[:, None] * g[..., None, :]
     return z, lambda g: g @ np.swapaxes(y, -1, -2), lambda g: np.swapaxes(x, -1, -2) @ g
@@ -125,7 +126,7 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     terms = inputs.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum {subscripts!r} needs {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in string.ascii_letters if c not in subscripts]
+    free = [c for c in LETTERS if c not in subscripts]
     rest = [free[: n - len(term) + 1][::-1] if "." in term else [] for term, n in zip(terms, ndims)]
     everywhere = "".join(free[: max(map(len, rest))][::-1])  # the axes under the ellipses, aligned on the right
     if not arrow:
@@ -145,7 +146,7 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
         pairs = [subscripts, *operands]
         last = [pairs.pop()] if len(pairs) % 2 else []
         operands = tuple(pairs[::2])
-        words = ["".join("..." if k is ... else string.ascii_letters[k] for k in ks) for ks in pairs[1::2] + last]
+        words = ["".join("..." if k is ... else LETTERS[k] for k in ks) for ks in pairs[1::2] + last]
         subscripts = "->".join([",".join(words[: len(operands)]), *words[len(operands) :]])
     terms, output = _explicit(subscripts, [np.ndim(x) for x in operands])
     arrays = list(operands)

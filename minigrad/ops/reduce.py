@@ -283,8 +283,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     e = np.exp(x - top)
     total = np.sum(e, axis=axis, keepdims=True)
     y = np.log(total) + top
-    value = y if keepdims else np.squeeze(y, axis)
-    return value, lambda g: _kept(x, g, axis, keepdims) * (e / total)
+    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x, g, axis, keepdims) * (e / total)
 
 
 @op()
@@ -333,6 +332,5 @@ def cross_entropy(z: Array, classes: Array) -> Array:
     z = z - stop_gradient(np.max(z, axis=-1, keepdims=True))
     e = np.exp(z)
     total = np.sum(e, axis=-1, keepdims=True)
-    loss = np.mean(np.log(total) - np.take_along_axis(z, y, axis=-1))
     hit = np.arange(k, like=y) == y % k
-    return loss, lambda g: g / total.size * (e / total - hit)
+    return np.mean(np.log(total) - np.take_along_axis(z, y, axis=-1)), lambda g: g / total.size * (e / total - hit)
