@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.source import ATOM, Code, Spelling, Writer, called, is_view
+from minigrad.sparse import summed
 from minigrad.trace import Value
 from minigrad.trees import leaves
 
@@ -88,6 +89,8 @@ class Missing(Exception):
 class ForNumba(Spelling):
     """How numba wants it."""
 
+    brings_helpers = False
+
     def arguments(self, v: Value) -> tuple[Any, ...]:
         elementwise = (isinstance(v.call, np.ufunc) and v.call.signature is None) or v.call is np.where
         if not elementwise:
@@ -122,6 +125,8 @@ class ForNumba(Spelling):
                 raise Missing("np.reshape in another order")
             text = writer.parenthesized(x, ATOM) if is_view(x) is None else f"np.ascontiguousarray({writer.text(x)})"
             return f"{text}.reshape({v.shape})", ATOM
+        if v.call is summed:
+            return f"_sum_runs(_rows({writer.text(x)}, {writer.text(args[1])}), {writer.text(args[2])})", ATOM
         if v.call is np.concatenate:
             return f"np.concatenate({writer.text(tuple(x))}, axis={v.kwargs.get('axis', 0) % v.ndim})", ATOM
         if v.call is np.argsort:

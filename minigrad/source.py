@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dataclasses
+import inspect
 import keyword
 import operator
 import re
@@ -98,7 +100,8 @@ class Writer:
         self.next_write |= {base: final for final, base in self.written.items() if final.call not in UPDATES}
         self.lines: set[Value] = set()  # the values that have a line of their own
         self.names: dict[Value, str] = {}
-        self.taken = {"np", *keyword.kwlist, *dir(builtins)}
+        self.helpers = dict.fromkeys(v.call for v in self.values if is_ours(v.call) and v.call not in (*UPDATES, astype))
+        self.taken = {"np", *keyword.kwlist, *dir(builtins), *map(called, self.helpers)}
         self.choose_lines()
         self.choose_names()
 
@@ -243,7 +246,8 @@ class Writer:
         lines.append((f"    return {spelling.returned(self)}", ""))
         text = [f"{line}  # {comment}" if comment else line for line, comment in lines]
         text[1:1] = [f"    # {about}" for about in self.about_inputs()]
-        return "\n".join(text) + "\n"
+        brought = [definition(helper) + "\n\n\n" for helper in self.helpers] if spelling.brings_helpers else []
+        return "".join(brought) + "\n".join(text) + "\n"
 
     def about_inputs(self) -> list[str]:
         inputs = [*(v for *_, v in self.program.inputs), *self.program.captured]
@@ -332,7 +336,8 @@ class Writer:
 
     def formula_or_name(self, x: Any) -> tuple[str, int]:
         if not isinstance(x, Value):
-            return self.constant(x), ATOM if not str(self.constant(x)).startswith("-") else 7
+            text = self.constant(x)
+            return text, 8 if text.startswith("-") else ATOM
         return (self.names[x], ATOM) if x in self.names else self.formula(x)
 
     def parenthesized(self, x: Any, strength: int) -> str:
@@ -353,8 +358,8 @@ class Writer:
             if len(args) == 1:
                 return f"{sign}{self.parenthesized(args[0], binds)}", binds
             left, right = (self.parenthesized(x, binds + (i == (v.call is not np.power))) for i, x in enumerate(args))
-            if v.call in (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal):
-                left = self.parenthesized(args[0], binds + 1)
+            if binds == 1:  # a < b < c would be another thing
+                left = self.parenthesized(args[0], 2)
             return f"{left} {sign} {right}", binds
         if v.call is np.broadcast_to and number(args[0]) is not None:
             return self.full(v), ATOM
@@ -473,9 +478,26 @@ def array_constant(x: np.ndarray) -> str:
     return f"np.array({told}{dtype})"
 
 
+def is_ours(function: Any) -> bool:
+    """Is it a function that source has to bring along?"""
+    return getattr(function, "__module__", "").startswith("minigrad.")
+
+
+def definition(function: Any) -> str:
+    """The source of a function of ours, without annotations and docstring."""
+    (tree,) = ast.parse(inspect.getsource(function)).body
+    assert isinstance(tree, ast.FunctionDef)
+    tree.name, tree.returns, tree.body = called(function), None, tree.body[1:]
+    for argument in tree.args.args:
+        argument.annotation = None
+    return ast.unparse(tree)
+
+
 def called(function: Any) -> str:
     """A NumPy function by its full name."""
     name, owner = function.__name__, getattr(function, "__self__", None)
+    if is_ours(function):
+        return name.strip("_")
     if isinstance(owner, np.ufunc):
         return f"np.{owner.__name__}.{name}"
     module = getattr(function, "__module__", None) or "numpy"
@@ -494,6 +516,8 @@ def weakest(v: Value, x: Any) -> Any:
 
 class Spelling:
     """How people write: 1 - a, np.outer(delta, x), L[ids]."""
+
+    brings_helpers = True
 
     def arguments(self, v: Value) -> tuple[Any, ...]:
         return tuple(self.whole(v, weakest(v, x)) for x in v.args)
@@ -536,5 +560,5 @@ class Faster(Spelling):
         if v.call is np.take and len(args) == 3:
             return f"{writer.parenthesized(args[0], ATOM)}.take({writer.text(args[1])}, {args[2]})", ATOM
         if v.call is np.outer and all(x.ndim == 1 for x in args):
-            return f"{writer.parenthesized(args[0], ATOM)}[:, None] * {writer.parenthesized(args[1], 7)}", 6
+            return f"{writer.parenthesized(args[0], ATOM)}[:, None] * {writer.parenthesized(args[1], 8)}", 7
         return None

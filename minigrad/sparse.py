@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.mode import mode
+
 Array = Any
 
 
@@ -160,8 +162,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _summed(rows: Array, order: Array, starts: Array) -> Array:
+    # how it goes on depends on the runs: a tracer remembers the whole, not its steps
+    return rows.trace.call(summed, (rows, order, starts), {}) if mode.tracing else summed(rows, order, starts)
+
+
+def summed(rows: Array, order: Array, starts: Array) -> Array:
     """The sum of each run of rows[order]; the last of the rows, which is none of them, is zero."""
-    if rows.size < FEW:
+    if rows.size < 2000:
         return np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0)
     # reduceat walks down the runs column by column, at thrice the price of this: runs of 2, of 3 and 4, of 5 to 8, ...
     # are laid side by side, filled up with zeros, and added row by row.

@@ -118,15 +118,6 @@ DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.co
 
 # what Python writes with a sign, and how strongly it binds
 OPERATORS = {
-    np.add: ("+", 5),
-    np.subtract: ("-", 5),
-    np.multiply: ("*", 6),
-    np.divide: ("/", 6),
-    np.matmul: ("@", 6),
-    np.floor_divide: ("//", 6),
-    np.remainder: ("%", 6),
-    np.negative: ("-", 7),
-    np.power: ("**", 8),
     np.greater: (">", 1),
     np.greater_equal: (">=", 1),
     np.less: ("<", 1),
@@ -136,7 +127,18 @@ OPERATORS = {
     np.bitwise_or: ("|", 2),
     np.bitwise_xor: ("^", 3),
     np.bitwise_and: ("&", 4),
-    np.invert: ("~", 7),
+    np.left_shift: ("<<", 5),
+    np.right_shift: (">>", 5),
+    np.add: ("+", 6),
+    np.subtract: ("-", 6),
+    np.multiply: ("*", 7),
+    np.divide: ("/", 7),
+    np.matmul: ("@", 7),
+    np.floor_divide: ("//", 7),
+    np.remainder: ("%", 7),
+    np.negative: ("-", 8),
+    np.invert: ("~", 8),
+    np.power: ("**", 9),
 }
 
 METHODS = (
