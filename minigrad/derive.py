@@ -49,15 +49,11 @@ class Plan:
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
         arrays = [(slot, v) for slot, v in used if slot.owner is None and isinstance(v.example, np.ndarray)]
-        self.fits, self.captured = access(
-            recorded.guards, [slot for slot, _ in used], [(slot, v.shape, v.dtype) for slot, v in arrays]
-        )
-        #: shape and dtype of each argument, where all are arrays: then a call has little to look at
-        self.direct = [(x.shape, x.dtype) for _, x in arguments.positional if type(x) is np.ndarray]
-        self.is_direct = len(self.direct) == len(arguments.all)
         self.is_plain = not needs_restoring(program.output)
         if backend == "numba":
             self.run = self.by_numba(writer, [v for _, v in used])
+        checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
+        self.fits, self.captured, self.quick = self.access(arguments, recorded.guards, [slot for slot, _ in used], checked)
 
     def by_numba(self, writer: Writer, captured: list[Value]) -> Function:
         """The program compiled; where that cannot be, as NumPy, and a warning that says why."""
@@ -98,6 +94,68 @@ class Plan:
                     touch(slot.owner)
         return output
 
+    def access(
+        self,
+        arguments: Arguments,
+        guards: list[tuple[Slot, Any]],
+        inputs: list[Slot],
+        checked: list[tuple[Slot, Any, Any]],
+    ) -> tuple[Function, Function, Function | None]:
+        """Three functions, spelled out so as to be quick.
+
+        Does everything beside the arguments still fit? What are the further inputs? And, where all arguments are arrays:
+        the whole call, which raises Unfit where they are others.
+        """
+        scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
+        scope |= {"tick": tick, "run": self.run, "finished": self.finished}
+
+        def bound(x: Any) -> str:
+            name = f"x{len(scope)}"
+            scope[name] = x
+            return name
+
+        def place(slot: Slot) -> str:
+            if slot.is_attribute:
+                return f"{bound(slot.holder)}.{slot.key}"
+            return f"{place(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)}[{bound(slot.key)}]"
+
+        conditions = []
+        for slot, held in guards:
+            if slot.owner is not None:
+                conditions.append(f"type({place(slot)}) is {bound(type(held))}")
+            elif isinstance(held, int | float | str) and not isinstance(held, bool):
+                conditions.append(f"{place(slot)} == {bound(held)}")
+            else:
+                conditions.append(f"{place(slot)} is {bound(held)}")
+                if isinstance(held, list | dict):
+                    conditions.append(f"len({place(slot)}) == {len(held)}")
+        conditions += [f"shape({place(s)}) == {bound(n)} and dtype({place(s)}) == {bound(k)}" for s, n, k in checked]
+        fits = " and ".join(conditions) or "True"
+        fetched = "".join(place(slot) + ", " for slot in inputs)
+        lines = [f"def fits(): return {fits}", f"def fetch(): return ({fetched})"]
+        arrays = [x for _, x in arguments.positional if type(x) is np.ndarray]
+        if len(arrays) == len(arguments.all):
+            names = [f"a{i}" for i in range(len(arrays))]
+            kinds = [
+                f"type({a}) is array and {a}.shape == {bound(x.shape)} and {a}.dtype is {bound(x.dtype)}"
+                for a, x in zip(names, arrays)
+            ]
+            lines += [f"def quick({', '.join(names)}):", f"    if not ({' and '.join([*kinds, fits])}):", "        raise Unfit"]
+            call = f"run({', '.join([*names, fetched])})"
+            if self.is_plain and not self.rebound:
+                lines.append(f"    output = {call}")
+                for x in map(bound, self.touched):
+                    lines += [f"    {x}._stamp = tick()", f"    if {x}._edges: {x}._edges = None"]
+                lines.append("    return output")
+            else:
+                lines.append(f"    return finished({call})")
+        exec("\n".join(lines), scope)
+        return scope["fits"], scope["fetch"], scope.get("quick")
+
+
+class Unfit(Exception):
+    """A function was derived for other arguments."""
+
 
 def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool) -> Program:
     """What was recorded as a program, made simpler."""
@@ -129,38 +187,6 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
         writes=[(simplest[first], simplest[last]) for _, first, last in recorded.written],
         output=(output, *rebound) if rebound else output,
     )
-
-
-def access(
-    guards: list[tuple[Slot, Any]], inputs: list[Slot], checked: list[tuple[Slot, Any, Any]]
-) -> tuple[Function, Function]:
-    """A function that tells whether all is as it was, and one that fetches the inputs: spelled out, to be quick."""
-    scope: dict[str, Any] = {"shape": np.shape, "dtype": np.result_type}
-
-    def bound(x: Any) -> str:
-        name = f"x{len(scope)}"
-        scope[name] = x
-        return name
-
-    def place(slot: Slot) -> str:
-        if slot.is_attribute:
-            return f"{bound(slot.holder)}.{slot.key}"
-        return f"{place(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)}[{bound(slot.key)}]"
-
-    conditions = []
-    for slot, held in guards:
-        if slot.owner is not None:
-            conditions.append(f"type({place(slot)}) is {bound(type(held))}")
-        elif isinstance(held, int | float | str) and not isinstance(held, bool):
-            conditions.append(f"{place(slot)} == {bound(held)}")
-        else:
-            conditions.append(f"{place(slot)} is {bound(held)}")
-            if isinstance(held, list | dict):
-                conditions.append(f"len({place(slot)}) == {len(held)}")
-    conditions += [f"shape({place(s)}) == {bound(form)} and dtype({place(s)}) == {bound(kind)}" for s, form, kind in checked]
-    fits = eval(f"lambda: {' and '.join(conditions) or True}", scope)
-    fetch = eval(f"lambda: ({''.join(place(slot) + ', ' for slot in inputs)})", scope)
-    return fits, fetch
 
 
 def needs_restoring(tree: Any) -> bool:
@@ -252,19 +278,22 @@ class Derived:
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
         self.cache: dict[Any, list[Plan]] = {}
         self.latest: Plan | None = None
+        self.quick: Function | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        plan = self.latest
-        if plan is not None and plan.is_direct and not kwargs and len(args) == len(plan.direct):
-            for x, (shape, dtype) in zip(args, plan.direct):
-                if type(x) is not np.ndarray or x.shape != shape or x.dtype is not dtype:
-                    break
-            else:
-                if plan.fits():
-                    return plan.finished(plan.run(*args, *plan.captured()))
+        if self.quick is not None and not kwargs:
+            try:
+                return self.quick(*args)
+            except (Unfit, TypeError) as error:
+                if isinstance(error, TypeError) and error.__traceback__.tb_next is not None:
+                    raise  # not for the number of arguments: it comes from inside
         arguments = named_arguments(self.names, args, kwargs)
-        self.latest = self.plan(arguments)
+        self.use(self.plan(arguments))
         return self.latest(arguments)
+
+    def use(self, plan: Plan) -> None:
+        """Try this one first from now on."""
+        self.latest, self.quick = plan, plan.quick
 
     def plan(self, arguments: Arguments) -> Plan:
         """The function derived for such arguments: from the cache, or anew."""
@@ -387,10 +416,10 @@ def derive(
 
     derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True)
     try:
-        derived.latest = derived.plan(own)
+        derived.use(derived.plan(own))
     except NotScalar as error:
         gradient = np.ones(error.shape, error.dtype)
-        derived.latest = derived.plan(own._replace(keyword=(*own.keyword, ("gradient", gradient))))
+        derived.use(derived.plan(own._replace(keyword=(*own.keyword, ("gradient", gradient)))))
     return derived
 
 
