@@ -75,6 +75,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
 
     The body gets plain arrays and must speak only NumPy (see the module's docstring). A pullback returns the
     gradient in the shape of its argument, before or after broadcasting: the pass sums over what was broadcast.
+    It may return g itself or a view, but no array that it returns again: a leaf's `.grad` may be changed in place.
     Arguments that have no derivative (an axis, an index) come last, or get None as their pullback.
     Called with no Tensor, an op returns plain arrays. The functions given to `op` are NumPy's that it stands for.
     """
