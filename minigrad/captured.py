@@ -22,7 +22,7 @@ HERE = os.path.dirname(__file__)
 
 
 class Slot(NamedTuple):
-    """A place that holds something: an attribute or an item of a holder, and the name of the variable that leads there."""
+    """A place that holds something, an attribute or an item of a holder, and what the variable is called."""
 
     name: str
     holder: Any  # an object; of an element of a tuple: the Slot of the tuple
@@ -37,7 +37,9 @@ class Slot(NamedTuple):
     def set(self, v: Any) -> None:
         if self.is_attribute:
             object.__setattr__(self.holder, self.key, v)
-        elif isinstance(self.holder, Slot):  # to replace an element of a tuple is to replace the tuple where that is held
+        elif isinstance(
+            self.holder, Slot
+        ):  # to replace an element of a tuple is to replace the tuple where that is held
             whole = self.holder.get()
             elements = [v if i == self.key else e for i, e in enumerate(whole)]
             self.holder.set(type(whole)(*elements) if hasattr(whole, "_fields") else type(whole)(elements))

@@ -17,11 +17,21 @@ import numpy as np
 from minigrad import sparse
 from minigrad.captured import Slot
 from minigrad.engine import tick
-from minigrad.record import Arguments, Recorded, described, is_array, kind_of, named_arguments, parameter_names, plain, record
+from minigrad.record import (
+    Arguments,
+    Recorded,
+    described,
+    is_array,
+    kind_of,
+    named_arguments,
+    parameter_names,
+    plain,
+    record,
+)
 from minigrad.rules import Simplifier
 from minigrad.source import Faster, Program, Spelling, Writer
 from minigrad.sparse import RowSparse
-from minigrad.tensor import downhill, one, seeded
+from minigrad.tensor import downhill, one
 from minigrad.trace import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
@@ -53,7 +63,9 @@ class Plan:
         if backend == "numba":
             self.run = self.by_numba(writer, [v for _, v in used])
         checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
-        self.fits, self.captured, self.quick = self.access(arguments, recorded.guards, [slot for slot, _ in used], checked)
+        self.fits, self.captured, self.quick = self.access(
+            arguments, recorded.guards, [slot for slot, _ in used], checked
+        )
 
     def by_numba(self, writer: Writer, captured: list[Value]) -> Function:
         """The program compiled; where that cannot be, as NumPy, and a warning that says why."""
@@ -103,8 +115,8 @@ class Plan:
     ) -> tuple[Function, Function, Function | None]:
         """Three functions, spelled out so as to be quick.
 
-        Does everything beside the arguments still fit? What are the further inputs? And, where all arguments are arrays:
-        the whole call, which raises Unfit where they are others.
+        Does everything beside the arguments still fit? What are the further inputs? And, where all arguments are
+        arrays: the whole call, which raises Unfit where they are others.
         """
         scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
         scope |= {"tick": tick, "run": self.run, "finished": self.finished}
@@ -140,7 +152,11 @@ class Plan:
                 f"type({a}) is array and {a}.shape == {bound(x.shape)} and {a}.dtype is {bound(x.dtype)}"
                 for a, x in zip(names, arrays)
             ]
-            lines += [f"def quick({', '.join(names)}):", f"    if not ({' and '.join([*kinds, fits])}):", "        raise Unfit"]
+            lines += [
+                f"def quick({', '.join(names)}):",
+                f"    if not ({' and '.join([*kinds, fits])}):",
+                "        raise Unfit",
+            ]
             call = f"run({', '.join([*names, fetched])})"
             if self.is_plain and not self.rebound:
                 lines.append(f"    output = {call}")
@@ -266,8 +282,14 @@ class Derived:
     __name__: str
 
     def __init__(
-        self, f: Function, recipe: Callable[[Arguments], tuple[Function, frozenset[str]]], *, pinned: bool, exact: bool,
-        backend: str, pure: bool,
+        self,
+        f: Function,
+        recipe: Callable[[Arguments], tuple[Function, frozenset[str]]],
+        *,
+        pinned: bool,
+        exact: bool,
+        backend: str,
+        pure: bool,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -279,21 +301,23 @@ class Derived:
         self.cache: dict[Any, list[Plan]] = {}
         self.latest: Plan | None = None
         self.quick: Function | None = None
+        self.count = 0  # the arguments that it takes
+        self.pinned_to = ""  # what it was derived for first
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.quick is not None and not kwargs:
+        if self.quick is not None and not kwargs and len(args) == self.count:
             try:
                 return self.quick(*args)
-            except (Unfit, TypeError) as error:
-                if isinstance(error, TypeError) and error.__traceback__.tb_next is not None:
-                    raise  # not for the number of arguments: it comes from inside
+            except Unfit:
+                pass
         arguments = named_arguments(self.names, args, kwargs)
-        self.use(self.plan(arguments))
-        return self.latest(arguments)
+        plan = self.plan(arguments)
+        self.use(plan)
+        return plan(arguments)
 
     def use(self, plan: Plan) -> None:
         """Try this one first from now on."""
-        self.latest, self.quick = plan, plan.quick
+        self.latest, self.quick, self.count = plan, plan.quick, len(plan.program.parameters)
 
     def plan(self, arguments: Arguments) -> Plan:
         """The function derived for such arguments: from the cache, or anew."""
@@ -304,29 +328,32 @@ class Derived:
         if self.pinned and self.cache:
             got = ", ".join(f"{name} {described(x)}" for name, x in arguments.all)
             raise TypeError(
-                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; derive it for these, or without pinned=True"
+                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
+                "derive it for these, or without pinned=True"
             )
         run, strong = self.recipe(arguments)
         with sparse.merging(self.backend == "numpy"):  # a loop adds row after row as fast as merged ones
             recorded = record(self.f, arguments, run, strong)
-        changed = [slot.name or "something" for slot, *_ in (*recorded.written, *recorded.rebound)]
+        moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
+        changed = [slot.name or "something" for slot in moved]
         if self.pure and changed:
             raise Refused(
-                f"derive needs a function that changes nothing but what it returns, got one that changes {', '.join(changed)}; "
-                "see mg.compile"
+                f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
         plan = Plan(self.f, arguments, recorded, self.exact, self.backend)
         if not self.cache:
             self.pinned_to = ", ".join(f"{name} {described(x)}" for name, x in arguments.all)
         elif len(self.cache) >= KEPT:
             del self.cache[next(iter(self.cache))]
-        self.cache.setdefault(kind, []).insert(0, plan)
+        self.cache[kind] = [plan, *self.cache.get(kind, [])][:KEPT]
         return plan
 
     @property
     def source(self) -> str:
         if self.latest is None:
-            raise ValueError(f"{identifier(self.f, 'f')} is compiled when it is first called: call it, then look at its source")
+            raise ValueError(
+                f"{identifier(self.f, 'f')} is compiled when it is first called: call it, then look at its source"
+            )
         return self.latest.source
 
     def __str__(self) -> str:
@@ -366,24 +393,24 @@ def derive(
         return s, (a, dW, delta, dx)
     >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
 
-    The ops' own bodies are run on a tracer, forward and backward, and what they did is simplified (minigrad/rules.py) and
+    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified (minigrad/rules.py) and
     printed. Called, it gives f's value and gradients, equal to those of `value_and_grad` to the last bit.
 
     Args:
         f: a function of arrays, or of containers of arrays; a scalar value, or one array.
-        args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of what
-            is no array (an int, a flag).
-        wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none: then
-            the value alone is given.
+        args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of
+            what is no array (an int, a flag).
+        wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none:
+            then the value alone is given.
         backend: "numpy", or "numba" to compile the same source (`pip install "minigrad[fast]"`).
         pinned: other shapes are an error; otherwise it is derived again for them.
         exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
 
     Returns:
-        A function of the same arguments with the attribute `source`, a function that needs NumPy alone: paste it anywhere. In
-        it, a row-sparse gradient is a list of pairs (row numbers, rows to add there). What f reaches in its closure and its
-        globals are further arguments at the end; a call looks them up. The value of an f that is no scalar takes a further
-        argument, `gradient`, as `backward` does: the derived function is the pullback.
+        A function of the same arguments, whose `source` needs NumPy alone: paste it anywhere. In the source a
+        row-sparse gradient is a list of pairs (row numbers, rows to add there), and the arrays and numbers that f
+        reaches in its closure and its globals are further arguments at the end; a call looks them up. Where f's value
+        is no scalar, the function takes its gradient too, as `backward` does, by the keyword `gradient`.
 
     Raises:
         TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
@@ -429,7 +456,7 @@ class NotScalar(ValueError):
     def __init__(self, value: Any) -> None:
         self.shape, self.dtype = np.shape(value), np.result_type(value)
         super().__init__(
-            f"the value has shape {self.shape}, so its pullback was derived: call it with gradient=, an array of that shape"
+            f"the value has shape {self.shape}, so its pullback is derived: call it with gradient=, of that shape"
         )
 
 
@@ -438,7 +465,8 @@ def seed_of(value: Any, gradient: Any) -> Any:
     if gradient is not None:
         return downhill(gradient)
     if children(value) is not None:
-        raise TypeError(f"derive needs one array as the value, got a {type(value).__name__}; derive each, or use wrt=() for the values")
+        kind = type(value).__name__
+        raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
     if np.shape(value) != ():
         raise NotScalar(value)
     return one(value) if hasattr(value, "_data") else 1.0
@@ -458,7 +486,9 @@ def wanted(arguments: Arguments, wrt: Argnums | None) -> tuple[list[str], bool]:
         name = key if isinstance(key, str) else names[key]
         for x in leaves(given[name]):
             if not is_floating(x):
-                raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {described(x)}; use x.astype(float)")
+                raise TypeError(
+                    f"wrt={wrt!r} needs floating-point arrays in {name}, got {described(x)}; use x.astype(float)"
+                )
         chosen.append(name)
     return chosen, isinstance(wrt, int | str)
 
@@ -489,11 +519,11 @@ def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> De
         w -= lr * (2 * t * x)  # shape (2,)
         return J
 
-    The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it reaches is
-    looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step is compiled
-    again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is compiled at the
-    first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the same seed the losses are
-    those of the step itself, to the last bit with backend "numpy".
+    The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it
+    reaches is looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step
+    is compiled again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is
+    compiled at the first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the
+    same seed the losses are those of the step itself, with backend "numpy" to the last bit.
 
     Args:
         step: a function of arrays and of containers of them.

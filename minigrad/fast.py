@@ -1,7 +1,7 @@
 """The source of a program for numba, and what of NumPy numba lacks, as loops.
 
-Numba compiles the very lines that NumPy runs, but for what it is particular about: a number has the dtype of the array it
-meets (Python's would widen float32), only arrays in order can be reshaped, a function takes and gives no containers.
+Numba compiles the very lines that NumPy runs, but for what it is particular about: a number has the dtype of the array
+it meets (Python's would widen float32), only arrays in order can be reshaped, a function takes and gives no containers.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class ForNumba(Spelling):
         elementwise = (isinstance(v.call, np.ufunc) and v.call.signature is None) or v.call is np.where
         if not elementwise:
             return v.args
-        kinds = [x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"]
+        kinds = [
+            x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"
+        ]
         dtype = np.result_type(*kinds) if kinds else None
         return tuple(self.typed(x, dtype) for x in v.args)
 
@@ -106,11 +108,13 @@ class ForNumba(Spelling):
         return Code(repr(float(x)) if dtype == np.float64 else f"np.{dtype}({x!r})")
 
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
-        x = args[0] if args else None
+        x: Any = args[0] if args else None
         if isinstance(v.call, np.ufunc) and v.dtype == np.float32:
             weak = [a for a in args if isinstance(a, Value) and not hasattr(a.example, "dtype")]
             if weak and not isinstance(args, Cast):
-                return writer.written_as(v, Cast(Code(f"np.float32({writer.text(a)})") if a in weak else a for a in args))
+                return writer.written_as(
+                    v, Cast(Code(f"np.float32({writer.text(a)})") if a in weak else a for a in args)
+                )
         if v.call is np.take:
             if x.ndim == 1 and v.ndim == 1:
                 return f"{writer.parenthesized(x, ATOM)}[{writer.text(args[1])}]", ATOM

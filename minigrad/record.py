@@ -110,7 +110,7 @@ def record(f: Function, arguments: Arguments, run: Function, strong: frozenset[s
         f: what is looked through for what it reaches.
         arguments: an example of them.
         run: what is run: a function of a dict of the arguments, with tracers in place of arrays.
-        strong: arguments in which Python's numbers count as float64 arrays, as they do where they are differentiated by.
+        strong: arguments in which Python's numbers are float64 arrays, as they are where they are differentiated by.
     """
     fixed: set[int] = set()  # the slots whose numbers Python needs to know
     state: set[int] = set()  # the slots whose numbers f changes
@@ -159,7 +159,7 @@ def record_once(
     found = reach(f)
     replaced: dict[int, Traced] = {}
     draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
-    everywhere = np.random.get_state()[1:3]
+    everywhere = drawn_so_far()
     try:
         for i, (slot, held, _) in enumerate(found):
             if isinstance(held, RowSparse):
@@ -175,7 +175,9 @@ def record_once(
         known = {id(x) for x in after}
         for slot, held, _ in reach(f):
             if isinstance(plain(held), Traced) and id(held) not in known and id(plain(held)) not in known:
-                raise Refused(f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again")
+                raise Refused(
+                    f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again"
+                )
     finally:
         mode.tracing = False
         for slot, held, _ in reversed(found):
@@ -184,7 +186,7 @@ def record_once(
         drawn = any(held.bit_generator.state != before for held, before in draws)
         for held, before in draws:
             held.bit_generator.state = before
-    if drawn or any(np.any(x != y) for x, y in zip(np.random.get_state()[1:3], everywhere)):
+    if drawn or any(np.any(x != y) for x, y in zip(drawn_so_far(), everywhere)):
         raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
     for (name, path, value), t in zip(inputs, given):
         if t.value is not value:
@@ -218,6 +220,12 @@ def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
     return not isinstance(found[i].held, tuple | list | dict) or not isinstance(
         found[found[i].within].held if found[i].within >= 0 else None, tuple | list | dict
     )
+
+
+def drawn_so_far() -> tuple[Any, ...]:
+    """Where NumPy's global generator stands."""
+    state: Any = np.random.get_state()
+    return tuple(state[1:3])
 
 
 def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:

@@ -1,9 +1,9 @@
 """The rules by which a traced program is made simpler: each a line, each exact.
 
-A rule holds to the last bit for every value of its variables, NaN, infinities and signed zeros included; those of INEXACT
-do not, and are left out unless asked for. What a name in a rule stands for, VARIABLES tells. No rule has to look after
-dtypes and shapes: a result of another dtype or shape is not taken. And none looks into a value that has a name: what the
-user or the slides call something stays.
+A rule holds to the last bit for every value of its variables, NaN, infinities and signed zeros included; those of
+INEXACT do not, and are left out unless asked for. What a name in a rule stands for, VARIABLES tells. No rule has to
+look after dtypes and shapes: a result of another dtype or shape is not taken. And none looks into a value that has a
+name: what the user or the slides call something stays.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def parsed(node: Any) -> Any:
     match node:
         case ast.BinOp():
             return Term(SIGNS[type(node.op)], (parsed(node.left), parsed(node.right)), {})
-        case ast.UnaryOp(operand=ast.Constant(value)):
+        case ast.UnaryOp(operand=ast.Constant(int(value))):
             return -value
         case ast.UnaryOp():
             return Term(SIGNS[type(node.op)], (parsed(node.operand),), {})
@@ -296,9 +296,14 @@ def spread(value: Value) -> Any:
     """An elementwise call of a number repeated: of the number itself, repeated as far as need be."""
     if value.call in UPDATES and number(value.args[-1]) is not None and isinstance(value.args[-1], Value):
         return make(value.call, *value.args[:-1], number(value.args[-1]))
-    if not (isinstance(value.call, np.ufunc) and value.call.signature is None or value.call is np.where) or value.kwargs:
+    if (
+        not ((isinstance(value.call, np.ufunc) and value.call.signature is None) or value.call is np.where)
+        or value.kwargs
+    ):
         return None
-    once = [x.args[0] if isinstance(x, Value) and x.call is np.broadcast_to and not has_a_name(x) else x for x in value.args]
+    once = [
+        x.args[0] if isinstance(x, Value) and x.call is np.broadcast_to and not has_a_name(x) else x for x in value.args
+    ]
     once = [x if np.ndim(examples(x)) == 0 else full for x, full in zip(once, value.args)]
     if all(x is full for x, full in zip(once, value.args)):
         return None

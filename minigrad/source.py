@@ -9,7 +9,7 @@ import inspect
 import keyword
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy as np
 from minigrad.rules import number
 from minigrad.sparse import RowSparse
 from minigrad.trace import (
-    GRADIENT,
     OPERATORS,
     OPS_OWN,
     UPDATES,
@@ -83,7 +82,7 @@ def memory(value: Value) -> Value:
 
 
 class Writer:
-    """Turns a program into source: finds which values have a line and a name, and writes them in one or another Spelling."""
+    """Turns a program into source: finds which values have a line and a name, and writes them in a Spelling."""
 
     def __init__(self, program: Program) -> None:
         self.program, self.spelling = program, Spelling()
@@ -100,7 +99,9 @@ class Writer:
         self.next_write |= {base: final for final, base in self.written.items() if final.call not in UPDATES}
         self.lines: set[Value] = set()  # the values that have a line of their own
         self.names: dict[Value, str] = {}
-        self.helpers = dict.fromkeys(v.call for v in self.values if is_ours(v.call) and v.call not in (*UPDATES, astype))
+        self.helpers = dict.fromkeys(
+            v.call for v in self.values if is_ours(v.call) and v.call not in (*UPDATES, astype)
+        )
         self.taken = {"np", *keyword.kwlist, *dir(builtins), *map(called, self.helpers)}
         self.choose_lines()
         self.choose_names()
@@ -110,7 +111,9 @@ class Writer:
         if self.written:
             return values
         used = {x for v in values for x in values_in((v.args, v.kwargs))}
-        last = [v for v in dict.fromkeys(self.outputs) if v not in used and v.gradient_of and v.call not in (None, *UPDATES)]
+        last = [
+            v for v in dict.fromkeys(self.outputs) if v not in used and v.gradient_of and v.call not in (None, *UPDATES)
+        ]
         return [v for v in values if v not in last] + last
 
     # which values have a line of their own
@@ -231,7 +234,13 @@ class Writer:
     def suffixes(self, v: Value) -> list[str]:
         """What tells a value from another of its name: the ending of a value that it depends on, as in x_c."""
         words = [self.names[x] for x in made_from([v]) if x in self.names]
-        return sorted({match[0] for word in words if not self.word(v).endswith("_" + word[-1]) and (match := re.search(r"(?<=[^_])_[a-z]$", word))})
+        return sorted(
+            {
+                match[0]
+                for word in words
+                if not self.word(v).endswith("_" + word[-1]) and (match := re.search(r"(?<=[^_])_[a-z]$", word))
+            }
+        )
 
     # the source
 
@@ -298,7 +307,7 @@ class Writer:
         return ", ".join([" = ".join(dict.fromkeys(told[:3]))] * bool(told) + shape)
 
     def returned(self) -> Any:
-        """What the function returns, in its containers: for each array its source, a copy where another would share it."""
+        """What the function returns, in its containers: the source of each array, a copy where another shares it."""
         roots = [*(v for *_, v in self.program.inputs), *self.program.captured]
 
         def leaf(x: Any) -> Any:
@@ -509,7 +518,11 @@ def weakest(v: Value, x: Any) -> Any:
     if isinstance(x, np.generic) and x.dtype.kind in "fiu" and isinstance(v.call, np.ufunc):
         others = [a.example if isinstance(a, Value) else a for a in v.args if a is not x]
         plain = x.item()
-        if all(hasattr(o, "dtype") for o in others) and others and np.result_type(plain, *others) == np.result_type(x, *others):
+        if (
+            all(hasattr(o, "dtype") for o in others)
+            and others
+            and np.result_type(plain, *others) == np.result_type(x, *others)
+        ):
             return Code(str(x)) if x.dtype == np.float32 and np.isfinite(x) else plain
     return x
 
@@ -524,7 +537,12 @@ class Spelling:
 
     def whole(self, v: Value, x: Any) -> Any:
         """A whole number without its point, where it meets floating-point numbers."""
-        if type(x) in (float, Code) and v.dtype.kind in "fcb" and isinstance(v.call, np.ufunc) and float(x).is_integer():
+        if (
+            type(x) in (float, Code)
+            and v.dtype.kind in "fcb"
+            and isinstance(v.call, np.ufunc)
+            and float(x).is_integer()
+        ):
             others = [a for a in v.args if isinstance(a, Value)]
             if abs(float(x)) < 1e6 and any(a.dtype.kind in "fc" for a in others if hasattr(a.example, "dtype")):
                 return int(float(x)) if x or not np.signbit(float(x)) else x
@@ -555,7 +573,7 @@ class Spelling:
 
 
 class Faster(Spelling):
-    """The same for NumPy to run: numbers as arrays of no dimension, a column times a row, and take, cost it less time."""
+    """The same for NumPy to run: arrays of no dimension for numbers, a column times a row, and take, cost it less."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, str] = {}  # the names of the arrays that stand for numbers, by how these are made

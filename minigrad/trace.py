@@ -1,8 +1,8 @@
 """The tracer: an array that remembers the NumPy calls that made it. Run on it, a function becomes a program.
 
-A `Traced` speaks NEP 13 and NEP 18 as any other array does, so the bodies of the ops and their pullbacks run on it as they
-are. It holds an example of its value, from which shapes and dtypes are read; the value itself nobody may read, because
-what is decided on it would be frozen in the program.
+A `Traced` speaks NEP 13 and NEP 18 as any other array does, so the bodies of the ops and their pullbacks run on it as
+they are. It holds an example of its value, from which shapes and dtypes are read; the value itself nobody may read,
+because what is decided on it would be frozen in the program.
 """
 
 from __future__ import annotations
@@ -141,10 +141,20 @@ OPERATORS = {
     np.power: ("**", 9),
 }
 
-METHODS = (
-    "all any argmax argmin argsort clip conj conjugate copy cumprod cumsum diagonal dot max mean min nonzero prod ravel "
-    "repeat round squeeze std sum swapaxes take trace var"
-).split()
+#: what ndarray has as methods, beside those that Traced defines
+METHODS = set(dir(np.ndarray)) & {name for name in dir(np) if callable(getattr(np, name)) and name[0] != "_"}
+METHODS -= {
+    "astype",
+    "compress",
+    "partition",
+    "sort",
+    "resize",
+    "put",
+    "size",
+    "shape",
+    "real",
+    "imag",
+}  # in place, or no methods
 
 
 class _Memory:
@@ -321,16 +331,16 @@ class Trace:
 
     def record(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Compute the example, and remember the call."""
-        inside = untraced((args, kwargs))
+        inside: Any = untraced((args, kwargs))
         plain = examples(inside)
         with np.errstate(all="ignore"):
             result = call(*plain[0], **plain[1])
         if call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0]):
             result = result.item()  # Python's numbers give Python's: they leave the dtype of arrays as it is
-        value = Value(call, *inside, result)
+        value = Value(call, inside[0], inside[1], result)
         parts = list(values_in(inside))
         explicit = "shape" in kwargs or call in UPDATES or value.shape == ()
-        by_mask = call is operator.getitem and any(getattr(v.example, "dtype", None) == bool for v in parts[1:])
+        by_mask = call is operator.getitem and any(v.dtype.kind == "b" for v in parts[1:])
         value.dynamic = call in DYNAMIC or by_mask or (not explicit and any(v.dynamic for v in parts))
         value.line = at_users_line()
         self.values.append(value)
@@ -437,9 +447,9 @@ OPS_SAY_NOTHING = SAYS_NOTHING | {"x", "y", "z", "h", "p", "i", "r", "value", "f
 
 def name_variables(frame: FrameType, rank: int) -> None:
     for key, x in frame.f_locals.items():
-        if key[0] not in "_." and key not in (SAYS_NOTHING if rank == USERS else OPS_SAY_NOTHING):
-            if (t := traced_in(x)) is not None:
-                t._value.adopt(Name(rank, key))
+        says = key[0] not in "_." and key not in (SAYS_NOTHING if rank == USERS else OPS_SAY_NOTHING)
+        if says and (t := traced_in(x)) is not None:
+            t._value.adopt(Name(rank, key))
 
 
 ACTIVATIONS = {"sigmoid", "tanh", "relu"}
@@ -497,5 +507,3 @@ def names_watched() -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
-
-
