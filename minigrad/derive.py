@@ -78,13 +78,14 @@ class Plan:
             warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
             return self.run
         self.is_plain = True
+        regrown = regrowing(program.output)
         count = len(program.parameters)
         if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
-            return lambda *args: regrown(program.output, iter(function(*args)))
+            return lambda *args: regrown(function(*args))
 
         def run(*args: Any) -> Any:
             arrays = filter(is_array, leaves(args[:count]))
-            return regrown(program.output, iter(function(*arrays, *args[count:])))
+            return regrown(function(*arrays, *args[count:]))
 
         return run
 
@@ -119,7 +120,7 @@ class Plan:
         arrays: the whole call, which raises Unfit where they are others.
         """
         scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
-        scope |= {"tick": tick, "run": self.run, "finished": self.finished}
+        scope |= {"tick": tick, "touch": touch, "run": self.run, "finished": self.finished}
 
         def bound(x: Any) -> str:
             name = f"x{len(scope)}"
@@ -160,8 +161,10 @@ class Plan:
             call = f"run({', '.join([*names, fetched])})"
             if self.is_plain and not self.rebound:
                 lines.append(f"    output = {call}")
-                for x in map(bound, self.touched):
-                    lines += [f"    {x}._stamp = tick()", f"    if {x}._edges: {x}._edges = None"]
+                lines += [
+                    f"    {bound(x)}._stamp = tick()" if x._edges == () else f"    touch({bound(x)})"
+                    for x in self.touched
+                ]
                 lines.append("    return output")
             else:
                 lines.append(f"    return finished({call})")
@@ -231,17 +234,29 @@ def restored(tree: Any, output: Any) -> Any:
     return unflatten_once(tree, flat)
 
 
-def regrown(tree: Any, flat: Iterator[Any]) -> Any:
-    """The same, from a flat tuple of plain values."""
-    if isinstance(tree, Value):
-        x = next(flat)
-        return tree.example.dtype.type(x) if isinstance(tree.example, np.generic) else x
-    if isinstance(tree, RowSparse):
-        return RowSparse([(np.copy(next(flat)), next(flat)) for _ in tree._parts], tree.shape, tree._merged)
-    below = children(tree)
-    if below is None:
-        return next(flat)
-    return unflatten_once(tree, iter([regrown(subtree, flat) for _, subtree in below]))
+def regrowing(tree: Any) -> Function:
+    """A function that makes the output of a program from a flat tuple of plain values: spelled out, to be quick."""
+    scope: dict[str, Any] = {"RowSparse": RowSparse, "copy": np.copy}
+    flat = itertools.count()
+
+    def made(tree: Any) -> str:
+        if isinstance(tree, Value):
+            text = f"o[{next(flat)}]"
+            return f"{bound(tree.example.dtype.type)}({text})" if isinstance(tree.example, np.generic) else text
+        if isinstance(tree, RowSparse):
+            parts = "".join(f"(copy(o[{next(flat)}]), o[{next(flat)}]), " for _ in tree._parts)
+            return f"RowSparse([{parts}], {tree.shape}, {tree._merged})"
+        below = children(tree)
+        if below is None:
+            next(flat)
+            return bound(tree)
+        return f"{bound(functools.partial(unflatten_once, tree))}(iter(({''.join(made(t) + ', ' for _, t in below)})))"
+
+    def bound(x: Any) -> str:
+        scope[f"x{len(scope)}"] = x
+        return f"x{len(scope) - 1}"
+
+    return eval(f"lambda o: {made(tree)}", scope)
 
 
 def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:

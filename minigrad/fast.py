@@ -158,7 +158,9 @@ class ForNumba(Spelling):
         width = new.shape[index.ndim :]
         if len(width) != 1:
             raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
-        text = f"{writer.parenthesized(new, ATOM)}.reshape(({index.example.size}, {width[0]}))"
+        text = writer.parenthesized(new, ATOM)
+        if new.ndim != 2:
+            text += f".reshape(({index.example.size}, {width[0]}))"
         return f"_add_rows({name}, {writer.text(index)}, {'-' if ufunc is np.subtract else ''}{text})"
 
 

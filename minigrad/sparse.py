@@ -78,7 +78,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         """Every index once: sort them, then sum the runs."""
         if not self._merged:
             width = self.shape[1:]
-            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64) % self.shape[0]
+            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64)
+            indices = np.where(indices < 0, indices + self.shape[0], indices)
             nothing = np.zeros_like(self._parts[0][1], shape=(1, *width))
             rows = np.concatenate([*(np.reshape(r, (-1, *width)) for _, r in self._parts), nothing])
             # With its place in the low bits every index is a number of its own: a plain sort, several times as fast as
