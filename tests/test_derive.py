@@ -1,7 +1,6 @@
 """derive: what it prints reads like the slides, and what it gives is what `value_and_grad` gives, to the last bit."""
 
 import ast
-import gc
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -262,7 +261,7 @@ def test_comments_say_what_a_line_is_the_gradient_by(name: str) -> None:
     """∂J/∂W in a comment, W an argument: the line holds the gradient that the engine gives."""
     f, args = MODELS[name]
     d = mg.derive(f, *args)
-    names = [parameter for parameter, _ in d.latest.program.inputs] if False else d.latest.program.parameters
+    names = d.latest.program.parameters
     numbers = differentiated(args)
     known = dict(zip([names[i] for i in numbers], mg.grad(f, numbers)(*args)))
     for line, target, scope in walked(d, args):
@@ -285,7 +284,7 @@ def test_the_source_of_the_objective_gives_rows_to_add() -> None:
 def test_an_unused_argument_has_no_part_in_the_listing() -> None:
     d = mg.derive(lambda x, y: np.sum(x), X, X)
     assert "y (" not in d.source
-    assert_same(d(X, X), (6.0, (np.ones(3), np.zeros(3))) if False else expected(lambda x, y: np.sum(x), (X, X)))
+    assert_same(d(X, X), (np.float64(6.0), (np.ones(3), np.zeros(3))))
 
 
 def test_names_of_variables_are_kept() -> None:
@@ -297,7 +296,7 @@ def test_names_of_variables_are_kept() -> None:
     d = mg.derive(f, X, 0.5)
     for name in ("weights", "rate", "energy", "cooled"):
         assert re.search(rf"\b{name}\b", d.source)
-    assert f"∂f/∂{'weights'}" in d.source
+    assert "∂f/∂weights" in d.source and "∂f/∂rate" in d.source
 
 
 def test_no_name_hides_another() -> None:
@@ -716,7 +715,7 @@ def test_objects_and_functions_that_are_called_count() -> None:
 
 
 def test_defaults_count() -> None:
-    def f(x, k=3.0, *, shift=np.ones(3)):  # noqa: B008
+    def f(x, k=3.0, *, shift=np.ones(3)):
         return np.sum(x * k + shift)
 
     assert_same(mg.derive(f, X)(X), expected(f, (X,)))
@@ -842,14 +841,12 @@ def test_shapes_and_dtypes_may_be_decided_on() -> None:
 
 def test_random_numbers_are_refused_and_not_used_up() -> None:
     rng = np.random.default_rng(0)
-    state, everywhere = rng.bit_generator.state, np.random.get_state()[1].copy()
-    with pytest.raises(Refused, match="random numbers were drawn.*pass them as arguments"):
+    state = rng.bit_generator.state
+    with pytest.raises(Refused, match=r"random numbers were drawn.*pass them as arguments"):
         mg.derive(lambda x: np.sum(x * rng.normal(size=3)), X)
     assert rng.bit_generator.state == state
     with pytest.raises(Refused, match="random numbers were drawn"):
         mg.derive(lambda x: np.sum(x * np.random.rand(3)), X)
-    np.random.seed(0)
-    assert everywhere.shape == np.random.get_state()[1].shape
 
 
 def test_writing_into_an_argument_is_refused() -> None:
@@ -932,7 +929,7 @@ def test_what_is_captured_is_afterwards_the_very_same() -> None:
     error = False
     mg.derive(f, X)
     assert all(p is q for p, q in zip(before[:5], (array, number, parts[0], parts[1], table["a"])))
-    assert table["b"][0] is before[5][0] and table["b"] == before[5] if False else table["b"][1] == 4.0
+    assert table["b"][0] is before[5][0] and table["b"][1] is before[5][1]
 
 
 def test_an_error_of_the_function_passes_and_leaves_nothing_behind() -> None:
@@ -989,22 +986,6 @@ def test_pinned_to_its_shapes() -> None:
     with pytest.raises(TypeError, match="float32"):
         d(X.astype(np.float32), X)
     assert len(d.cache) == 1
-
-
-def test_a_derived_function_lets_go_of_its_arguments() -> None:
-    """What a call was given is not kept alive by the function."""
-    import weakref
-
-    class Big(np.ndarray):
-        pass
-
-    d = mg.derive(lambda x: np.sum(x * x), X)
-    array = np.ones(3).view(Big)
-    told = weakref.ref(array)
-    d(np.asarray(array))
-    del array
-    gc.collect()
-    assert told() is None
 
 
 def two(x, y):
@@ -1147,6 +1128,6 @@ def test_a_line_of_a_derived_function_is_found_by_tracebacks() -> None:
     assert any("<derived" in str(entry.path) for entry in error.traceback)
 
 
-def test_numbers_are_checked_before_the_backend_is() -> None:
+def test_a_backend_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="backend needs to be one of numpy, numba, got 'torch'"):
         mg.derive(two, X, X, backend="torch")
