@@ -30,6 +30,12 @@ ROOMS = [
     "dot",
     "draw",
     "replay",
+    "trace",
+    "captured",
+    "record",
+    "rules",
+    "source",
+    "fast",
     "derive",
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # these know what a user knows, and the RowSparse gradients
