@@ -111,7 +111,7 @@ def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
         yield Slot(name, cell, "cell_contents", True)
     if not file.startswith(HERE):
-        yield from (Slot("", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
+        yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         for name in sorted(global_names(f.__code__) & f.__globals__.keys()):
             if not isinstance(f.__globals__[name], types.ModuleType):
                 yield Slot(name, f.__globals__, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.captured import Found, Slot, reach
+from minigrad.captured import Found, Slot, has_attributes, reach
 from minigrad.engine import Node
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
@@ -158,6 +159,7 @@ def record_once(
     trees = {name: traced(name, tree) for name, tree in arguments.all}
     found = reach(f)
     replaced: dict[int, Traced] = {}
+    contents = [(x, copy.copy(x)) for x in map(contained, found) if x is not None]
     draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
     everywhere = drawn_so_far()
     try:
@@ -165,24 +167,28 @@ def record_once(
             if isinstance(held, RowSparse):
                 slot.set(Leftover())
             elif is_state(held, i, fixed, state):
-                replaced[i] = trace.input(held, slot.name or "c")
+                replaced[i] = trace.input(held, slot.name if slot.name.isidentifier() else "c")
                 trace.numbers[replaced[i].value] = i
                 slot.set(replaced[i])
         with names_watched():
             mode.tracing = True
             output = run(trees)
         after = [slot.get() for slot, *_ in found]
-        known = {id(x) for x in after}
-        for slot, held, _ in reach(f):
-            if isinstance(plain(held), Traced) and id(held) not in known and id(plain(held)) not in known:
-                raise Refused(
-                    f"a computed value was stored in {slot.name or 'a list'}, where it would not be seen again"
-                )
+        for now, before in contents:
+            if len(now) != len(before):
+                what = "a list" if isinstance(now, list) else "a dict or an attribute"
+                raise Refused(f"something was stored in {what} that was not there before: return it instead")
     finally:
         mode.tracing = False
         for slot, held, _ in reversed(found):
             if slot.get() is not held:
                 slot.set(held)
+        for now, before in contents:
+            if isinstance(now, list):
+                now[:] = before
+            elif now.keys() != before.keys():
+                now.clear()
+                now.update(before)
         drawn = any(held.bit_generator.state != before for held, before in draws)
         for held, before in draws:
             held.bit_generator.state = before
@@ -213,6 +219,13 @@ def record_once(
             raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
     captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items()]
     return Recorded(inputs, captured, guards, written, rebound, trace.values, output)
+
+
+def contained(place: Found) -> Any:
+    """The list or dict that is held in a place, or that holds the attributes of what is held there."""
+    if type(place.held) in (list, dict):
+        return place.held
+    return vars(place.held) if has_attributes(place.held) else None
 
 
 def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:

@@ -20,24 +20,24 @@ import numpy as np
 from minigrad.trace import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
 
 RULES = """
-x * 1 = x
-x / 1 = x
-x ** 1 = x
-x - 0 = x
--1 * n = -n
+a * 1 = a
+a / 1 = a
+a ** 1 = a
+a - 0 = a
+-1 * a = -a
 -(-x) = x
-(-x) * y = -(x * y)
-(-x) / y = -(x / y)
-x + (-y) = x - y
-(-x) + y = y - x
-x - (-y) = x + y
+(-a) * b = -(a * b)
+(-a) / b = -(a / b)
+b + (-a) = b - a
+(-a) + b = b - a
+b - (-a) = b + a
 1 * mask = astype(mask, DTYPE)
 v[:, None] * w = np.outer(v, w)
 v @ M = M.T @ v
 v @ M.T = M @ v
 np.positive(t) = t
 np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
-np.reshape(-n, shape) = -np.reshape(n, SHAPE)
+np.reshape(-a, shape) = -np.reshape(a, SHAPE)
 np.copy(t) = t
 np.real(x) = x
 np.conjugate(r) = r
@@ -66,20 +66,21 @@ assigned(assigned(x, index, y), index, y) = assigned(x, index, y)
 
 INEXACT = """
 x + 0 = x
-0 * x = 0 * DTYPE(0)
+0 * x = np.zeros(SHAPE, DTYPE)
 -(x - y) = y - x
 """
 
-#: What a name in a rule stands for; every other name for anything.
-VARIABLES: dict[str, Callable[[Any], bool]] = {
-    "mask": lambda x: isinstance(x, Value) and x.dtype == bool,
-    "r": lambda x: isinstance(x, Value) and x.dtype.kind in "fiub",
-    "n": lambda x: isinstance(x, Value) and x.dtype.kind in "fc",
-    "v": lambda x: isinstance(x, Value) and x.ndim == 1,
-    "w": lambda x: isinstance(x, Value) and x.ndim == 1,
-    "M": lambda x: isinstance(x, Value) and x.ndim == 2,
-    "ids": lambda x: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
-    "t": lambda x: isinstance(x, Value) and not x.written,
+#: What a name in a rule stands for, given what others do; every other name for anything.
+VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
+    "mask": lambda x, _: isinstance(x, Value) and x.dtype == bool,
+    "r": lambda x, _: isinstance(x, Value) and x.dtype.kind in "fiub",
+    "a": lambda x, _: isinstance(x, Value) and x.dtype.kind == "f",
+    "b": lambda x, _: isinstance(x, Value | int | float | np.generic) and np.result_type(examples(x)).kind in "fiu",
+    "v": lambda x, _: isinstance(x, Value) and x.ndim == 1,
+    "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
+    "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
+    "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
+    "t": lambda x, _: isinstance(x, Value) and not x.written,
 }
 
 SIGNS = {
@@ -143,7 +144,7 @@ def parsed(node: Any) -> Any:
 def read(text: str) -> dict[Any, list[Rule]]:
     """Rules by the call that they rewrite."""
     rules: dict[Any, list[Rule]] = {}
-    for line in text.strip().splitlines():
+    for line in filter(None, text.splitlines()):
         left, right = (parsed(ast.parse(side.strip(), mode="eval").body) for side in line.split(" = "))
         rules.setdefault(left.call, []).append(Rule(line, left, right))
     return rules
@@ -166,7 +167,7 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
         if pattern in bound:
             return bound[pattern] is x or (not isinstance(x, Value) and same(bound[pattern], x))
         bound[pattern] = x
-        return VARIABLES.get(pattern, lambda x: True)(x)
+        return VARIABLES.get(pattern, lambda x, _: True)(x, bound)
     if not isinstance(pattern, Term):
         if isinstance(pattern, int):
             return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))
@@ -213,7 +214,7 @@ class Simplifier:
     """Rebuilds Values, arguments first, in simpler form; what is computed twice becomes one Value."""
 
     def __init__(self, exact: bool = True) -> None:
-        self.rules = read(RULES if exact else RULES + INEXACT)
+        self.rules = read(RULES if exact else INEXACT + RULES)
         self.known: dict[Any, Any] = {}  # the simplest form of each call
         self.simple: dict[Value, None] = {}  # the Values that are as simple as they get, in the order of their making
 
@@ -224,7 +225,11 @@ class Simplifier:
             return old
         args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
         args = tuple(self.built(symbolic(x)) for x in args)
-        fresh = Value(old.call, *usual(old.call, args, kwargs), old.example)
+        example = old.example
+        if isinstance(example, np.ndarray) and example.base is not None:  # a view now of what its argument is now
+            with np.errstate(all="ignore"):
+                example = old.call(*examples(args), **examples(kwargs))
+        fresh = Value(old.call, *usual(old.call, args, kwargs), example)
         for attribute in "name", "gradient_of", "dynamic", "activated", "written":
             setattr(fresh, attribute, getattr(old, attribute))
         return self.simplest(fresh)

@@ -909,7 +909,7 @@ def test_a_value_that_is_stored_is_refused_and_removed() -> None:
         kept.append(np.sin(x))
         return np.sum(x)
 
-    with pytest.raises(Refused, match="a computed value was stored in kept0"):
+    with pytest.raises(Refused, match="something was stored in a list"):
         mg.derive(f, X)
     assert kept == []
 
@@ -994,8 +994,18 @@ def two(x, y):
 
 @pytest.mark.parametrize(
     ("wrt", "numbers", "bare"),
-    [(0, (0,), True), (1, (1,), True), (-1, (1,), True), ("y", (1,), True), ("x", (0,), True), ((0,), (0,), False)]
-    + [((1, 0), (1, 0), False), (("y", "x"), (1, 0), False), (["x"], (0,), False), (None, (0, 1), False)],
+    [
+        (0, (0,), True),
+        (1, (1,), True),
+        (-1, (1,), True),
+        ("y", (1,), True),
+        ("x", (0,), True),
+        ((0,), (0,), False),
+        ((1, 0), (1, 0), False),
+        (("y", "x"), (1, 0), False),
+        (["x"], (0,), False),
+        (None, (0, 1), False),
+    ],
 )
 def test_which_to_differentiate_by(wrt: Any, numbers: tuple[int, ...], bare: bool) -> None:
     value, right = mg.value_and_grad(two, numbers)(X, X + 1)
@@ -1027,7 +1037,7 @@ def test_whole_numbers_have_no_gradient() -> None:
         TypeError, match=re.escape("wrt=1 needs floating-point arrays in y, got (3,) int64; use x.astype(float)")
     ):
         mg.derive(two, X, np.arange(3), wrt=1)
-    value, g = mg.derive(two, X, np.arange(3))(X, np.arange(3))
+    _value, g = mg.derive(two, X, np.arange(3))(X, np.arange(3))
     assert_same(g, mg.grad(two)(X, np.arange(3)))
 
 
@@ -1115,7 +1125,7 @@ def test_rough_rules_are_for_those_who_ask() -> None:
         return np.sum(-(x - 1) * x + 0)
 
     exact, rough = mg.derive(f, X), mg.derive(f, X, exact=False)
-    assert "+ 0" in exact.source and "+ 0" not in rough.source
+    assert "(0 - " in exact.source and "0 - " not in rough.source
     assert_same(exact(X), expected(f, (X,)))
     for found, right in zip(rough(X), expected(f, (X,))):
         np.testing.assert_allclose(found, right, rtol=1e-15)

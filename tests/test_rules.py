@@ -97,7 +97,7 @@ def candidates(name: str, dtype: Any) -> list[Any]:
 
 def fits(name: str, x: Any) -> bool:
     """Does VARIABLES let a name of a rule stand for it?"""
-    return VARIABLES.get(name, lambda x: True)(Value(None, (), {}, x) if hasattr(x, "dtype") else x)
+    return VARIABLES.get(name, lambda x, _: True)(Value(None, (), {}, x) if hasattr(x, "dtype") else x, {})
 
 
 # a rule, computed
