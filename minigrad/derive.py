@@ -530,7 +530,7 @@ def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> De
     def step(x, lr, w):
         # x (2,), w (2,): float64
         t = w * x  # shape (2,)
-        J = (t ** 2).sum()
+        J = (t**2).sum()
         w -= lr * (2 * t * x)  # shape (2,)
         return J
 

@@ -23,6 +23,7 @@ RULES = """
 a * 1 = a
 a / 1 = a
 a ** 1 = a
+a ** 0 = np.broadcast_to(DTYPE(1), SHAPE)
 a - 0 = a
 -1 * a = -a
 -(-x) = x
@@ -167,7 +168,7 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
         if pattern in bound:
             return bound[pattern] is x or (not isinstance(x, Value) and same(bound[pattern], x))
         bound[pattern] = x
-        return VARIABLES.get(pattern, lambda x, _: True)(x, bound)
+        return pattern not in VARIABLES or VARIABLES[pattern](x, bound)
     if not isinstance(pattern, Term):
         if isinstance(pattern, int):
             return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))

@@ -369,7 +369,8 @@ class Writer:
             left, right = (self.parenthesized(x, binds + (i == (v.call is not np.power))) for i, x in enumerate(args))
             if binds == 1:  # a < b < c would be another thing
                 left = self.parenthesized(args[0], 2)
-            return f"{left} {sign} {right}", binds
+            close = v.call is np.power and re.fullmatch(r"[\w.]+", left + right)  # as formatters have it: x**2
+            return f"{left}{sign}{right}" if close else f"{left} {sign} {right}", binds
         if v.call is np.broadcast_to and number(args[0]) is not None:
             return self.full(v), ATOM
         if v.call is operator.getitem:

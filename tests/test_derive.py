@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import derive_page
 import numpy as np
 import pytest
 import random_programs
@@ -1141,3 +1142,7 @@ def test_a_line_of_a_derived_function_is_found_by_tracebacks() -> None:
 def test_a_backend_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="backend needs to be one of numpy, numba, got 'torch'"):
         mg.derive(two, X, X, backend="torch")
+
+
+def test_the_page_is_what_derive_gives() -> None:
+    assert derive_page.PAGE.read_text(encoding="utf-8") == derive_page.page(), "run python tests/derive_page.py"

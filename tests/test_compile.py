@@ -1,0 +1,227 @@
+"""mg.compile: a whole step does what the step does, to the last bit, and leaves behind what it leaves behind."""
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from derived import same_bits
+
+import minigrad as mg
+from minigrad.trace import Refused
+from models import conll
+from models.tagger import Settings
+from models.training import OPTIMIZERS, Recipe, train
+
+FEW, MANY = (3, 2), (300, 10)  # windows and words in each: rows are added one by one, or merged first
+
+
+@dataclass
+class Model:
+    W: Any
+    b: Any
+    L: Any
+
+
+def model() -> Model:
+    rng = np.random.default_rng(5)
+    return Model(*(mg.Tensor(rng.normal(size=shape)) for shape in [(4, 6), (4,), (50, 3)]))
+
+
+def windows(shape: tuple[int, int], seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).integers(-5, 50, shape)
+
+
+def loss(m: Model, ids: Any) -> Any:
+    x = mg.reshape(mg.embedding(m.L, ids[:, :2]), (-1, 6))
+    return mg.sum(np.tanh(x @ m.W.T + m.b) ** 2)
+
+
+SGD = {"momentum": lambda p: mg.optim.SGD(p, lr=0.01, momentum=0.9)}
+MAKERS = SGD | {name: lambda p, make=make: make(p, lr=0.01) for name, (make, _) in OPTIMIZERS.items()}
+
+
+def trained(make: Any, shape: tuple[int, int], compiled: bool) -> tuple[list[Any], Model, Any]:
+    m = model()
+    optimizer = make([m.W, m.b, m.L])
+
+    def step(ids):
+        J = loss(m, ids)
+        optimizer.zero_grad()
+        J.backward()
+        optimizer.step()
+        return J
+
+    run = mg.compile(step) if compiled else step
+    return [run(windows(shape, i)).item() for i in range(5)], m, optimizer
+
+
+@pytest.mark.parametrize("shape", [FEW, MANY])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_step_with_an_optimizer_to_the_last_bit(name: str, shape: tuple[int, int]) -> None:
+    losses, m, optimizer = trained(MAKERS[name], shape, compiled=False)
+    again, ours, other = trained(MAKERS[name], shape, compiled=True)
+    assert losses == again and len(set(losses)) == 5
+    for p, q in ((m.W, ours.W), (m.b, ours.b), (m.L, ours.L)):
+        assert same_bits(p.data, q.data) and same_bits(np.asarray(p.grad), np.asarray(q.grad))
+    assert type(ours.L.grad) is type(m.L.grad)
+    assert other.steps == optimizer.steps == 5
+
+
+def test_an_update_written_by_hand() -> None:
+    results = []
+    for compiled in (False, True):
+        w, v = mg.Tensor(np.arange(6.0)), np.zeros(6)
+
+        def step(x, w=w, v=v):
+            J = mg.sum((w * x) ** 2)
+            J.backward()
+            scale = np.minimum(1.0, 1 / np.sqrt(np.sum(w.grad**2)))  # clipped by its norm
+            v[...] = 0.9 * v + scale * w.grad
+            w.data[1:4] -= 0.1 * v[1:4]
+            w.data = w.data
+            w.grad = None
+            return J
+
+        run = mg.compile(step) if compiled else step
+        losses = [float(run(np.ones(6) * k).item()) for k in range(1, 5)]
+        results.append((losses, w.data.copy(), v.copy()))
+    (losses, w, v), (ours, our_w, our_v) = results
+    assert losses == ours and same_bits(w, our_w) and same_bits(v, our_v) and np.any(v)
+
+
+def test_gradients_add_up_over_calls() -> None:
+    both = []
+    for compiled in (False, True):
+        w = mg.Tensor(np.array([1.0, 2.0]))
+
+        def step(x, w=w):
+            mg.sum(w * w * x).backward()
+
+        run = mg.compile(step) if compiled else step
+        for k in range(3):
+            run(np.array([1.0, k]))
+        both.append(w.grad)
+    assert same_bits(*both) and both[0][0] == 6.0
+
+
+def test_what_changes_outside_counts_at_once() -> None:
+    w, lr, state = mg.Tensor(np.ones(2)), 0.5, {"twice": False}
+
+    @mg.compile
+    def step(x):
+        J = mg.sum(w * x) * (2 if state["twice"] else 1)
+        J.backward()
+        w.data -= lr * w.grad
+        w.grad = None
+        return J
+
+    x, array = np.array([1.0, 2.0]), w.data
+    step(x)
+    assert same_bits(w.data, np.array([0.5, 0.0])) and w.data is array
+    lr = 0.25
+    step(x)
+    assert same_bits(w.data, np.array([0.25, -0.5]))
+    state["twice"] = True
+    assert step(x) == 2 * (0.25 - 1.0)
+    w.data = np.array([10.0, 10.0])
+    assert step(x) == 60.0
+
+
+def test_a_graph_that_used_the_old_data_says_so() -> None:
+    w = mg.Tensor(np.ones(2))
+    J = mg.sum(w * w)
+
+    @mg.compile
+    def step(x):
+        w.data -= x
+
+    step(np.ones(2))
+    with pytest.raises(RuntimeError, match="run the forward pass again"):
+        J.backward()
+
+
+def test_what_was_read_before_a_write_is_what_it_was() -> None:
+    w = mg.Tensor(np.arange(3.0))
+
+    @mg.compile
+    def step(x):
+        old, turned = w.data.copy(), w.data[::-1]
+        total = turned + x
+        w.data -= x
+        return old * 2, total, w.data + 0.0
+
+    old, total, new = step(np.ones(3))
+    assert same_bits(old, np.array([0.0, 2.0, 4.0])) and same_bits(total, np.array([3.0, 2.0, 1.0]))
+    assert same_bits(new, np.array([-1.0, 0.0, 1.0])) and same_bits(w.data, new)
+
+
+def test_a_view_of_what_was_written_into_is_refused() -> None:
+    w = mg.Tensor(np.arange(3.0))
+
+    @mg.compile
+    def step(x):
+        turned = w.data[::-1]
+        w.data -= x
+        return turned * 2
+
+    with pytest.raises(Refused, match="take the view again"):
+        step(np.ones(3))
+    assert same_bits(w.data, np.arange(3.0))
+
+
+def test_what_cannot_be_found_again_is_refused() -> None:
+    w, losses = mg.Tensor(np.ones(2)), []
+
+    @mg.compile
+    def step(x):
+        losses.append(mg.sum(w * x))
+
+    with pytest.raises(Refused, match="stored in a list"):
+        step(np.ones(2))
+    assert losses == [] and type(w.data) is np.ndarray
+
+
+def test_the_source_is_there_after_the_first_call() -> None:
+    step = mg.compile(lambda x: x + 1)
+    with pytest.raises(ValueError, match="compiled when it is first called"):
+        step.source  # noqa: B018
+    step(np.ones(2))
+    assert "return x + 1" in step.source
+
+
+def test_backends_are_named() -> None:
+    with pytest.raises(ValueError, match="backend needs to be one of numpy, numba, got 'cuda'"):
+        mg.compile(lambda x: x, backend="cuda")
+
+
+def test_what_numba_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "minigrad\[fast\]"'):
+        mg.compile(lambda x: x, backend="numba")
+
+
+def test_numba_falls_back_and_says_so() -> None:
+    pytest.importorskip("numba")
+    f = lambda x: mg.sum(x[None, :, None] @ x[None, None, :])  # noqa: E731 - a stack of matrices
+    with pytest.warns(UserWarning, match="has no form for numba; f runs as NumPy"):
+        d = mg.derive(f, np.ones(3), backend="numba")
+    assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
+
+
+def losses_of(compile: str | None) -> list[float]:
+    found: list[float] = []
+    recipe = Recipe(epochs=4, batch=1000, compile=compile)  # one batch an epoch: numba compiles once
+    small = Settings(dim=8, hidden=6, case_dim=2)
+    train(conll.embedded("train"), settings=small, recipe=recipe, report=lambda now: found.append(now.loss))
+    return found
+
+
+def test_compiled_training_has_the_losses_of_training() -> None:
+    assert losses_of("numpy") == losses_of(None)
+
+
+def test_training_compiled_by_numba_has_nearly_the_same_losses() -> None:
+    pytest.importorskip("numba")
+    np.testing.assert_allclose(losses_of("numba"), losses_of(None), rtol=1e-5)
