@@ -22,10 +22,13 @@ HERE = os.path.dirname(__file__)
 
 
 class Slot(NamedTuple):
-    """A place that holds something, an attribute or an item of a holder, and what the variable is called."""
+    """A place that holds something, an attribute or an item of a holder, and what the variable is called.
+
+    The holder of an element of a list or tuple is the place where that is held: it may be another one by then.
+    """
 
     name: str
-    holder: Any  # an object; of an element of a tuple: the Slot of the tuple
+    holder: Any  # an object, or a Slot
     key: Any
     is_attribute: bool = False
 
@@ -35,16 +38,17 @@ class Slot(NamedTuple):
         return (self.holder.get() if isinstance(self.holder, Slot) else self.holder)[self.key]
 
     def set(self, v: Any) -> None:
-        if self.is_attribute:
+        if isinstance(self.holder, type):
+            setattr(self.holder, self.key, v)
+        elif self.is_attribute:
             object.__setattr__(self.holder, self.key, v)
-        elif isinstance(
-            self.holder, Slot
-        ):  # to replace an element of a tuple is to replace the tuple where that is held
-            whole = self.holder.get()
-            elements = [v if i == self.key else e for i, e in enumerate(whole)]
-            self.holder.set(type(whole)(*elements) if hasattr(whole, "_fields") else type(whole)(elements))
         else:
-            self.holder[self.key] = v
+            whole = self.holder.get() if isinstance(self.holder, Slot) else self.holder
+            if isinstance(whole, tuple):  # to replace an element is to replace the tuple where that is held
+                elements = [v if i == self.key else e for i, e in enumerate(whole)]
+                self.holder.set(type(whole)(*elements) if hasattr(whole, "_fields") else type(whole)(elements))
+            else:
+                whole[self.key] = v
 
     @property
     def owner(self) -> Node | None:
@@ -91,16 +95,24 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
         if any(isinstance(e, np.ndarray | float) for e in leaves((x.args, x.keywords))):
             raise Refused("an array in a functools.partial would be frozen; write a lambda instead")
         yield Slot("", [x.func], 0)
-    elif type(x) in (dict, list):
-        yield from (Slot(f"{at.name}{key}" if type(x) is list else str(key), x, key) for key in keys(x))
-    elif isinstance(x, tuple):
+    elif isinstance(x, dict):
+        yield from (Slot(str(key), x, key) for key in list(x))
+    elif isinstance(x, tuple | list):
         yield from (Slot(f"{at.name}{i}", at, i) for i in range(len(x)))
     elif has_attributes(x):
         yield from (Slot(key, x, key, True) for key in vars(x))
+        for kind in type(x).__mro__:
+            if kind.__module__.partition(".")[0] not in ("builtins", "numpy", "minigrad", "enum", "typing", "abc"):
+                yield from places_of_class(kind)
 
 
-def keys(x: Any) -> Any:
-    return list(x) if isinstance(x, dict) else range(len(x))
+def places_of_class(kind: type) -> Iterator[Slot]:
+    """The data and the functions of an object's class."""
+    for key, x in vars(kind).items():
+        if isinstance(x, types.FunctionType):
+            yield Slot(key, [x], 0)
+        elif isinstance(x, np.ndarray | np.generic | int | float | str | list | dict) and not key.startswith("__"):
+            yield Slot(key, kind, key, True)
 
 
 def places_of_function(f: types.FunctionType) -> Iterator[Slot]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import sparse
-from minigrad.captured import Slot
+from minigrad.captured import Slot, has_attributes
 from minigrad.engine import tick
 from minigrad.record import (
     Arguments,
@@ -50,7 +50,16 @@ def identifier(f: Function, otherwise: str) -> str:
 class Plan:
     """A function derived for one kind of arguments."""
 
-    def __init__(self, f: Function, arguments: Arguments, recorded: Recorded, exact: bool, backend: str) -> None:
+    def __init__(
+        self,
+        f: Function,
+        arguments: Arguments,
+        recorded: Recorded,
+        strong: frozenset[str],
+        exact: bool,
+        backend: str,
+    ) -> None:
+        self.strong = strong
         self.program = program = simplified(identifier(f, "f"), arguments, recorded, exact)
         writer = Writer(program)
         self.source = writer.source(Spelling())
@@ -58,13 +67,14 @@ class Plan:
         used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
-        arrays = [(slot, v) for slot, v in used if slot.owner is None and isinstance(v.example, np.ndarray)]
+        arrays = [(slot, v) for slot, v in used if slot.owner is None and hasattr(v.example, "dtype")]
+        numbers = [(slot, type(v.example)) for slot, v in used if not hasattr(v.example, "dtype")]
         self.is_plain = not needs_restoring(program.output)
         if backend == "numba":
             self.run = self.by_numba(writer, [v for _, v in used])
         checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
         self.fits, self.captured, self.quick = self.access(
-            arguments, recorded.guards, [slot for slot, _ in used], checked
+            arguments, recorded.guards, [slot for slot, _ in used], checked, numbers
         )
 
     def by_numba(self, writer: Writer, captured: list[Value]) -> Function:
@@ -90,7 +100,8 @@ class Plan:
         return run
 
     def __call__(self, arguments: Arguments) -> Any:
-        given = [map_leaves(plain, x) for _, x in arguments.all]
+        kinds = [np.asarray if name in self.strong else plain for name, _ in arguments.all]
+        given = [map_leaves(kind, map_leaves(plain, x)) for kind, (_, x) in zip(kinds, arguments.all)]
         return self.finished(self.run(*given, *self.captured()))
 
     def finished(self, output: Any) -> Any:
@@ -113,6 +124,7 @@ class Plan:
         guards: list[tuple[Slot, Any]],
         inputs: list[Slot],
         checked: list[tuple[Slot, Any, Any]],
+        numbers: list[tuple[Slot, type]],
     ) -> tuple[Function, Function, Function | None]:
         """Three functions, spelled out so as to be quick.
 
@@ -137,12 +149,15 @@ class Plan:
             if slot.owner is not None:
                 conditions.append(f"type({place(slot)}) is {bound(type(held))}")
             elif isinstance(held, int | float | str) and not isinstance(held, bool):
-                conditions.append(f"{place(slot)} == {bound(held)}")
+                conditions.append(f"{place(slot)} == {bound(held)} and type({place(slot)}) is {bound(type(held))}")
             else:
                 conditions.append(f"{place(slot)} is {bound(held)}")
                 if isinstance(held, list | dict):
                     conditions.append(f"len({place(slot)}) == {len(held)}")
+                elif has_attributes(held):
+                    conditions.append(f"len({bound(vars(held))}) == {len(vars(held))}")
         conditions += [f"shape({place(s)}) == {bound(n)} and dtype({place(s)}) == {bound(k)}" for s, n, k in checked]
+        conditions += [f"type({place(s)}) is {bound(kind)}" for s, kind in numbers]
         fits = " and ".join(conditions) or "True"
         fetched = "".join(place(slot) + ", " for slot in inputs)
         lines = [f"def fits(): return {fits}", f"def fetch(): return ({fetched})"]
@@ -355,7 +370,7 @@ class Derived:
             raise Refused(
                 f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
-        plan = Plan(self.f, arguments, recorded, self.exact, self.backend)
+        plan = Plan(self.f, arguments, recorded, strong, self.exact, self.backend)
         if not self.cache:
             self.pinned_to = ", ".join(f"{name} {described(x)}" for name, x in arguments.all)
         elif len(self.cache) >= KEPT:

@@ -223,16 +223,18 @@ def record_once(
 
 def contained(place: Found) -> Any:
     """The list or dict that is held in a place, or that holds the attributes of what is held there."""
-    if type(place.held) in (list, dict):
+    if isinstance(place.held, list | dict):
         return place.held
     return vars(place.held) if has_attributes(place.held) else None
 
 
 def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
-    """Would f do something else if another thing were there? Not for a row of data in a list of them."""
-    return not isinstance(found[i].held, tuple | list | dict) or not isinstance(
-        found[found[i].within].held if found[i].within >= 0 else None, tuple | list | dict
-    )
+    """Would f do something else if another thing were there? Not for a row of arrays in a list of them."""
+    place = found[i]
+    if not isinstance(place.held, tuple | list) or place.within < 0:
+        return True
+    rows = isinstance(found[place.within].held, tuple | list) and all(isinstance(x, np.ndarray) for x in place.held)
+    return not rows
 
 
 def drawn_so_far() -> tuple[Any, ...]:

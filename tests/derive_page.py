@@ -137,6 +137,7 @@ op and the line:
 | `x[mask]`, `np.nonzero(x)`: the shape depends on values | `mg.where(mask, x, 0)` |
 | random numbers | pass them as arguments |
 | writing into an argument, storing a value in a list | return a new array |
+| what it reaches in a module, a set, a deque or `__slots__`: not looked through | pass it as an argument |
 | a view used after its array was written into | take the view again |
 """
 

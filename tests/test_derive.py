@@ -1146,3 +1146,49 @@ def test_a_backend_that_is_not_there() -> None:
 
 def test_the_page_is_what_derive_gives() -> None:
     assert derive_page.PAGE.read_text(encoding="utf-8") == derive_page.page(), "run python tests/derive_page.py"
+
+
+SCALE = 2.0
+
+
+class Scaled:
+    rate = np.array([1.0, 2.0, 3.0])
+
+    def __init__(self) -> None:
+        self.rows = [[np.ones(3)], [np.ones(3)]]
+        self.power: Any = 2
+
+    def __call__(self, x: Any) -> Any:
+        return np.sum(SCALE * self.rate * self.rows[0][0] * x**self.power)
+
+
+def test_what_an_object_its_class_and_its_methods_reach_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = Scaled(), np.array([1.0, 2.0, 3.0])
+
+    def f(x: Any) -> Any:
+        return model(x)
+
+    d = mg.derive(f, x)
+
+    def follows() -> None:
+        assert_same(d(x), mg.value_and_grad(f)(x))
+
+    follows()
+    monkeypatch.setitem(globals(), "SCALE", 5.0)
+    follows()
+    monkeypatch.setattr(Scaled, "rate", np.array([3.0, 2.0, 1.0]))
+    follows()
+    model.rows[0] = [np.array([7.0, 8.0, 9.0])]
+    follows()
+    model.power = 3
+    follows()
+    model.power = True
+    follows()
+
+
+def test_a_python_number_that_is_differentiated_by_is_a_float64() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return np.sum(x * y)
+
+    x = np.ones(3, np.float32)
+    assert_same(mg.derive(f, x, 0.1)(x, 0.3), mg.value_and_grad(f, (0, 1))(x, 0.3))

@@ -171,7 +171,7 @@ def test_the_line_of_the_source_goes_along(window, opened):
         page.keyboard.press("ArrowRight")
         if on := page.locator("#code .on").all_inner_texts():
             lines += [on[0].strip()]
-    assert {"z = W @ x + b", "a = mg.sigmoid(z)", "return U @ a", "return mg.relu(1 - s + s_c)"} == set(lines)
+    assert {"z = W @ x + b", "a = mg.sigmoid(z)", "s = U @ a", "return mg.relu(1 - s + s_c)"} == set(lines)
 
 
 def test_hovering_shows_a_whole_array(window, opened):
