@@ -22,6 +22,10 @@ Measure = Callable[[], float]  # one round: one figure
 Clock = Callable[[], float]
 Figures = Mapping[str, list[float]]  # every contestant's, a figure a round
 
+#: Seconds between rounds: the threads of a library that has just computed (OpenBLAS's, OpenMP's) go on spinning for
+#: some 30 ms, on a core that the next contestant needs.
+SETTLE = 0.05
+
 PEERS = "numba", "torch", "jax", "autograd", "mygrad"
 
 
@@ -124,6 +128,7 @@ def race(benchmark: Benchmark) -> dict[str, Any]:
     gc.freeze()  # what the peers loaded is not the collector's work in anyone's round
     for turn in range(benchmark.rounds):
         for name in list(running)[:: -1 if turn % 2 else 1]:  # back and forth, so that nobody always follows the same
+            time.sleep(SETTLE)
             figures[name].append(running[name]())
     baseline = figures[next(iter(running))]
     rows: dict[str, dict[str, Any]] = {}

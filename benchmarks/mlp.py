@@ -15,7 +15,7 @@ import numpy as np
 import minigrad as mg
 from benchmarks import training
 from benchmarks.harness import Benchmark, Run, agree, at_most, timed
-from benchmarks.training import Problem, contestants
+from benchmarks.training import Loss, Problem, contestants
 
 Array = Any
 
@@ -73,8 +73,8 @@ def by_hand(problem: Problem) -> Run:
     return step, lambda: parameters
 
 
-def loss(problem: Problem, parameters: list[Any], x: Array, classes: Array) -> Any:
-    return mg.cross_entropy(forward(mg.relu, parameters, x), classes)
+def loss(problem: Problem) -> Loss:
+    return lambda parameters, x, classes: mg.cross_entropy(forward(mg.relu, parameters, x), classes)
 
 
 def torch(problem: Problem) -> Run:

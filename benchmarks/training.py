@@ -14,6 +14,7 @@ import minigrad as mg
 from benchmarks.harness import Run, Start
 
 Array = Any
+Loss = Callable[[list[Any], Array, Array], Any]  # of the parameters and a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,8 @@ def contestants(problem: Problem, runs: Mapping[str, Callable[[Any], Run]]) -> d
     return {name: partial(start, run) for name, run in runs.items()}
 
 
-def minigrad(loss: Callable[..., Any], backend: str | None, problem: Any) -> Run:
-    """Train by loss(problem, parameters, *batch); with a backend, compiled."""
+def minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> Run:
+    """Train by the loss of a problem; with a backend, compiled."""
     parameters, update = _minigrad(loss, backend, problem)
     for p, q in zip(parameters, problem.start(), strict=True):
         p.data = q
@@ -50,12 +51,12 @@ def minigrad(loss: Callable[..., Any], backend: str | None, problem: Any) -> Run
 
 
 @cache  # what is compiled once is not compiled in every round
-def _minigrad(loss: Callable[..., Any], backend: str | None, problem: Any) -> Any:
+def _minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> Any:
     parameters: list[Any] = list(map(mg.Tensor, problem.start()))
-    lr = problem.learning_rate
+    objective, lr = loss(problem), problem.learning_rate
 
     def update(x: Array, y: Array) -> None:
-        J = loss(problem, parameters, x, y)
+        J = objective(parameters, x, y)
         J.backward()
         for p in parameters:
             p.data -= lr * p.grad

@@ -10,7 +10,7 @@ from typing import Any
 import minigrad as mg
 from benchmarks import training
 from benchmarks.harness import Run
-from benchmarks.training import Problem
+from benchmarks.training import Loss, Problem
 
 Array = Any
 
@@ -23,11 +23,16 @@ class Windows(Problem):
     shape: int | tuple[int, int]  # of x, the words' vectors side by side
 
 
-def loss(problem: Windows, parameters: list[Any], true: Array, corrupt: Array) -> Any:
-    U, W, b, L = parameters
-    x = mg.embedding(L, true).reshape(problem.shape)
-    x_c = mg.embedding(L, corrupt).reshape(problem.shape)
-    return problem.objective(mg.relu, mg.sigmoid, U, W, b, x, x_c)
+def loss(problem: Windows) -> Loss:
+    objective, shape = problem.objective, problem.shape
+
+    def J(parameters: list[Any], true: Array, corrupt: Array) -> Any:
+        U, W, b, L = parameters
+        x = mg.embedding(L, true).reshape(shape)
+        x_c = mg.embedding(L, corrupt).reshape(shape)
+        return objective(mg.relu, mg.sigmoid, U, W, b, x, x_c)
+
+    return J
 
 
 def torch(problem: Windows) -> Run:

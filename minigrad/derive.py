@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import functools
 import importlib.util
 import itertools
-import linecache
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +27,7 @@ from minigrad.record import (
     record,
 )
 from minigrad.rules import Simplifier
-from minigrad.source import Faster, Program, Spelling, Writer
+from minigrad.source import Faster, Program, Spelling, Writer, executable
 from minigrad.sparse import RowSparse
 from minigrad.tensor import downhill, one
 from minigrad.trace import UPDATES, USERS, Name, Refused, Traced, Value, array_under
@@ -69,35 +67,34 @@ class Plan:
         self.rebound = [slot for slot, _ in recorded.rebound]
         arrays = [(slot, v) for slot, v in used if slot.owner is None and hasattr(v.example, "dtype")]
         numbers = [(slot, type(v.example)) for slot, v in used if not hasattr(v.example, "dtype")]
-        self.is_plain = not needs_restoring(program.output)
+        #: what makes of what a run gives the output of the original, None where it is that already
+        self.restore = functools.partial(restored, program.output) if needs_restoring(program.output) else None
         if backend == "numba":
-            self.run = self.by_numba(writer, [v for _, v in used])
+            self.use_numba(writer, [v for _, v in used])
         checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
         self.fits, self.captured, self.quick = self.access(
             arguments, recorded.guards, [slot for slot, _ in used], checked, numbers
         )
 
-    def by_numba(self, writer: Writer, captured: list[Value]) -> Function:
-        """The program compiled; where that cannot be, as NumPy, and a warning that says why."""
-        from minigrad.fast import Missing, compiled
+    def use_numba(self, writer: Writer, captured: list[Value]) -> None:
+        """Run the program compiled, as far as that is faster; where it cannot be, as NumPy, and warn why."""
+        from minigrad.fast import Missing, compiled, numpy_is_faster, with_loops
 
         program = self.program
+        if numpy_is_faster(writer):
+            self.run = with_loops(writer)
+            return
         try:
             function = compiled(writer, [v.example for v in (*(v for *_, v in program.inputs), *captured)])
         except Missing as missing:
             warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
-            return self.run
-        self.is_plain = True
-        regrown = regrowing(program.output)
+            return
+        self.restore = regrowing(program.output)
         count = len(program.parameters)
         if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
-            return lambda *args: regrown(function(*args))
-
-        def run(*args: Any) -> Any:
-            arrays = filter(is_array, leaves(args[:count]))
-            return regrown(function(*arrays, *args[count:]))
-
-        return run
+            self.run = function
+        else:
+            self.run = lambda *args: function(*filter(is_array, leaves(args[:count])), *args[count:])
 
     def __call__(self, arguments: Arguments) -> Any:
         kinds = [np.asarray if name in self.strong else plain for name, _ in arguments.all]
@@ -106,8 +103,8 @@ class Plan:
 
     def finished(self, output: Any) -> Any:
         """What a run gave, in the form of the original; Tensors and objects in their new state."""
-        if not self.is_plain:
-            output = restored(self.program.output, output)
+        if self.restore is not None:
+            output = self.restore(output)
         for x in self.touched:
             touch(x)
         if self.rebound:
@@ -132,7 +129,7 @@ class Plan:
         arrays: the whole call, which raises Unfit where they are others.
         """
         scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
-        scope |= {"tick": tick, "touch": touch, "run": self.run, "finished": self.finished}
+        scope |= {"tick": tick, "touch": touch, "run": self.run, "restore": self.restore, "finished": self.finished}
 
         def bound(x: Any) -> str:
             name = f"x{len(scope)}"
@@ -174,8 +171,8 @@ class Plan:
                 "        raise Unfit",
             ]
             call = f"run({', '.join([*names, fetched])})"
-            if self.is_plain and not self.rebound:
-                lines.append(f"    output = {call}")
+            if not self.rebound:
+                lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
                 lines += [
                     f"    {bound(x)}._stamp = tick()" if x._edges == () else f"    touch({bound(x)})"
                     for x in self.touched
@@ -281,19 +278,6 @@ def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(*flat) if hasattr(tree, "_fields") else type(tree)(flat)
     return dataclasses.replace(tree, **{field.name: next(flat) for field in dataclasses.fields(tree)})
-
-
-counter = itertools.count()
-
-
-@functools.lru_cache(64)
-def executable(source: str, name: str) -> Function:
-    """Source as a function; tracebacks and debuggers find its lines."""
-    file = f"<derived {name} {next(counter)}>"
-    linecache.cache[file] = len(source), None, source.splitlines(True), file
-    scope: dict[str, Any] = {"np": np}
-    exec(builtins.compile(source, file, "exec"), scope)
-    return scope[name]
 
 
 class Derived:

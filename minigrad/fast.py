@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.source import ATOM, Code, Spelling, Writer, called, is_view
+from minigrad.source import ATOM, Code, Faster, Spelling, Writer, called, column_times_row, executable, is_view
 from minigrad.sparse import summed
 from minigrad.trace import Value
 from minigrad.trees import leaves
@@ -46,6 +46,15 @@ def _add_rows(x, ids, v):
         row = _place(k, x.shape[0])
         for j in range(x.shape[1]):
             x[row, j] += v[i, j]
+
+
+@njit
+def _subtract_rows(x, ids, v):
+    """np.subtract.at(x, ids, v), of a matrix."""
+    for i, k in enumerate(ids.flat):
+        row = _place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            x[row, j] -= v[i, j]
 
 
 @njit
@@ -144,7 +153,7 @@ class ForNumba(Spelling):
             return (f"{text}.reshape({v.shape})" if "keepdims" in v.kwargs else text), ATOM
         if v.call is np.max and x.ndim == 2 and v.kwargs.get("axis") in (-1, 1):
             return f"_largest({writer.text(x)}).reshape({v.shape})", ATOM
-        return None
+        return column_times_row(writer, v, args)  # several of them become one loop
 
     def returned(self, writer: Writer) -> str:
         return "(" + "".join(f"{text}, " for text in leaves(writer.returned())) + ")"
@@ -153,19 +162,52 @@ class ForNumba(Spelling):
         return [writer.names[v] for *_, v in writer.program.inputs], []
 
     def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
-        if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
+        text = rows_added(writer, ufunc, name, index, new)
+        if text is None:
             raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
-        width = new.shape[index.ndim :]
-        if len(width) != 1:
-            raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
-        text = writer.parenthesized(new, ATOM)
-        if new.ndim != 2:
-            text += f".reshape(({index.example.size}, {width[0]}))"
-        return f"_add_rows({name}, {writer.text(index)}, {'-' if ufunc is np.subtract else ''}{text})"
+        return text
 
 
 class Cast(tuple[Any, ...]):
     """Arguments, their numbers cast."""
+
+
+class WithLoops(Faster):
+    """NumPy, but for rows that are added one by one."""
+
+    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
+        return rows_added(writer, ufunc, name, index, new) or super().at(writer, ufunc, name, index, new)
+
+
+def rows_added(writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str | None:
+    """The line that adds rows to a matrix, None for any other update."""
+    if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
+        return None
+    width = new.shape[index.ndim :]
+    if len(width) != 1:
+        return None
+    rows = writer.text(new)
+    if new.ndim != 2:
+        rows = f"{writer.parenthesized(new, ATOM)}.reshape(({index.example.size}, {width[0]}))"
+    return f"_{ufunc.__name__}_rows({name}, {writer.text(index)}, {rows})"
+
+
+#: The nanoseconds that numba, which computes one after the other, takes longer for each element than NumPy's vectors.
+VECTORS = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 2) | dict.fromkeys(
+    (np.tanh, np.sinh, np.cosh, np.tan, np.log1p, np.expm1, np.arctan, np.arcsin, np.arccos, np.cbrt), 8
+)
+CALL = 500  # nanoseconds that NumPy takes longer for a call
+
+
+def numpy_is_faster(writer: Writer) -> bool:
+    """Is what numba would lose on the elements of exponentials and the like more than it would gain on the calls?"""
+    loss = sum(VECTORS.get(v.call, 0) * np.size(v.example) for v in writer.values)
+    return loss > CALL * len(writer.values)
+
+
+def with_loops(writer: Writer) -> Callable[..., Any]:
+    """A program in NumPy, the loops over rows compiled."""
+    return executable(writer.source(WithLoops()), writer.program.name, _helpers)
 
 
 def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
@@ -189,9 +231,7 @@ def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
 @functools.lru_cache(64)
 def _compiled(source: str, name: str) -> Any:
     """The function of a source: the same source is compiled once."""
-    scope: dict[str, Any] = {"np": np} | _helpers()
-    exec(source, scope)
-    return njit(scope[name], boundscheck=True)
+    return njit(executable(source, name, _helpers), boundscheck=True)
 
 
 @functools.cache

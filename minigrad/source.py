@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import builtins
 import dataclasses
+import functools
 import inspect
+import itertools
 import keyword
+import linecache
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -424,6 +427,19 @@ def flat(x: Any) -> Iterator[Any]:
         yield x
 
 
+counter = itertools.count()
+
+
+@functools.lru_cache(64)
+def executable(source: str, name: str, brings: Callable[[], dict[str, Any]] = dict) -> Callable[..., Any]:
+    """Source as a function, of NumPy and what else is brought; tracebacks and debuggers find its lines."""
+    file = f"<derived {name} {next(counter)}>"
+    linecache.cache[file] = len(source), None, source.splitlines(True), file
+    scope: dict[str, Any] = {"np": np} | brings()
+    exec(compile(source, file, "exec"), scope)
+    return scope[name]
+
+
 class Code(str):
     """Text that is source already."""
 
@@ -592,9 +608,7 @@ class Faster(Spelling):
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
         if v.call is np.take and len(args) == 3:
             return f"{writer.parenthesized(args[0], ATOM)}.take({writer.text(args[1])}, {args[2]})", ATOM
-        if v.call is np.outer and all(x.ndim == 1 for x in args):
-            return f"{writer.parenthesized(args[0], ATOM)}[:, None] * {writer.parenthesized(args[1], 8)}", 7
-        return None
+        return column_times_row(writer, v, args)
 
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
         parameters, unpacked = super().signature(writer)
@@ -606,6 +620,13 @@ class Faster(Spelling):
 
     def prelude(self) -> list[str]:
         return [f"{name} = {made}" for made, name in self.numbers.items()]
+
+
+def column_times_row(writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
+    """np.outer of vectors, in the form that runs faster."""
+    if v.call is np.outer and all(x.ndim == 1 for x in args):
+        return f"{writer.parenthesized(args[0], ATOM)}[:, None] * {writer.parenthesized(args[1], 8)}", 7
+    return None
 
 
 def meets(v: Value) -> Any:

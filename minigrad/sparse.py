@@ -80,14 +80,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             width = self.shape[1:]
             indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
-            nothing = np.zeros_like(self._parts[0][1], shape=(1, *width))
-            rows = np.concatenate([*(np.reshape(r, (-1, *width)) for _, r in self._parts), nothing])
+            rows = np.concatenate([np.reshape(r, (-1, *width)) for _, r in self._parts])
             # With its place in the low bits every index is a number of its own: a plain sort, several times as fast as
             # a stable argsort, is then stable and tells the order too.
             bits = indices.size.bit_length()
             keys = np.sort(indices << bits | np.arange(indices.size))
             indices, order = keys >> bits, keys & (1 << bits) - 1
-            starts = np.flatnonzero(np.diff(indices, prepend=-1))
+            starts = np.flatnonzero(np.diff(indices, prepend=-1) != 0)
             self._parts = [(indices[starts], _summed(rows, order, starts))]
             self._merged = True
         return self._parts[0]
@@ -168,20 +167,22 @@ def _summed(rows: Array, order: Array, starts: Array) -> Array:
 
 
 def summed(rows: Array, order: Array, starts: Array) -> Array:
-    """The sum of each run of rows[order]; the last of the rows, which is none of them, is zero."""
+    """The sum of each run of rows[order]; a run ends where the next one starts."""
     if rows.size < 2000:
         return np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0)
-    # reduceat walks down the runs column by column, at thrice the price of this: runs of 2, of 3 and 4, of 5 to 8, ...
-    # are laid side by side, filled up with zeros, and added row by row.
+    # reduceat goes down every run column by column, which is slow for short ones: those of one length are laid side by
+    # side, and added row by row.
     lengths = np.diff(starts, append=order.size)
     sums = np.take(rows, order[starts], axis=0)
-    length, longest = 1, np.max(lengths)
-    while length < longest:
-        (runs,) = np.nonzero((lengths > length) & (lengths <= 2 * length))
-        length *= 2
-        k = np.arange(length)[:, None]
-        places = np.where(k < lengths[runs], np.take(order, starts[runs] + k, mode="clip"), order.size)
+    for length in range(2, 9):
+        (runs,) = np.nonzero(lengths == length)
+        places = order[starts[runs] + np.arange(length)[:, None]]
         sums[runs] = np.add.reduce(np.take(rows, places, axis=0), axis=0)
+    (runs,) = np.nonzero(lengths > 8)
+    counts = lengths[runs]
+    first = np.cumsum(counts) - counts
+    places = order[np.repeat(starts[runs] - first, counts) + np.arange(np.sum(counts))]
+    sums[runs] = np.add.reduceat(np.take(rows, places, axis=0), first, axis=0)
     return sums
 
 
