@@ -8,13 +8,9 @@
 (2, 2)
 """
 
-from minigrad.gradcheck import GradientError, gradcheck
-from minigrad import optim
-from minigrad.compare import compare
-from minigrad.draw import draw
-from minigrad.derive import compile, derive
-from minigrad.replay import replay
-from minigrad.graph import name, scope, trace_source
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from minigrad.engine import op, stop_gradient
 from minigrad.mode import no_grad
 from minigrad.ops import *
@@ -30,3 +26,40 @@ from minigrad.transforms import (
     value_and_grad,
     vjp,
 )
+
+if TYPE_CHECKING:
+    from minigrad import optim
+    from minigrad.comparison import compare
+    from minigrad.derivation import compile, derive
+    from minigrad.drawing import draw
+    from minigrad.graph import name, scope, trace_source
+    from minigrad.numeric import GradientError, gradcheck
+    from minigrad.page import replay
+
+#: What is loaded when it is first asked for, and its room: few programs need all, and some rooms are slow to import.
+#: No room is called like something public: loading it would put the module in that one's place.
+_LATER = {
+    "GradientError": "numeric",
+    "compare": "comparison",
+    "compile": "derivation",
+    "derive": "derivation",
+    "draw": "drawing",
+    "gradcheck": "numeric",
+    "name": "graph",
+    "optim": "optim",
+    "replay": "page",
+    "scope": "graph",
+    "trace_source": "graph",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    room = import_module(f"minigrad.{_LATER[name]}")
+    value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _LATER)

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.engine import Node
 from minigrad.sparse import RowSparse
-from minigrad.trace import LIBRARIES, Refused, Traced
+from minigrad.tracer import LIBRARIES, Refused, Traced
 from minigrad.trees import leaves
 
 HERE = os.path.dirname(__file__)

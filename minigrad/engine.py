@@ -9,7 +9,6 @@ body records, and the gradient can itself be differentiated.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
@@ -126,6 +125,8 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             if kind is None:
                 args = tuple(a for a in (x, y, *more) if a is not absent)
                 if any(isinstance(a, Node) for a in kwargs.values()):
+                    import inspect  # at the top it would be a sixth of what importing NumPy takes
+
                     bound = inspect.signature(body).bind(*args, **kwargs)  # a variable given by keyword takes its place
                     if len(bound.args) > len(args):
                         return apply(*bound.args, **bound.kwargs)

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.source import ATOM, Code, Faster, Spelling, Writer, called, column_times_row, executable, is_view
 from minigrad.sparse import summed
-from minigrad.trace import Value
+from minigrad.tracer import Value
 from minigrad.trees import leaves
 
 HELPERS = '''
@@ -193,7 +193,7 @@ def rows_added(writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> s
 
 
 #: The nanoseconds that numba, which computes one after the other, takes longer for each element than NumPy's vectors.
-VECTORS = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 2) | dict.fromkeys(
+VECTORS: dict[Any, int] = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 2) | dict.fromkeys(
     (np.tanh, np.sinh, np.cosh, np.tan, np.log1p, np.expm1, np.arctan, np.arcsin, np.arccos, np.cbrt), 8
 )
 CALL = 500  # nanoseconds that NumPy takes longer for a call

@@ -14,7 +14,7 @@ from minigrad.captured import Found, Slot, has_attributes, reach
 from minigrad.engine import Node
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
-from minigrad.trace import Refused, Trace, Traced, Value, made_from, names_watched
+from minigrad.tracer import Refused, Trace, Traced, Value, made_from, names_watched
 from minigrad.trees import children, map_leaves, paths
 
 Function = Callable[..., Any]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.trace import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
+from minigrad.tracer import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
 
 RULES = """
 a * 1 = a

@@ -19,7 +19,7 @@ import numpy as np
 
 from minigrad.rules import number
 from minigrad.sparse import RowSparse
-from minigrad.trace import (
+from minigrad.tracer import (
     OPERATORS,
     OPS_OWN,
     UPDATES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -352,6 +351,8 @@ def _numpys(function: Any) -> str:
 @functools.cache
 def _accepted(function: Any) -> frozenset[str] | None:
     """The keywords that a function takes, None for any."""
+    import inspect  # slow to import, and seldom needed
+
     parameters = inspect.signature(function).parameters.values()
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset(p.name for p in parameters)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, fitted, sweep
-from minigrad.gradcheck import Problem
+from minigrad.numeric import Problem
 from minigrad.ops import softmax
 from minigrad.transforms import transforming, variable
 

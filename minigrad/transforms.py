@@ -7,7 +7,6 @@ arrays. Inside another transform, and for Tensors, they give Tensors, so that th
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -80,6 +79,8 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
     keys: list[int | str] = []
     for key in [argnums] if isinstance(argnums, int | str) else argnums:
         if isinstance(key, str) and key not in kwargs:
+            import inspect  # slow to import, and seldom needed
+
             names = list(inspect.signature(f).parameters)
             if key not in names:
                 raise TypeError(f"argnums={argnums!r} needs an argument {key}, got a function of {', '.join(names)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,9 @@ def children(tree: Any) -> list[tuple[Any, Any]] | None:
         return list(tree.items())
     if isinstance(tree, list | tuple):
         return list(enumerate(tree))
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+    if hasattr(type(tree), "__dataclass_fields__"):
+        import dataclasses  # slow to import; who has a dataclass has done so
+
         return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
     return None
 
@@ -55,6 +56,8 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
         return type(tree)(mapped)
     if isinstance(tree, list | tuple):
         return type(tree)(*mapped.values()) if hasattr(tree, "_fields") else type(tree)(mapped.values())
+    import dataclasses
+
     return dataclasses.replace(tree, **mapped)
 
 

@@ -103,8 +103,9 @@ takes the gradient that comes from above as `gradient`: here the Hessian times a
 What runs is this source, with three spellings that NumPy takes less time for: numbers that meet arrays are arrays of no
 dimension (`1 - a`), a column times a row stands for `np.outer`, and `L.take(ids, 0)` for `L[ids]`. With `backend="numba"`
 (`pip install "minigrad[fast]"`) the same lines are compiled by numba, which takes some seconds at the first call; numbers get
-the dtype of the arrays they meet, and rows of tables are taken and added by loops. Where a call has no form for numba, a
-warning names it, and NumPy runs.
+the dtype of the arrays they meet, and rows of tables are taken and added by loops. Where large arrays go through exponentials
+and the like, which NumPy computes as vectors and numba one by one, only the loops over rows are compiled. Where a call has no
+form for numba, a warning names it, and NumPy runs.
 
 ## To the last bit
 

@@ -2,10 +2,13 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import minigrad as mg
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "minigrad").rglob("*.py"))
@@ -22,21 +25,21 @@ ROOMS = [
     "tensor",
     "trees",
     "transforms",
-    "gradcheck",
+    "numeric",
     "terms",
-    "compare",
+    "comparison",
     "notation",
     "graph",
-    "dot",
-    "draw",
-    "replay",
-    "trace",
+    "dotfile",
+    "drawing",
+    "page",
+    "tracer",
     "captured",
     "record",
     "rules",
     "source",
     "fast",
-    "derive",
+    "derivation",
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # these know what a user knows, and the RowSparse gradients
 
@@ -136,3 +139,31 @@ def written(path: Path) -> int:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node):
             lines -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     return len(lines)
+
+
+def run(code: str) -> str:
+    """What a fresh Python prints."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_minigrad_loads_what_everybody_needs() -> None:
+    slow = {"inspect", "dataclasses", "ast", "graphviz", "numpy.ma", "numpy.testing", "numpy.f2py"}
+    rooms = {f"minigrad.{room}" for room in [*ROOMS[ROOMS.index("numeric") :], *PUBLIC_ONLY]}
+    code = "import sys, numpy; before = {*sys.modules}; import minigrad; print(*sys.modules.keys() - before)"
+    loaded = set(run(code).split())
+    assert "minigrad.engine" in loaded
+    assert not loaded & (slow | rooms)
+
+
+def test_no_room_hides_something_public() -> None:
+    rooms = sorted({room(path) for path in FILES} - {"__init__", "fast"})  # numba may be missing
+    load = "\n".join(f"import minigrad.{room}" for room in rooms)
+    public = sorted({*mg.ops.__all__, *mg._LATER} - {"fft", "linalg", "optim"})
+    code = f"{load}\nprint(*(name for name in {public} if not callable(getattr(minigrad, name))))"
+    assert run(code).split() == []
+
+
+def test_what_is_loaded_later_is_listed_and_what_is_not_there_is_named() -> None:
+    assert set(mg._LATER) <= set(dir(mg))
+    with pytest.raises(AttributeError, match="no attribute 'derivative'"):
+        mg.derivative  # noqa: B018

@@ -9,7 +9,7 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
-from minigrad.trace import Refused
+from minigrad.tracer import Refused
 from models import conll
 from models.tagger import Settings
 from models.training import OPTIMIZERS, Recipe, train
@@ -200,6 +200,32 @@ def test_what_numba_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "minigrad\[fast\]"'):
         mg.compile(lambda x: x, backend="numba")
+
+
+@pytest.mark.parametrize(("shape", "whole"), [(FEW, True), ((3000, 10), False)])
+def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole: bool) -> None:
+    numba = pytest.importorskip("numba")
+    steps: list[Any] = []
+    tables: list[Any] = []
+    for backend in (None, "numba"):
+        m = model()
+
+        def step(ids: Any, m: Model = m) -> Any:
+            J = loss(m, ids)
+            J.backward()
+            m.L.data -= 0.1 * m.L.grad
+            for p in (m.W, m.b, m.L):
+                p.grad = None
+            return J
+
+        steps.append(mg.compile(step, backend=backend) if backend else step)
+        for seed in range(3):
+            steps[-1](windows(shape, seed))
+        tables.append(m.L.data)
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-12, atol=1e-12)
+    ((plan,),) = steps[1].cache.values()
+    assert isinstance(plan.run, numba.core.dispatcher.Dispatcher) == whole
+    assert "_subtract_rows" in getattr(plan.run, "py_func", plan.run).__code__.co_names
 
 
 def test_numba_falls_back_and_says_so() -> None:

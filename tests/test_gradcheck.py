@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.gradcheck import COMPLEX, DIFFERENCE, DIRECTIONS, EVERY_ELEMENT
+from minigrad.numeric import COMPLEX, DIFFERENCE, DIRECTIONS, EVERY_ELEMENT
 
 rng = np.random.default_rng(3)
 X, W = rng.normal(size=3), rng.normal(size=(2, 3))

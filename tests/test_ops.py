@@ -11,7 +11,7 @@ from ops_table import PAGE, page
 
 import minigrad as mg
 from minigrad.engine import implementations
-from minigrad.gradcheck import EPS
+from minigrad.numeric import EPS
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
 

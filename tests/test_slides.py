@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
-from minigrad.gradcheck import Problem
+from minigrad.numeric import Problem
 from minigrad.terms import Graph, distance
 from models import slides
 from models.__main__ import main

@@ -52,7 +52,7 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
     if ops > STEPS:
         raise ValueError(f"replay steps through at most {STEPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = read(root, inputs=inputs, backward=True, named=variables(sys._getframe(1)))
-    page = Path(__file__).with_name("replay.html").read_text(encoding="utf-8")
+    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     data = json.dumps(_page(graph), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     path = Path(path)
     path.write_text(page.replace("{{DATA}}", data.replace("<", "\\u003c")), encoding="utf-8")
@@ -283,7 +283,7 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
     try:
         laid = json.loads(digraph.pipe(format="json", encoding="utf-8"))
     except graphviz.ExecutableNotFound:
-        from minigrad.dot import REMEDY
+        from minigrad.dotfile import REMEDY
 
         raise RuntimeError(f"replay lays the graph out with dot: {REMEDY}") from None
     _, _, width, height = map(float, laid["bb"].split(","))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array
-from minigrad.gradcheck import COMPLEX, TINY_STEP, Problem
+from minigrad.numeric import COMPLEX, TINY_STEP, Problem
 from minigrad.show import columns
 from minigrad.terms import Graph, distance
 

@@ -14,7 +14,7 @@ from minigrad.show import BAD, FULL, brief, colour, elements, ink, number, rows,
 from minigrad.sparse import RowSparse
 
 if TYPE_CHECKING:
-    from minigrad.dot import Picture
+    from minigrad.dotfile import Picture
 
 BACK = "#b23a00"  # what flows back
 QUIET = "#5b6770"
@@ -62,7 +62,7 @@ def draw(
         ValueError: for gradients of what is not a scalar.
         RuntimeError: for backward=True after data has changed.
     """
-    from minigrad.dot import Picture  # here, so that importing minigrad does not import graphviz
+    from minigrad.dotfile import Picture  # here, so that importing minigrad does not import graphviz
 
     named = variables(sys._getframe(1))
     graph = read(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, named=named)

@@ -142,7 +142,7 @@ OPERATORS = {
 }
 
 #: what ndarray has as methods, beside those that Traced defines
-METHODS = set(dir(np.ndarray)) & {name for name in dir(np) if callable(getattr(np, name)) and name[0] != "_"}
+METHODS = {name for name in dir(np.ndarray) if name[0] != "_" and callable(getattr(np, name, None))}
 METHODS -= {
     "astype",
     "compress",

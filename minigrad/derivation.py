@@ -30,7 +30,7 @@ from minigrad.rules import Simplifier
 from minigrad.source import Faster, Program, Spelling, Writer, executable
 from minigrad.sparse import RowSparse
 from minigrad.tensor import downhill, one
-from minigrad.trace import UPDATES, USERS, Name, Refused, Traced, Value, array_under
+from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 
@@ -68,7 +68,9 @@ class Plan:
         arrays = [(slot, v) for slot, v in used if slot.owner is None and hasattr(v.example, "dtype")]
         numbers = [(slot, type(v.example)) for slot, v in used if not hasattr(v.example, "dtype")]
         #: what makes of what a run gives the output of the original, None where it is that already
-        self.restore = functools.partial(restored, program.output) if needs_restoring(program.output) else None
+        self.restore: Function | None = None
+        if needs_restoring(program.output):
+            self.restore = functools.partial(restored, program.output)
         if backend == "numba":
             self.use_numba(writer, [v for _, v in used])
         checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
