@@ -1,4 +1,4 @@
-"""What a function reaches beside its arguments: Tensors, arrays and numbers in its closure, globals, objects and lists.
+"""What a function reaches beside its arguments: Tensors, arrays and numbers in its closure, globals, objects, lists.
 
 A derived function takes those as further inputs, so that nothing is frozen in it that may change.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import os.path
+import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,10 +17,11 @@ import numpy as np
 
 from minigrad.engine import Node
 from minigrad.sparse import RowSparse
-from minigrad.tracer import LIBRARIES, Refused, Traced
+from minigrad.tracer import LIBRARIES, OURS, Refused, Traced
 from minigrad.trees import leaves
 
 HERE = os.path.dirname(__file__)
+DATA = (np.ndarray, np.generic, int, float, complex, str, tuple, list, dict, set, deque, Node)
 
 
 class Slot(NamedTuple):
@@ -67,17 +70,23 @@ class Found(NamedTuple):
 def reach(f: Callable[..., Any]) -> list[Found]:
     """Every place that a function can reach through its closure and its globals.
 
-    Containers come before what is in them. Modules, classes and the functions of libraries are not entered.
+    Containers come before what is in them. Modules, classes and functions of libraries are not entered.
     """
     found = [Found(Slot("", [f], 0), f, -1)]
     entered: set[int] = set()
+    known: set[Any] = set()  # places: functions may share their variables
     for i, (at, x, _) in enumerate(found):  # it grows; the shortest way to a thing names it
         for slot in places(x, at) if id(x) not in entered else ():
+            place = id(slot.holder), slot.key
+            if place in known:
+                continue
             try:
                 found.append(Found(slot, slot.get(), i - 1))
-            except ValueError:  # a variable that has no value yet
+            except (ValueError, AttributeError):  # a variable that has no value yet
                 continue
-        entered.add(id(x))
+            known.add(place)
+        if not isinstance(x, tuple):  # one tuple in two places is two: its elements are replaced where it is held
+            entered.add(id(x))
     return found[1:]
 
 
@@ -89,30 +98,38 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
         yield Slot(f"d{name}", x, "grad", True)
     elif isinstance(x, types.FunctionType):
         yield from places_of_function(x)
-    elif isinstance(x, types.MethodType):
-        yield from (Slot("self", [x.__self__], 0), Slot("", [x.__func__], 0))
+    elif callable(x) and hasattr(type(x), "__self__"):  # a method, of C's objects too
+        yield Slot("self", [x.__self__], 0)
+        yield from (Slot("", [function], 0) for function in (getattr(x, "__func__", None),) if function is not None)
     elif isinstance(x, functools.partial):
-        if any(isinstance(e, np.ndarray | float) for e in leaves((x.args, x.keywords))):
-            raise Refused("an array in a functools.partial would be frozen; write a lambda instead")
-        yield Slot("", [x.func], 0)
+        if any(isinstance(e, np.ndarray | np.generic | float | complex) for e in leaves(x.args)):
+            raise Refused("an array in a functools.partial would be frozen; give it by keyword, or write a lambda")
+        yield from (Slot(key, x, key, True) for key in ("func", "args", "keywords"))
     elif isinstance(x, dict):
         yield from (Slot(str(key), x, key) for key in list(x))
-    elif isinstance(x, tuple | list):
+    elif isinstance(x, tuple | list | deque):
         yield from (Slot(f"{at.name}{i}", at, i) for i in range(len(x)))
-    elif has_attributes(x):
-        yield from (Slot(key, x, key, True) for key in vars(x))
-        for kind in type(x).__mro__:
-            if kind.__module__.partition(".")[0] not in ("builtins", "numpy", "minigrad", "enum", "typing", "abc"):
-                yield from places_of_class(kind)
+    elif isinstance(x, type):
+        yield from places_of_class(x)
+    elif not isinstance(x, types.ModuleType | Traced | RowSparse):
+        if has_attributes(x):
+            yield from (Slot(key, x, key, True) for key in vars(x))
+        for kind in filter(is_users, type(x).__mro__):
+            if "__slots__" in vars(kind):
+                slots = (key for key, e in vars(kind).items() if isinstance(e, types.MemberDescriptorType))
+                yield from (Slot(key, x, key, True) for key in slots)
+        yield from places_of_class(type(x))
 
 
 def places_of_class(kind: type) -> Iterator[Slot]:
-    """The data and the functions of an object's class."""
-    for key, x in vars(kind).items():
-        if isinstance(x, types.FunctionType):
-            yield Slot(key, [x], 0)
-        elif isinstance(x, np.ndarray | np.generic | int | float | str | list | dict) and not key.startswith("__"):
-            yield Slot(key, kind, key, True)
+    """The data and the functions of a class and of those it inherits from."""
+    for base in filter(is_users, kind.__mro__):
+        for key, x in vars(base).items():
+            if isinstance(x, property | functools.cached_property | staticmethod | classmethod):
+                functions = (getattr(x, name, None) for name in ("fget", "fset", "func", "__func__"))
+                yield from (Slot(key, [function], 0) for function in functions if function is not None)
+            elif isinstance(x, types.FunctionType) or (isinstance(x, DATA) and not key.startswith("__")):
+                yield Slot(key, base, key, True)
 
 
 def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
@@ -124,15 +141,33 @@ def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
         yield Slot(name, cell, "cell_contents", True)
     if not file.startswith(HERE):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
-        for name in sorted(global_names(f.__code__) & f.__globals__.keys()):
-            if not isinstance(f.__globals__[name], types.ModuleType):
-                yield Slot(name, f.__globals__, name)
+        yield from (Slot(key, vars(f), key) for key in vars(f))
+        yield from places_by_name(f.__globals__, global_names(f.__code__))
+
+
+def places_by_name(scope: dict[str, Any], names: set[str], above: tuple[Any, ...] = ()) -> Iterator[Slot]:
+    """Of the variables of a module, and of the user's modules that it names, those of these names."""
+    for name in sorted(names & scope.keys()):
+        x = scope[name]
+        if not isinstance(x, types.ModuleType):
+            yield Slot(name, scope, name)
+        elif is_users(x) and x not in above:
+            yield from places_by_name(vars(x), names, (*above, x))
 
 
 def global_names(code: types.CodeType) -> set[str]:
     """The names a function may look up in its globals, those of functions inside it too."""
     inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
     return set(code.co_names).union(*map(global_names, inner))
+
+
+def is_users(x: Any) -> bool:
+    """Is it a module of the user's, or a class in one?"""
+    module = sys.modules.get(x.__module__) if isinstance(x, type) else x
+    if module is None:
+        return True
+    home = getattr(module, "__file__", None) or getattr(getattr(module, "__spec__", None), "origin", None) or ""
+    return not home.startswith((*LIBRARIES, *OURS, "built-in", "frozen"))
 
 
 def has_attributes(x: Any) -> bool:

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,7 +76,7 @@ class Plan:
             self.use_numba(writer, [v for _, v in used])
         checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
         self.fits, self.captured, self.quick = self.access(
-            arguments, recorded.guards, [slot for slot, _ in used], checked, numbers
+            arguments, recorded.guards, recorded.same, [slot for slot, _ in used], checked, numbers
         )
 
     def use_numba(self, writer: Writer, captured: list[Value]) -> None:
@@ -121,6 +122,7 @@ class Plan:
         self,
         arguments: Arguments,
         guards: list[tuple[Slot, Any]],
+        same: list[tuple[Slot, Slot]],
         inputs: list[Slot],
         checked: list[tuple[Slot, Any, Any]],
         numbers: list[tuple[Slot, type]],
@@ -131,7 +133,8 @@ class Plan:
         arrays: the whole call, which raises Unfit where they are others.
         """
         scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
-        scope |= {"tick": tick, "touch": touch, "run": self.run, "restore": self.restore, "finished": self.finished}
+        scope |= {"equal": identical, "tick": tick, "touch": touch, "run": self.run, "restore": self.restore}
+        scope["finished"] = self.finished
 
         def bound(x: Any) -> str:
             name = f"x{len(scope)}"
@@ -149,12 +152,17 @@ class Plan:
                 conditions.append(f"type({place(slot)}) is {bound(type(held))}")
             elif isinstance(held, int | float | str) and not isinstance(held, bool):
                 conditions.append(f"{place(slot)} == {bound(held)} and type({place(slot)}) is {bound(type(held))}")
+            elif isinstance(held, np.ndarray):  # it is an input no more, as Python decides on its values
+                conditions.append(f"equal({place(slot)}, {bound(held.copy())})")
             else:
                 conditions.append(f"{place(slot)} is {bound(held)}")
-                if isinstance(held, list | dict):
+                if isinstance(held, set):
+                    conditions.append(f"{place(slot)} == {bound(set(held))}")
+                elif isinstance(held, list | dict | deque):
                     conditions.append(f"len({place(slot)}) == {len(held)}")
                 elif has_attributes(held):
                     conditions.append(f"len({bound(vars(held))}) == {len(vars(held))}")
+        conditions += [f"{place(slot)} is {place(first)}" for slot, first in same]
         conditions += [f"shape({place(s)}) == {bound(n)} and dtype({place(s)}) == {bound(k)}" for s, n, k in checked]
         conditions += [f"type({place(s)}) is {bound(kind)}" for s, kind in numbers]
         fits = " and ".join(conditions) or "True"
@@ -184,6 +192,11 @@ class Plan:
                 lines.append(f"    return finished({call})")
         exec("\n".join(lines), scope)
         return scope["fits"], scope["fetch"], scope.get("quick")
+
+
+def identical(x: Any, y: Any) -> bool:
+    """Are these arrays the same to the last bit?"""
+    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
 class Unfit(Exception):

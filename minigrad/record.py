@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
+import random
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,6 +85,7 @@ class Recorded(NamedTuple):
     inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
     captured: list[tuple[Slot, Value]]
     guards: list[tuple[Slot, Any]]  # what is no input: it must stay what it is
+    same: list[tuple[Slot, Slot]]  # two places that hold one array
     written: list[tuple[Slot, Value, Value]]  # an array that was written into: its Value at first and at last
     rebound: list[tuple[Slot, Any]]  # what holds something else at last
     values: list[Value]
@@ -159,24 +163,29 @@ def record_once(
     trees = {name: traced(name, tree) for name, tree in arguments.all}
     found = reach(f)
     replaced: dict[int, Traced] = {}
+    holders: dict[int, int] = {}  # of each array: the first place that holds it
     contents = [(x, copy.copy(x)) for x in map(contained, found) if x is not None]
-    draws = [(held, held.bit_generator.state) for _, held, _ in found if isinstance(held, np.random.Generator)]
+    draws = [(held, stands(held)) for _, held, _ in found if isinstance(held, GENERATORS)]
     everywhere = drawn_so_far()
     try:
         for i, (slot, held, _) in enumerate(found):
             if isinstance(held, RowSparse):
                 slot.set(Leftover())
             elif is_state(held, i, fixed, state):
-                replaced[i] = trace.input(held, slot.name if slot.name.isidentifier() else "c")
-                trace.numbers[replaced[i].value] = i
-                slot.set(replaced[i])
+                first = holders.setdefault(id(held), i) if isinstance(held, np.ndarray) else i
+                if first == i:
+                    replaced[i] = trace.input(held, slot.name if slot.name.isidentifier() else "c")
+                    trace.numbers[replaced[i].value] = i
+                slot.set(replaced.setdefault(i, replaced[first]))
         with names_watched():
             mode.tracing = True
             output = run(trees)
         after = [slot.get() for slot, *_ in found]
         for now, before in contents:
-            if len(now) != len(before):
-                what = "a list" if isinstance(now, list) else "a dict or an attribute"
+            if len(now) != len(before) or (isinstance(now, set) and now != before):
+                what = f"a {type(now).__name__}"
+                if isinstance(now, dict):
+                    what = f"a dict or an attribute ({', '.join(map(repr, now.keys() ^ before.keys()))})"
                 raise Refused(f"something was stored in {what} that was not there before: return it instead")
     finally:
         mode.tracing = False
@@ -186,26 +195,32 @@ def record_once(
         for now, before in contents:
             if isinstance(now, list):
                 now[:] = before
-            elif now.keys() != before.keys():
+            elif isinstance(now, deque):
+                now.clear()
+                now.extend(before)
+            elif set(now) != set(before):
                 now.clear()
                 now.update(before)
-        drawn = any(held.bit_generator.state != before for held, before in draws)
+        drawn = any(pickle.dumps(stands(held)) != pickle.dumps(before) for held, before in draws)
         for held, before in draws:
-            held.bit_generator.state = before
+            stand(held, before)
     if drawn or any(np.any(x != y) for x, y in zip(drawn_so_far(), everywhere)):
         raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
     for (name, path, value), t in zip(inputs, given):
         if t.value is not value:
             raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
 
-    guards, written, rebound = [], [], []
+    guards, same, written, rebound = [], [], [], []
     for i, ((slot, held, _), now) in enumerate(zip(found, after)):
         if i in replaced:
-            first = trace.first(replaced[i])
+            value, last = trace.first(replaced[i]), replaced[i].value
+            holder = holders.get(id(held), i)
+            if holder != i:
+                same.append((slot, found[holder].slot))
             if now is not replaced[i]:
                 rebound.append((slot, now))
-            elif now.value is not first:
-                written.append((slot, first, now.value))
+            if last is not value and (holder == i or slot.owner is not None):
+                written.append((slot, value, last))
         elif slot.owner is not None:  # a gradient
             guards.append((slot, held))
             if now is not held and not isinstance(now, Leftover):
@@ -217,13 +232,20 @@ def record_once(
             raise Changed(i)
         else:
             raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
-    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items()]
-    return Recorded(inputs, captured, guards, written, rebound, trace.values, output)
+    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items() if holders.get(id(found[i].held), i) == i]
+    for slot, value, _ in written:
+        for other, view in captured:
+            if view is not value and np.may_share_memory(view.example, value.example):
+                raise Refused(
+                    f"{slot.name or 'an array'} was written into, and {other.name or 'another'} shares its memory; "
+                    "take the view inside the function"
+                )
+    return Recorded(inputs, captured, guards, same, written, rebound, trace.values, output)
 
 
 def contained(place: Found) -> Any:
-    """The list or dict that is held in a place, or that holds the attributes of what is held there."""
-    if isinstance(place.held, list | dict):
+    """The list, dict or set that is held in a place, or the dict that holds the attributes of what is held there."""
+    if isinstance(place.held, list | dict | set | deque):
         return place.held
     return vars(place.held) if has_attributes(place.held) else None
 
@@ -237,10 +259,30 @@ def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
     return not rows
 
 
+GENERATORS = np.random.Generator | np.random.RandomState | random.Random
+
+
+def stands(generator: Any) -> Any:
+    """Where a generator of random numbers stands."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
+
+
+def stand(generator: Any, state: Any) -> None:
+    """Put a generator of random numbers back to where it stood."""
+    if isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    else:
+        generator.set_state(state)
+
+
 def drawn_so_far() -> tuple[Any, ...]:
-    """Where NumPy's global generator stands."""
+    """Where the global generators of NumPy and of Python stand."""
     state: Any = np.random.get_state()
-    return tuple(state[1:3])
+    return (*state[1:3], hash(random.getstate()))
 
 
 def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:

@@ -127,10 +127,11 @@ equal calls become one, and what nothing needs is left out. With `exact=False` t
 
 ## What is refused
 
-Nothing is frozen silently. Arrays, Tensors and floats that f reaches in its closure, its globals, in lists and objects are
-further inputs, looked up on every call; where a flag, an int or another function stands there, the function is derived again. For
-other shapes and dtypes it is derived again too (`d.cache`), or, with `pinned=True`, an error. The rest is an error that names the
-op and the line:
+Nothing is frozen silently. Arrays, Tensors and floats that f reaches in its closure, its globals, in lists, objects, classes
+and modules of yours are further inputs, looked up on every call; where a flag, an int or another function stands there, the
+function is derived again. For other shapes and dtypes it is derived again too (`d.cache`), or, with `pinned=True`, an error. The
+rest is an error that names the op and the line; but what a clock says, a file, or a generator that f itself makes without a seed,
+nobody can see from outside: pass it as an argument.
 
 | f does | write |
 |---|---|
@@ -138,7 +139,7 @@ op and the line:
 | `x[mask]`, `np.nonzero(x)`: the shape depends on values | `mg.where(mask, x, 0)` |
 | random numbers | pass them as arguments |
 | writing into an argument, storing a value in a list | return a new array |
-| what it reaches in a module, a set, a deque or `__slots__`: not looked through | pass it as an argument |
+| writing into an array while a view of it is reached as well | take the view inside f |
 | a view used after its array was written into | take the view again |
 """
 

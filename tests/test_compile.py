@@ -171,6 +171,41 @@ def test_a_view_of_what_was_written_into_is_refused() -> None:
     assert same_bits(w.data, np.arange(3.0))
 
 
+def test_an_array_by_two_names() -> None:
+    """Written into by one name, it is seen by the other; where they hold two arrays later, it is compiled again."""
+    both = []
+    for compiled in (False, True):
+        w = mg.Tensor(np.ones(3), name="w")
+        held, results = {"v": w.data}, []
+
+        def step(x, w=w, held=held):
+            before = held["v"] * x
+            w.data -= x
+            return before, held["v"] * x
+
+        run = mg.compile(step) if compiled else step
+        results += [*run(np.arange(3.0)), *run(np.arange(3.0))]
+        held["v"] = np.full(3, 7.0)
+        results += [*run(np.arange(3.0)), w.data, held["v"]]
+        both.append(results)
+    assert all(map(same_bits, *both))
+
+
+def test_a_view_from_outside_of_what_is_written_into_is_refused() -> None:
+    table = np.ones((2, 3))
+    row = table[0]
+
+    @mg.compile
+    def step(x):
+        y = row * x
+        table[...] = table + 1
+        return y, row * x
+
+    with pytest.raises(Refused, match="table was written into, and row shares its memory"):
+        step(np.ones(3))
+    assert same_bits(table, np.ones((2, 3))) and row.base is table
+
+
 def test_what_cannot_be_found_again_is_refused() -> None:
     w, losses = mg.Tensor(np.ones(2)), []
 

@@ -1,9 +1,13 @@
 """derive: what it prints reads like the slides, and what it gives is what `value_and_grad` gives, to the last bit."""
 
 import ast
+import functools
+import random
 import re
-from collections import Counter
+import types
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import derive_page
@@ -1192,3 +1196,176 @@ def test_a_python_number_that_is_differentiated_by_is_a_float64() -> None:
 
     x = np.ones(3, np.float32)
     assert_same(mg.derive(f, x, 0.1)(x, 0.3), mg.value_and_grad(f, (0, 1))(x, 0.3))
+
+
+# what is reached, and how
+
+
+def follows(f: Callable[..., Any], *changes: Callable[[], Any]) -> Any:
+    """derive gives what the engine gives, also after each of some changes outside of f."""
+    d = mg.derive(f, X)
+    assert_same(d(X), expected(f, (X,)))
+    for change in changes:
+        change()
+        assert_same(d(X), expected(f, (X,)))
+    return d
+
+
+def test_functions_that_share_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = np.ones(3)
+
+    def inner(x):
+        return x * w * scale
+
+    def f(x):
+        return np.sum(inner(x) * w) * scale
+
+    d = follows(f, lambda: w.__setitem__(0, 5.0), lambda: monkeypatch.setitem(globals(), "scale", 3.0))
+    assert d.latest.program.name == "f" and "def f(x, w, scale):" in d.source and len(d.cache) == 1
+
+
+def test_what_stands_in_a_module_of_the_users_counts() -> None:
+    config, inner = types.ModuleType("config"), types.ModuleType("inner")
+    exec("rate, n = 2.0, 2\ndef scaled(x): return x * rate * offset\noffset = 1.5", vars(config))
+    config.inner, inner.config, inner.w = inner, config, np.ones(3)  # type: ignore[attr-defined]
+    scope = {"config": config, "np": np}
+    exec("def f(x): return np.sum(config.scaled(x) ** config.n * config.inner.w)", scope)
+    d = follows(
+        scope["f"],  # type: ignore[arg-type]
+        lambda: setattr(config, "rate", 5.0),
+        lambda: setattr(config, "offset", 2.5),
+        lambda: setattr(inner, "w", X),
+        lambda: setattr(config, "n", 3),
+    )
+    assert "def f(x, w, offset, rate):" in d.source
+
+
+class Config:
+    rate, times, w, widths = 0.5, 2, np.ones(3), (1, 2)
+    t = mg.Tensor([1.0, 2.0, 3.0])
+
+    @property
+    def doubled(self) -> Any:
+        return 2 * self.rate * SCALE
+
+    @staticmethod
+    def shifted(x: Any) -> Any:
+        return x + SCALE
+
+    @classmethod
+    def scaled(cls, x: Any) -> Any:
+        return cls.rate * x * SCALE
+
+
+def test_what_stands_in_a_class_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x):
+        return np.sum(x * Config.rate * Config.w**Config.times * Config.t.data) * sum(Config.widths)
+
+    def change(name: str, v: Any) -> Callable[[], None]:
+        return lambda: monkeypatch.setattr(Config, name, v)
+
+    follows(f, change("rate", 3.0), change("times", 3), change("w", X), change("widths", (4,)))
+    config = Config()
+
+    def g(x):
+        return np.sum(config.shifted(config.scaled(x))) * config.doubled
+
+    follows(g, lambda: monkeypatch.setitem(globals(), "SCALE", 5.0), lambda: setattr(config, "rate", 7.0))
+
+
+def test_attributes_of_functions_and_in_slots_count() -> None:
+    @dataclass(slots=True)
+    class Model:
+        w: Any
+        n: int
+
+    model = Model(np.ones(3), 2)
+
+    def f(x):
+        return np.sum(model.w * x**model.n) * f.rate
+
+    f.rate = 2.0
+    follows(f, lambda: setattr(f, "rate", 3.0), lambda: setattr(model, "w", X), lambda: setattr(model, "n", 3))
+
+
+def test_what_a_deque_a_set_and_a_partial_hold_counts() -> None:
+    recent, chosen, model = deque([np.ones(3), 2.0], maxlen=2), {1, 2}, types.SimpleNamespace(scale=2.0)
+
+    def f(model, x, k):
+        y = np.sum(x * recent[0] * recent[1]) * model.scale * k
+        return y * x[0] if 3 in chosen else y
+
+    follows(
+        part := functools.partial(f, model, k=2.0),
+        lambda: recent.append(3.0) or recent.appendleft(X),  # type: ignore[func-returns-value]
+        lambda: chosen.add(3),
+        lambda: setattr(model, "scale", -1.0),
+        lambda: part.keywords.update(k=3.0),
+    )
+    with pytest.raises(Refused, match="an array in a functools"):
+        mg.derive(functools.partial(f, 1.0), X)
+
+
+def test_an_array_that_python_decides_on_counts() -> None:
+    flags = np.array([1.0, -1.0, np.nan])
+
+    def f(x):
+        y = x
+        for flag in flags:
+            y = y * x if flag > 0 else y
+        return np.sum(y)
+
+    d = follows(f, lambda: flags.__setitem__(0, -1.0), lambda: flags.__setitem__(1, 1.0))
+    count = sum(map(len, d.cache.values()))
+    assert d(X)[0] == f(X) and sum(map(len, d.cache.values())) == count == 3
+
+
+def test_a_tuple_that_stands_in_two_places() -> None:
+    pair = (np.ones(3), 2.0)
+    a, b = [pair], [pair]
+
+    def f(x):
+        return np.sum(x * a[0][0] * b[0][0]) * b[0][1]
+
+    follows(
+        f, lambda: pair[0].__setitem__(0, 7.0), lambda: b.__setitem__(0, (X, 1.0)), lambda: b[0][0].__setitem__(0, 9.0)
+    )
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        np.random.RandomState(0).normal,
+        np.random.Generator(np.random.MT19937(0)).normal,
+        random.Random(0).random,
+        random.random,
+    ],
+)
+def test_random_numbers_of_every_kind_are_refused(draw: Callable[[], float]) -> None:
+    with pytest.raises(Refused, match="random numbers were drawn"):
+        mg.derive(lambda x: np.sum(x) * draw(), X)
+
+
+def test_what_was_stored_is_named() -> None:
+    table, seen, recent = {}, set(), deque()
+
+    def in_dict(x):
+        table["last"] = np.sum(x)
+        return np.sum(x)
+
+    def in_set(x):
+        seen.add(1)
+        return np.sum(x)
+
+    with pytest.raises(Refused, match=r"stored in a dict or an attribute \('last'\)"):
+        mg.derive(in_dict, X)
+    with pytest.raises(Refused, match="stored in a set"):
+        mg.derive(in_set, X)
+
+    def in_deque(x):
+        recent.append(np.sum(x))
+        return np.sum(x)
+
+    with pytest.raises(Refused, match="stored in a deque"):
+        mg.derive(in_deque, X)
+    assert not table and not seen and not recent
