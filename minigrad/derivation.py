@@ -27,7 +27,7 @@ from minigrad.record import (
     plain,
     record,
 )
-from minigrad.rules import Simplifier
+from minigrad.rules import Simplifier, let_layouts_count
 from minigrad.source import Faster, Program, Spelling, Writer, executable
 from minigrad.sparse import RowSparse
 from minigrad.tensor import downhill, one
@@ -208,6 +208,7 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
     updates = [array_under(v) for v in recorded.values if v.call in UPDATES]
     for value in [first for _, first, _ in recorded.written] + updates:
         value.written = True
+    let_layouts_count(recorded.values, leaves([now for _, now in recorded.rebound]))
     simplifier = Simplifier(exact)
     simplest: dict[Value, Any] = {}
     for value in recorded.values:

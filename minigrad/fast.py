@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.source import ATOM, Code, Faster, Spelling, Writer, called, column_times_row, executable, is_view
 from minigrad.sparse import summed
-from minigrad.tracer import Value
+from minigrad.tracer import Value, examples
 from minigrad.trees import leaves
 
 HELPERS = '''
@@ -138,6 +138,8 @@ class ForNumba(Spelling):
                 raise Missing("np.reshape in another order")
             text = writer.parenthesized(x, ATOM) if is_view(x) is None else f"np.ascontiguousarray({writer.text(x)})"
             return f"{text}.reshape({v.shape})", ATOM
+        if v.call is np.full and np.ndim(examples(args[1])):
+            return f"np.broadcast_to({writer.text(args[1])}, {v.shape}).copy()", ATOM
         if v.call is summed:
             return f"_sum_runs(_rows({writer.text(x)}, {writer.text(args[1])}), {writer.text(args[2])})", ATOM
         if v.call is np.concatenate:

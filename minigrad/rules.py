@@ -2,8 +2,9 @@
 
 A rule holds to the last bit for every value of its variables, NaN, infinities and signed zeros included; those of
 INEXACT do not, and are left out unless asked for. What a name in a rule stands for, VARIABLES tells. No rule has to
-look after dtypes and shapes: a result of another dtype or shape is not taken. And none looks into a value that has a
-name: what the user or the slides call something stays.
+look after dtypes, shapes and layouts: a result of another is not taken (layouts count where elements are added up, as
+BLAS and sums do it in an order that depends on where they lie). And none looks into a value that has a name: what the
+user or the slides call something stays.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ RULES = """
 a * 1 = a
 a / 1 = a
 a ** 1 = a
-a ** 0 = np.broadcast_to(DTYPE(1), SHAPE)
+a ** 0 = np.full(SHAPE, DTYPE(1))
 a - 0 = a
 -1 * a = -a
 -(-x) = x
@@ -55,8 +56,8 @@ np.swapaxes(M, -1, -2) = M.T
 np.moveaxis(x, axis, axis) = x
 np.zeros_like(x) = np.zeros(SHAPE, DTYPE)
 np.zeros_like(x, shape=shape) = np.zeros(SHAPE, DTYPE)
-np.ones_like(x) = np.broadcast_to(DTYPE(1), SHAPE)
-np.ones_like(x, shape=shape) = np.broadcast_to(DTYPE(1), SHAPE)
+np.ones_like(x) = np.full(SHAPE, DTYPE(1))
+np.ones_like(x, shape=shape) = np.full(SHAPE, DTYPE(1))
 np.take(x, ids, axis=0) = np.take(x, ids, 0)
 x[ids] = np.take(x, ids, 0)
 x[...] = x
@@ -154,8 +155,13 @@ def read(text: str) -> dict[Any, list[Rule]]:
 def number(x: Any) -> Any:
     """The number that a constant is, or is a repetition of; None for anything else."""
     if isinstance(x, Value):
-        return number(x.args[0]) if x.call is np.broadcast_to else None
+        return number(repeated(x)) if x.call in (np.broadcast_to, np.full) else None
     return x if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool) else None
+
+
+def repeated(x: Value) -> Any:
+    """What np.broadcast_to and np.full repeat."""
+    return x.args[1 if x.call is np.full else 0]
 
 
 def has_a_name(x: Value) -> bool:
@@ -231,31 +237,34 @@ class Simplifier:
             with np.errstate(all="ignore"):
                 example = old.call(*examples(args), **examples(kwargs))
         fresh = Value(old.call, *usual(old.call, args, kwargs), example)
-        for attribute in "name", "gradient_of", "dynamic", "activated", "written":
+        for attribute in "name", "gradient_of", "dynamic", "activated", "written", "layout_counts":
             setattr(fresh, attribute, getattr(old, attribute))
         return self.simplest(fresh)
 
     def simplest(self, value: Value) -> Any:
         """The simplest form of a Value whose arguments are as simple as they get."""
         key = value.call, frozen(value.args), frozen(value.kwargs)
-        if key not in self.known:
+        if key not in self.known or not lies(self.known[key], value):
             better = next((x for x in self.candidates(value) if fits(x, value)), None)
             if better is None:
                 self.simple[value] = None
-            self.known[key] = value if better is None else self.built(better)
+            self.known[key] = value if better is None else self.built(better, value.layout_counts)
         result = self.known[key]
         if isinstance(result, Value) and result is not value:
             result.adopt(value.name)
             result.activated |= value.activated
+            result.layout_counts |= value.layout_counts
             result.gradient_of = result.gradient_of + [of for of in value.gradient_of if of not in result.gradient_of]
         return result
 
-    def built(self, x: Any) -> Any:
+    def built(self, x: Any, layout_counts: bool = False) -> Any:
         """The simplest form of what a rule has made."""
         if not isinstance(x, Value) or x in self.simple:
             return x
-        args, kwargs = mapped(self.built, Value, (x.args, x.kwargs))
-        return self.simplest(Value(x.call, *usual(x.call, args, kwargs), x.example))
+        args, kwargs = mapped(lambda v: self.built(v, layout_counts), Value, (x.args, x.kwargs))
+        fresh = Value(x.call, *usual(x.call, args, kwargs), x.example)
+        fresh.layout_counts = layout_counts
+        return self.simplest(fresh)
 
     def candidates(self, value: Value) -> Iterable[Any]:
         """What a value might be instead."""
@@ -268,6 +277,50 @@ class Simplifier:
                 yield made(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})
 
 
+#: how their results lie depends on how their arguments do
+PASSING: set[Any] = {
+    np.where,
+    np.transpose,
+    np.reshape,
+    np.broadcast_to,
+    np.swapaxes,
+    np.moveaxis,
+    np.expand_dims,
+    np.squeeze,
+}
+PASSING |= {np.copy, np.real, np.imag, np.flip, np.ravel, np.zeros_like, np.ones_like, operator.getitem, astype}
+#: they compute the same wherever elements lie, and their results lie in order
+ORDERLY: set[Any] = {
+    np.take,
+    np.take_along_axis,
+    np.concatenate,
+    np.stack,
+    np.outer,
+    np.pad,
+    np.cumsum,
+    np.sort,
+    np.argsort,
+}
+ORDERLY |= {np.max, np.min, np.argmax, np.argmin, np.any, np.all, np.zeros, np.full}
+
+
+def let_layouts_count(values: Iterable[Value], kept: list[Any]) -> None:
+    """Mark the Values that something adds up, now or, where they are kept, the next time."""
+    for x in kept:
+        if hasattr(x, "trace"):
+            x.value.layout_counts = True
+    for v in reversed(list(values)):
+        if v.call in ORDERLY:
+            continue
+        if v.layout_counts or not (is_elementwise(v.call) or v.call in PASSING or v.call in UPDATES):
+            for x in values_in((v.args, v.kwargs)):
+                x.layout_counts = True
+
+
+def is_elementwise(call: Any) -> bool:
+    return isinstance(call, np.ufunc) and call.signature is None
+
+
 def fits(x: Any, value: Value) -> bool:
     """Can x stand where value stands?"""
     if x is None or x is value:
@@ -275,7 +328,18 @@ def fits(x: Any, value: Value) -> bool:
     example = x.example if isinstance(x, Value) else x
     if isinstance(example, tuple) or isinstance(value.example, tuple):
         return False
-    return np.shape(example) == value.shape and np.result_type(example) == np.result_type(value.example)
+    same_kind = np.shape(example) == value.shape and np.result_type(example) == np.result_type(value.example)
+    return same_kind and lies(x, value)
+
+
+def lies(x: Any, value: Value) -> bool:
+    """Do the elements of x lie as those of value do, where that counts?"""
+    return not value.layout_counts or layout(examples(x)) == layout(value.example)
+
+
+def layout(x: Any) -> list[int]:
+    """How far apart the elements are, along each axis that has several."""
+    return [step for n, step in zip(x.shape, x.strides) if n > 1] if isinstance(x, np.ndarray) and x.size else []
 
 
 def symbolic(x: Any) -> Any:
@@ -285,36 +349,40 @@ def symbolic(x: Any) -> Any:
         if x.ndim == 0:
             return first
         if np.all(x.view() == first) and not np.any(np.signbit(x.real) != np.signbit(first.real)):
-            return make(np.broadcast_to, first, x.shape)
+            full = make(np.full, x.shape, first)
+            return full if layout(full.example) == layout(x) else make(np.broadcast_to, first, x.shape)
     return x
+
+
+MADE_OF_A_NUMBER: set[Any] = {np.broadcast_to, np.full, np.zeros, np.zeros_like}
 
 
 def folded(value: Value) -> Any:
     """What is computed from constants alone, if it is a number, or one number repeated."""
-    parts = list(values_in((value.args, value.kwargs)))
-    if all(number(v) is not None for v in parts) and value.call not in (np.broadcast_to, np.zeros, np.zeros_like):
+    if value.call in MADE_OF_A_NUMBER and not (value.call is np.full and value.ndim == 0):
+        return None
+    if all(number(v) is not None for v in values_in((value.args, value.kwargs))):
         result = symbolic(value.example)
         return result if not isinstance(result, np.ndarray) else None
     return None
 
 
 def spread(value: Value) -> Any:
-    """An elementwise call of a number repeated: of the number itself, repeated as far as need be."""
+    """An elementwise call of something repeated: of that itself, repeated as far as need be."""
     if value.call in UPDATES and number(value.args[-1]) is not None and isinstance(value.args[-1], Value):
         return make(value.call, *value.args[:-1], number(value.args[-1]))
-    if (
-        not ((isinstance(value.call, np.ufunc) and value.call.signature is None) or value.call is np.where)
-        or value.kwargs
-    ):
+    if not (is_elementwise(value.call) or value.call is np.where) or value.kwargs:
         return None
-    once = [
-        x.args[0] if isinstance(x, Value) and x.call is np.broadcast_to and not has_a_name(x) else x for x in value.args
-    ]
-    once = [x if np.ndim(examples(x)) == 0 else full for x, full in zip(once, value.args)]
+    once = [repeated(x) if is_repetition(x) else x for x in value.args]
     if all(x is full for x, full in zip(once, value.args)):
         return None
     result = make(value.call, *once)
-    return result if result.shape == value.shape else make(np.broadcast_to, result, value.shape)
+    return result if result.shape == value.shape else make(np.full, value.shape, result)
+
+
+def is_repetition(x: Any) -> bool:
+    """Is it something repeated to fill an array, and has the user no name for it?"""
+    return isinstance(x, Value) and x.call in (np.broadcast_to, np.full) and x.name.rank > USERS
 
 
 def filled(value: Value) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.rules import number
+from minigrad.rules import number, repeated
 from minigrad.sparse import RowSparse
 from minigrad.tracer import (
     OPERATORS,
@@ -318,7 +318,7 @@ class Writer:
                 return [(self.text(ids), self.text(rows)) for ids, rows in x._parts]
             if not isinstance(x, Value):
                 return self.constant(x)
-            if x.call is np.broadcast_to and x not in self.lines and np.ndim(examples(x.args[0])) == 0:
+            if is_number_repeated(x) and x not in self.lines:
                 return self.full(x)
             text = self.text(x)
             if isinstance(x.example, np.ndarray):
@@ -334,11 +334,13 @@ class Writer:
         """A number repeated."""
         c = number(v)
         dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
-        if c is None:
-            return f"np.full({v.shape}, {self.text(v.args[0])})"
-        if c in (0, 1) and not np.signbit(c.real):
-            return f"np.{'ones' if c else 'zeros'}({v.shape if v.ndim != 1 else v.shape[0]}{dtype})"
-        return f"np.full({v.shape}, {self.constant(c.item() if isinstance(c, np.generic) else c)}{dtype})"
+        shape = v.shape if v.ndim != 1 else v.shape[0]
+        text = self.text(repeated(v)) if c is None else self.constant(c.item() if isinstance(c, np.generic) else c)
+        if v.call is np.broadcast_to and v.layout_counts:
+            return f"np.broadcast_to({text if v.dtype == np.float64 else self.text(repeated(v))}, {shape})"
+        if c is not None and c in (0, 1) and not np.signbit(c.real):
+            return f"np.{'ones' if c else 'zeros'}({shape}{dtype})"
+        return f"np.full({shape}, {text}{dtype if c is not None else ''})"
 
     # formulas
 
@@ -372,9 +374,11 @@ class Writer:
             left, right = (self.parenthesized(x, binds + (i == (v.call is not np.power))) for i, x in enumerate(args))
             if binds == 1:  # a < b < c would be another thing
                 left = self.parenthesized(args[0], 2)
+            if right.startswith("-"):
+                right = f"({right})"
             close = v.call is np.power and re.fullmatch(r"[\w.]+", left + right)  # as formatters have it: x**2
             return f"{left}{sign}{right}" if close else f"{left} {sign} {right}", binds
-        if v.call is np.broadcast_to and number(args[0]) is not None:
+        if is_number_repeated(v):
             return self.full(v), ATOM
         if v.call is operator.getitem:
             return f"{self.parenthesized(args[0], ATOM)}[{self.index(args[1])}]", ATOM
@@ -412,6 +416,11 @@ class Writer:
 
     def constant(self, x: Any) -> str:
         return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+def is_number_repeated(v: Value) -> bool:
+    """Is it an array, every element of which is one number?"""
+    return v.call in (np.broadcast_to, np.full) and np.ndim(examples(repeated(v))) == 0
 
 
 def flat(x: Any) -> Iterator[Any]:

@@ -46,7 +46,19 @@ class Value:
     none of which writes into an array that exists: `call(*args)` on arrays is what a Value means.
     """
 
-    __slots__ = ("activated", "args", "call", "dynamic", "example", "gradient_of", "kwargs", "line", "name", "written")
+    __slots__ = (
+        "activated",
+        "args",
+        "call",
+        "dynamic",
+        "example",
+        "gradient_of",
+        "kwargs",
+        "layout_counts",
+        "line",
+        "name",
+        "written",
+    )
 
     def __init__(
         self, call: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any], example: Any
@@ -58,6 +70,7 @@ class Value:
         self.line = ""  # of the user's code that made it, for errors
         self.activated = False  # does an activation take it? then its gradient is the slides' error signal
         self.written = False  # is the array that holds it written into afterwards?
+        self.layout_counts = False  # does anything add its elements up, in an order that depends on where they lie?
 
     @property
     def shape(self) -> tuple[int, ...]:

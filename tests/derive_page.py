@@ -112,13 +112,14 @@ form for numba, a warning names it, and NumPy runs.
 Results equal those of `value_and_grad` to the last bit, for every op and for random programs of both orders: the tests hold it.
 The rules are exact, NaN, infinities and signed zeros included. In them `a` is a real floating-point value, `b` a real one, `mask`
 a boolean one, `v` and `w` are vectors, `M` is a matrix of v's dtype, `t` an array that nothing is written into; a rule never looks
-into a value that has a name, and its result must have the same shape and dtype.
+into a value that has a name, and its result must have the same shape and dtype; and the same layout in memory, where a sum or a
+product adds its elements up (`np.broadcast_to(1.0, 6)`, not `np.ones(6)`): BLAS does it in another order for another layout.
 
 ```
 {RULES.strip()}
 ```
 
-Besides, a number repeated to fill an array meets arrays as the number itself, what constants alone give is computed at once,
+Besides, what is repeated to fill an array meets arrays as it is, what constants alone give is computed at once,
 equal calls become one, and what nothing needs is left out. With `exact=False` these are allowed too:
 
 ```

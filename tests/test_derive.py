@@ -412,6 +412,37 @@ def test_ops_in_single_precision(case: Case) -> None:
     assert_same(by_source(d, *args), right)
 
 
+# layouts
+
+LARGE, TALL = rng.normal(size=(300, 200)), rng.normal(size=300)
+BY_LAYOUT: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+    (lambda x, v: np.sum(x @ v), (LARGE, LARGE[0])),
+    (lambda x, v, c: np.sum((x @ v) * c), (LARGE, LARGE[0], 0.7)),
+    (lambda x, v: np.mean(np.outer(x, v) @ v), (TALL, LARGE[0])),
+    (lambda x: np.sum(np.zeros_like(x.T) + x.T, axis=0) @ TALL, (LARGE,)),
+    (lambda x: np.sum(np.broadcast_to(x, (300, 200)) * 2) + np.sum(x), (LARGE[0],)),
+    (lambda x: np.sum(np.sum(x @ x.T, axis=0) ** 2) + np.sum(x.T.copy() @ TALL), (LARGE,)),
+]
+
+
+@pytest.mark.parametrize(("f", "args"), BY_LAYOUT)
+def test_what_is_added_up_lies_as_the_engine_has_it(f: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """BLAS and sums add in an order that depends on where elements lie: repeated ones are no array of ones to them."""
+    d = mg.derive(f, *args)
+    assert_same(d(*args), expected(f, args))
+    assert_same(by_source(d, *args), expected(f, args))
+    assert not dead(d.source)
+
+
+def test_what_is_repeated_meets_arrays_as_it_is() -> None:
+    def f(a, k):
+        p = a / np.sum(a, axis=1, keepdims=True)
+        return np.mean(np.log1p(np.sin(p))) * k
+
+    source = mg.derive(f, rng.uniform(size=(6, 8)), 0.5).source
+    assert "broadcast_to" not in source and "np.full" not in source and "np.ones" not in source
+
+
 # programs
 
 SEEDS = range(40)
