@@ -11,6 +11,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from minigrad import ops
 from minigrad.engine import op, stop_gradient
 from minigrad.mode import no_grad
 from minigrad.ops import *
@@ -27,7 +28,7 @@ from minigrad.transforms import (
     vjp,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these come when they are asked for, see below
     from minigrad import optim
     from minigrad.comparison import compare
     from minigrad.derivation import compile, derive
@@ -52,14 +53,22 @@ _LATER = {
     "trace_source": "graph",
 }
 
+__all__ = [
+    *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
+    *("jacobian", "jvp", "value_and_grad", "vjp"),
+    *ops.names,
+    *("fft", "linalg"),
+    *_LATER,
+]
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
-    room = import_module(f"minigrad.{_LATER[name]}")
-    value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
-    return value
+if not TYPE_CHECKING:  # to a type checker every name would be there
 
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+        room = import_module(f"minigrad.{_LATER[name]}")
+        value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
+        return value
 
-def __dir__() -> list[str]:
-    return sorted(globals().keys() | _LATER)
+    def __dir__() -> list[str]:
+        return sorted(globals().keys() | _LATER)
