@@ -20,6 +20,7 @@ from minigrad.record import (
     Arguments,
     Recorded,
     described,
+    has_parameter,
     is_array,
     kind_of,
     named_arguments,
@@ -440,28 +441,30 @@ def derive(
         A function of the same arguments, whose `source` needs NumPy alone: paste it anywhere. In the source a
         row-sparse gradient is a list of pairs (row numbers, rows to add there), and the arrays and numbers that f
         reaches in its closure and its globals are further arguments at the end; a call looks them up. Where f's value
-        is no scalar, the function takes its gradient too, as `backward` does, by the keyword `gradient`.
+        is no scalar, the function takes its gradient too, as `backward` does, by the keyword `gradient` (where f has a
+        parameter of that name: `gradient_of_value`).
 
     Raises:
         TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
             program of NumPy calls cannot say that. It names the op and the line.
     """
     own = named_arguments(parameter_names(f), args, kwargs)
+    seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
-        chosen, bare = wanted(arguments, wrt)
+        chosen, bare = wanted(arguments, wrt, seed_name)
 
         def run(trees: dict[str, Any]) -> Any:
             inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
             with transforming():
                 value = f(
                     *(inside[name] for name, _ in arguments.positional),
-                    **{name: inside[name] for name, _ in arguments.keyword if name != "gradient"},
+                    **{name: inside[name] for name, _ in arguments.keyword if name != seed_name},
                 )
                 if not chosen:
                     return map_leaves(plain, value)
                 trees_of_variables = [inside[name] for name in chosen]
-                seed = seed_of(value, trees.get("gradient"))
+                seed = seed_of(value, trees.get(seed_name), seed_name)
                 found = gradients([value], [seed], leaves(trees_of_variables), record=False)
             value = plain(value)
             if isinstance(value, Traced):
@@ -476,21 +479,21 @@ def derive(
         derived.use(derived.plan(own))
     except NotScalar as error:
         gradient = np.ones(error.shape, error.dtype)
-        derived.use(derived.plan(own._replace(keyword=(*own.keyword, ("gradient", gradient)))))
+        derived.use(derived.plan(own._replace(keyword=(*own.keyword, (seed_name, gradient)))))
     return derived
 
 
 class NotScalar(ValueError):
     """A function whose value is no scalar, and no gradient of it was given."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, keyword: str) -> None:
         self.shape, self.dtype = np.shape(value), np.result_type(value)
         super().__init__(
-            f"the value has shape {self.shape}, so its pullback is derived: call it with gradient=, of that shape"
+            f"the value has shape {self.shape}, so its pullback is derived: call it with {keyword}=, of that shape"
         )
 
 
-def seed_of(value: Any, gradient: Any) -> Any:
+def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     """The gradient that goes back from a value."""
     if gradient is not None:
         return downhill(gradient)
@@ -498,14 +501,14 @@ def seed_of(value: Any, gradient: Any) -> Any:
         kind = type(value).__name__
         raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
     if np.shape(value) != ():
-        raise NotScalar(value)
+        raise NotScalar(value, keyword)
     return one(value) if hasattr(value, "_data") else 1.0
 
 
-def wanted(arguments: Arguments, wrt: Argnums | None) -> tuple[list[str], bool]:
+def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:
     """The names of the arguments to differentiate by, and whether the gradient comes bare, not in a tuple."""
     given = dict(arguments.all)
-    names = [name for name in given if name != "gradient"]
+    names = [name for name in given if name != seed_name]
     if wrt is None:
         floating = [name for name in names if leaves(given[name]) and all(map(is_floating, leaves(given[name])))]
         return floating, len(floating) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import pickle
 import random
 import re
@@ -17,7 +18,7 @@ from minigrad.captured import Found, Slot, has_attributes, reach
 from minigrad.engine import Node
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
-from minigrad.tracer import Refused, Trace, Traced, Value, made_from, names_watched
+from minigrad.tracer import OPS_OWN, Name, Refused, Trace, Traced, Value, made_from, names_watched
 from minigrad.trees import children, map_leaves, paths
 
 Function = Callable[..., Any]
@@ -44,10 +45,19 @@ def parameter_names(f: Function) -> tuple[list[str], str]:
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
 
 
+def has_parameter(f: Function, name: str) -> bool:
+    """Has a function a parameter of that name?"""
+    try:
+        return name in inspect.signature(f).parameters
+    except ValueError:
+        return False
+
+
 def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments with the names that f has for them."""
     own, rest = names
-    further = [f"{rest}{i}" for i in range(len(args) - len(own))]
+    free = (name for i in itertools.count() if (name := f"{rest}{i}") not in own and name not in kwargs)
+    further = list(itertools.islice(free, max(0, len(args) - len(own))))
     return Arguments(tuple(zip([*own, *further], args)), tuple(kwargs.items()))
 
 
@@ -218,6 +228,8 @@ def record_once(
             if holder != i:
                 same.append((slot, found[holder].slot))
             if now is not replaced[i]:
+                if isinstance(now, Traced):
+                    now.value.adopt(Name(OPS_OWN, slot.name if slot.name.isidentifier() else ""))
                 rebound.append((slot, now))
             if last is not value and (holder == i or slot.owner is not None):
                 written.append((slot, value, last))

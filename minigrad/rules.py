@@ -38,14 +38,18 @@ v[:, None] * w = np.outer(v, w)
 v @ M = M.T @ v
 v @ M.T = M @ v
 np.positive(t) = t
+np.positive(x, dtype=dtype) = astype(x, DTYPE)
 np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
 np.reshape(-a, shape) = -np.reshape(a, SHAPE)
 np.copy(t) = t
+np.pad(t, width) = t
+mask & True = mask
 np.real(x) = x
 np.conjugate(r) = r
 astype(x, dtype) = x
 np.reshape(x, shape) = x
 np.reshape(np.reshape(x, shape), last) = np.reshape(x, SHAPE)
+np.reshape(np.sum(x, axis=axis), shape) = np.sum(x, axis=axis, keepdims=True)
 np.expand_dims(x, axis) = np.reshape(x, SHAPE)
 np.squeeze(x, axis) = np.reshape(x, SHAPE)
 np.squeeze(x) = np.reshape(x, SHAPE)
@@ -53,6 +57,8 @@ np.broadcast_to(x, shape) = x
 np.broadcast_to(np.broadcast_to(x, shape), last) = np.broadcast_to(x, SHAPE)
 np.transpose(np.transpose(x)) = x
 np.swapaxes(M, -1, -2) = M.T
+np.swapaxes(M, 0, 1) = M.T
+np.swapaxes(np.swapaxes(x, -1, -2), -1, -2) = x
 np.moveaxis(x, axis, axis) = x
 np.zeros_like(x) = np.zeros(SHAPE, DTYPE)
 np.zeros_like(x, shape=shape) = np.zeros(SHAPE, DTYPE)
@@ -92,6 +98,7 @@ SIGNS = {
     ast.Div: np.divide,
     ast.Pow: np.power,
     ast.MatMult: np.matmul,
+    ast.BitAnd: np.bitwise_and,
     ast.USub: np.negative,
 }
 COMMUTATIVE = {np.add, np.multiply}
@@ -176,6 +183,8 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
         bound[pattern] = x
         return pattern not in VARIABLES or VARIABLES[pattern](x, bound)
     if not isinstance(pattern, Term):
+        if isinstance(pattern, bool):
+            return x is pattern
         if isinstance(pattern, int):
             return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))
         return same(pattern, x)
@@ -208,7 +217,8 @@ def made(term: Any, bound: dict[str, Any]) -> Any:
         return term
     if term.call == "DTYPE":
         return bound["DTYPE"].type(*term.args)
-    return make(made(term.call, bound), *(made(a, bound) for a in term.args))
+    kwargs = {key: made(x, bound) for key, x in term.kwargs.items()}
+    return make(made(term.call, bound), *(made(a, bound) for a in term.args), **kwargs)
 
 
 def make(call: Any, *args: Any, **kwargs: Any) -> Value:
@@ -358,12 +368,13 @@ MADE_OF_A_NUMBER: set[Any] = {np.broadcast_to, np.full, np.zeros, np.zeros_like}
 
 
 def folded(value: Value) -> Any:
-    """What is computed from constants alone, if it is a number, or one number repeated."""
+    """What is computed from constants alone, if it is a number, one number repeated, or an array that stands there."""
     if value.call in MADE_OF_A_NUMBER and not (value.call is np.full and value.ndim == 0):
         return None
     if all(number(v) is not None for v in values_in((value.args, value.kwargs))):
         result = symbolic(value.example)
-        return result if not isinstance(result, np.ndarray) else None
+        same = any(isinstance(x, np.ndarray) and np.array_equal(x, value.example) for x in value.args)
+        return result if same or not isinstance(result, np.ndarray) else None
     return None
 
 
@@ -406,7 +417,8 @@ def defaults(call: Any) -> tuple[Any, ...]:
     return tuple(p.default for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
-USUAL: dict[str, Any] = {"keepdims": False, "where": True, "axis": None, "dtype": None, "order": "C"}
+USUAL: dict[str, Any] = {"keepdims": False, "where": True, "axis": None, "dtype": None, "order": "C", "ddof": 0}
+USUAL |= {"casting": "same_kind", "optimize": False}
 
 
 def usual(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -27,6 +27,7 @@ from minigrad.tracer import (
     Value,
     accumulated,
     array_under,
+    assigned,
     astype,
     examples,
     made_from,
@@ -42,7 +43,9 @@ ATOM = 10  # binds more strongly than any operator
 METHODS = {np.sum, np.mean, np.max, np.min, np.any, np.all, np.cumsum, np.reshape, np.prod, np.squeeze, np.swapaxes}
 METHODS |= {np.argmax, np.argmin, np.argsort, np.ravel, np.repeat, np.std, np.var, np.copy}
 
-SHORT = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part", np.reshape: "r"}
+SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part"}
+SHORT |= {np.reshape: "r", np.broadcast_to: "repeated", np.concatenate: "joined", np.take: "rows"}
+SHORT |= {assigned: "padded", accumulated: "sums", np.swapaxes: "swapped", np.moveaxis: "moved"}
 
 
 class Program(NamedTuple):
@@ -106,6 +109,9 @@ class Writer:
             v.call for v in self.values if is_ours(v.call) and v.call not in (*UPDATES, astype)
         )
         self.taken = {"np", *keyword.kwlist, *dir(builtins), *map(called, self.helpers)}
+        needed = {"np", "bool", "int", "float", "complex", "slice", *map(called, self.helpers)}
+        others = set(program.parameters)
+        self.parameters = {p: unused(f"{p}_", others) if p in needed else p for p in program.parameters}
         self.choose_lines()
         self.choose_names()
 
@@ -183,9 +189,9 @@ class Writer:
     # what they are called
 
     def choose_names(self) -> None:
-        self.taken |= set(self.program.parameters)
+        self.taken |= set(self.parameters.values())
         for parameter, path, v in self.program.inputs:
-            self.names[v] = parameter if not path else self.fresh_name(v)
+            self.names[v] = self.parameters[parameter] if not path else self.fresh_name(v)
         for v in self.program.captured:
             if v in self.needed:
                 self.fresh_name(v)
@@ -273,6 +279,7 @@ class Writer:
         name, comment = self.names[v], self.comment(v)
         if v.call in UPDATES:
             ufunc, x, index, new = v.args if v.call is accumulated else (None, *v.args)
+            new = new.item() if isinstance(new, np.float64 | np.complex128) and new.dtype == v.dtype else new
             if self.base(v) is None:
                 made = self.formula(x)[0] if self.is_fresh(x) else self.text(x)
                 alone = x not in self.lines and x.call not in (None, np.broadcast_to) and is_view(x) is None
@@ -324,7 +331,7 @@ class Writer:
             if isinstance(x.example, np.ndarray):
                 root = memory(x)
                 if root in roots or not x.example.flags.writeable:
-                    text = f"{self.parenthesized(x, ATOM)}.copy()"
+                    text = f"{self.parenthesized(x, ATOM)}.copy()" if x.ndim else f"np.copy({text})"
                 roots.append(root)
             return text
 
@@ -392,7 +399,7 @@ class Writer:
         if v.call is np.zeros:
             dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
             return f"np.zeros({args[0] if len(args[0]) != 1 else args[0][0]}{dtype})", ATOM
-        if v.call in METHODS and isinstance(args[0], Value) and hasattr(args[0].example, "dtype"):
+        if v.call in METHODS and isinstance(args[0], Value) and has_methods(args[0]):
             rest = [self.text(a) for a in args[1:]]
             if v.call is np.reshape:
                 order = [f"order={args[2]!r}"] if len(args) > 2 else []
@@ -416,6 +423,18 @@ class Writer:
 
     def constant(self, x: Any) -> str:
         return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+def unused(word: str, taken: set[str]) -> str:
+    """The word, longer where it is taken."""
+    while word in taken:
+        word += "_"
+    return word
+
+
+def has_methods(v: Value) -> bool:
+    """Is it an array for sure? For an argument of no dimension, Python's numbers may be given."""
+    return hasattr(v.example, "dtype") and (v.ndim > 0 or v.call is not None)
 
 
 def is_number_repeated(v: Value) -> bool:
@@ -492,6 +511,11 @@ def constant(x: Any) -> str:
     return "..." if x is ... else repr(x)
 
 
+def same_array(x: np.ndarray, y: np.ndarray) -> bool:
+    """Are they equal to the last bit, zeros of both signs told apart?"""
+    return x.tobytes() == y.tobytes()
+
+
 MOST = 1000  # elements of an array that source spells out
 
 
@@ -501,6 +525,12 @@ def array_constant(x: np.ndarray) -> str:
     if x.size > 2 and x.dtype == int and np.array_equal(flat, np.arange(flat[0], flat[0] + x.size)):
         made = f"np.arange({x.size})" if flat[0] == 0 else f"np.arange({flat[0]}, {flat[0] + x.size})"
         return made if x.ndim == 1 else f"{made}.reshape({', '.join(map(str, x.shape))})"
+    if x.size > 2 and x.dtype == float and not np.signbit(flat[0]):
+        first, last = float(flat[0]), float(flat[0]) + x.size
+        if x.ndim == 1 and first < 2**50 and np.array_equal(x, np.arange(first, last)):
+            return f"np.arange({last})" if first == 0 else f"np.arange({first}, {last})"
+        if x.ndim == 2 and same_array(x, np.eye(*x.shape)):
+            return f"np.eye({x.shape[0]})" if x.shape[0] == x.shape[1] else f"np.eye({x.shape[0]}, {x.shape[1]})"
     if not x.size:
         return f"np.zeros({x.shape}, dtype=np.{x.dtype})"
     if x.size > MOST:
@@ -575,7 +605,7 @@ class Spelling:
         return x
 
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
-        if v.call is np.take and len(args) == 3 and args[2] == 0 and isinstance(args[1], Value):
+        if v.call is np.take and len(args) == 3 and args[2] == 0 and isinstance(args[1], Value | np.ndarray):
             return f"{writer.parenthesized(args[0], ATOM)}[{writer.index(args[1])}]", ATOM
         return None
 
@@ -594,8 +624,11 @@ class Spelling:
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
         """The parameters, and the lines that take arrays out of containers."""
         inputs = writer.program.inputs
-        unpacked = [f"{writer.names[v]} = {name}{path}" for name, path, v in inputs if path and v in writer.needed]
-        return writer.program.parameters, unpacked
+        known = writer.parameters
+        unpacked = [
+            f"{writer.names[v]} = {known[name]}{path}" for name, path, v in inputs if path and v in writer.needed
+        ]
+        return list(known.values()), unpacked
 
 
 class Faster(Spelling):

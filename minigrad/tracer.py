@@ -480,7 +480,7 @@ def names_watched() -> Iterator[None]:
         file = code.co_filename
         if file.startswith(OPS):
             return OPS_OWN
-        if code.co_name == "__init__":  # what a container calls its parts
+        if code.co_name in ("__init__", "__new__"):  # what a container calls its parts
             return None
         return None if file.startswith((*OURS, *LIBRARIES, "<frozen", "<__array_function__")) else USERS
 

@@ -150,7 +150,8 @@ class Watched(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("reshape", "astype"):
+        method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "np"
+        if method and node.func.attr in ("reshape", "astype"):
             return ast.Call(ast.Name("see", ast.Load()), [node.func.value, node], [])
         return node
 
@@ -1400,3 +1401,85 @@ def test_what_was_stored_is_named() -> None:
     with pytest.raises(Refused, match="stored in a deque"):
         mg.derive(in_deque, X)
     assert not table and not seen and not recent
+
+
+# names, and what is not said
+
+
+def test_a_parameter_called_gradient_is_one_of_f() -> None:
+    def f(x, gradient):
+        return np.sum(x * gradient)
+
+    assert_same(mg.derive(f, X, X + 1)(X, X + 1), expected(f, (X, X + 1)))
+
+    def g(x, gradient):
+        return x * gradient
+
+    d = mg.derive(g, X, X + 1)
+    with pytest.raises(ValueError, match="call it with gradient_of_value="):
+        d(X, X + 1)
+    assert_same(d(X, X + 1, gradient_of_value=X)[1], (X * (X + 1), X * X))
+
+
+def test_parameters_called_like_what_a_listing_needs() -> None:
+    def f(np, bool, np_):
+        return mg.sum(mg.exp(np) * bool + mg.sort(np_))
+
+    d = mg.derive(f, X, X, X)
+    assert "def f(np__, bool_, np_):" in d.source
+    assert_same(by_source(d, X, X + 1, X), expected(f, (X, X + 1, X)))
+
+    def g(x0, *x):
+        return np.sum(x0 * x[0] * x[1])
+
+    assert_same(by_source(mg.derive(g, X, X, X), X, X + 1, X), expected(g, (X, X + 1, X)))
+
+
+def test_a_listing_takes_pythons_numbers() -> None:
+    def f(x, y):
+        return np.sum(x) * y
+
+    scope: dict[str, Any] = {"np": np}
+    exec(mg.derive(f, 2.0, 3.0).source, scope)
+    assert_same(scope["f"](2.0, 3.0), (6.0, (3.0, 2.0)))
+
+
+def test_new_state_is_called_after_the_old() -> None:
+    steps, mean = 0, np.zeros(3)
+
+    @mg.compile
+    def step(x):
+        nonlocal steps, mean
+        steps += 1
+        mean = 0.9 * mean + 0.1 * x
+        return np.sum(mean) / steps
+
+    step(X)
+    assert "mean2 = 0.9 * mean + 0.1 * x" in step.source and "steps2 = steps + 1" in step.source
+
+
+SAID = {
+    "np.ones": lambda x: np.mean(np.log(x)),
+    "& True": lambda x: np.max(x),
+    "np.float64(": lambda x: np.sum(x[:2]),
+    "broadcast_to": lambda x: np.sum((x - np.mean(x)) ** 2),
+    "ddof": lambda x: np.var(x),
+    "optimize": lambda x: np.einsum("i,i->", x, x),
+    "np.pad": lambda x: np.sum(np.abs(np.fft.fft(x))),
+    "positive": lambda x: np.sum(np.outer(x, x).T.copy() ** 2),
+    "1.0 *": lambda x: np.sum(x * np.arange(3)),
+    "[1.0, 0.0, 0.0]": lambda x: np.sum(np.eye(3) * x),
+    "[0.0, 1.0, 2.0]": lambda x: np.sum(np.arange(3.0) * x),
+    "swapaxes": lambda x: np.sum(np.swapaxes(np.outer(x, x), 0, 1) @ x),
+    ".reshape(3, 1)": lambda x: np.sum(np.outer(x, x) / np.sum(np.outer(x, x) ** 2, axis=1, keepdims=True)),
+    "0).copy()": lambda x: np.sum(x) * 0.5,
+    "assigned": lambda x: np.sum(x[:2] * x[1:]),
+}
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_what_goes_without_saying_is_not_said(word: str) -> None:
+    d = mg.derive(SAID[word], X)
+    assert word not in d.source
+    assert_same(d(X), expected(SAID[word], (X,)))
+    assert_same(by_source(d, X), expected(SAID[word], (X,)))

@@ -80,6 +80,7 @@ WHAT_ELSE: dict[str, list[Any]] = {
     "index": [0, slice(1, 3), ..., np.array([0, 2, 0]), np.array([True, False] * 6), (slice(None), 0)],
     "dtype": FLOATS,
     "casting": ["same_kind", "unsafe"],
+    "width": [0, 1, (0, 0), [(0, 0), (0, 0), (0, 0)]],
 }
 
 
