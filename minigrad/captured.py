@@ -100,7 +100,8 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
         yield from places_of_function(x)
     elif callable(x) and hasattr(type(x), "__self__"):  # a method, of C's objects too
         yield Slot("self", [x.__self__], 0)
-        yield from (Slot("", [function], 0) for function in (getattr(x, "__func__", None),) if function is not None)
+        if hasattr(x, "__func__"):
+            yield Slot("", [x.__func__], 0)
     elif isinstance(x, functools.partial):
         if any(isinstance(e, np.ndarray | np.generic | float | complex) for e in leaves(x.args)):
             raise Refused("an array in a functools.partial would be frozen; give it by keyword, or write a lambda")

@@ -29,7 +29,7 @@ from minigrad.record import (
     record,
 )
 from minigrad.rules import Simplifier, let_layouts_count
-from minigrad.source import Faster, Program, Spelling, Writer, executable
+from minigrad.source import Faster, Program, Spelling, Writer, executable, identical
 from minigrad.sparse import RowSparse
 from minigrad.tensor import downhill, one
 from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
@@ -193,11 +193,6 @@ class Plan:
                 lines.append(f"    return finished({call})")
         exec("\n".join(lines), scope)
         return scope["fits"], scope["fetch"], scope.get("quick")
-
-
-def identical(x: Any, y: Any) -> bool:
-    """Are these arrays the same to the last bit?"""
-    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
 class Unfit(Exception):

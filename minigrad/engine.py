@@ -125,7 +125,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             if kind is None:
                 args = tuple(a for a in (x, y, *more) if a is not absent)
                 if any(isinstance(a, Node) for a in kwargs.values()):
-                    import inspect  # at the top it would be a sixth of what importing NumPy takes
+                    import inspect  # slow to import where NumPy has not done so, and seldom needed
 
                     bound = inspect.signature(body).bind(*args, **kwargs)  # a variable given by keyword takes its place
                     if len(bound.args) > len(args):

@@ -13,9 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.source import ATOM, Code, Faster, Spelling, Writer, called, column_times_row, executable, is_view
+from minigrad.rules import is_elementwise
+from minigrad.source import (
+    ATOM,
+    Code,
+    Faster,
+    Spelling,
+    Writer,
+    called,
+    column_times_row,
+    executable,
+    is_number_repeated,
+    is_view,
+)
 from minigrad.sparse import summed
-from minigrad.tracer import Value, examples
+from minigrad.tracer import Value
 from minigrad.trees import leaves
 
 HELPERS = '''
@@ -101,8 +113,7 @@ class ForNumba(Spelling):
     brings_helpers = False
 
     def arguments(self, v: Value) -> tuple[Any, ...]:
-        elementwise = (isinstance(v.call, np.ufunc) and v.call.signature is None) or v.call is np.where
-        if not elementwise:
+        if not (is_elementwise(v.call) or v.call is np.where):
             return v.args
         kinds = [
             x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"
@@ -138,7 +149,7 @@ class ForNumba(Spelling):
                 raise Missing("np.reshape in another order")
             text = writer.parenthesized(x, ATOM) if is_view(x) is None else f"np.ascontiguousarray({writer.text(x)})"
             return f"{text}.reshape({v.shape})", ATOM
-        if v.call is np.full and np.ndim(examples(args[1])):
+        if v.call is np.full and not is_number_repeated(v):
             return f"np.broadcast_to({writer.text(args[1])}, {v.shape}).copy()", ATOM
         if v.call is summed:
             return f"_sum_runs(_rows({writer.text(x)}, {writer.text(args[1])}), {writer.text(args[2])})", ATOM

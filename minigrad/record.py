@@ -35,22 +35,23 @@ class Arguments(NamedTuple):
         return self.positional + self.keyword
 
 
+def parameters_of(f: Function) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(f).parameters.values())
+    except ValueError:  # a builtin does not tell
+        return []
+
+
 def parameter_names(f: Function) -> tuple[list[str], str]:
     """The names of a function's parameters, and that of any further ones."""
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except ValueError:  # a builtin does not tell
-        parameters = []
+    parameters = parameters_of(f)
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
 
 
 def has_parameter(f: Function, name: str) -> bool:
     """Has a function a parameter of that name?"""
-    try:
-        return name in inspect.signature(f).parameters
-    except ValueError:
-        return False
+    return any(p.name == name for p in parameters_of(f))
 
 
 def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.rules import number, repeated
+from minigrad.rules import is_elementwise, number, repeated
 from minigrad.sparse import RowSparse
 from minigrad.tracer import (
     OPERATORS,
@@ -511,9 +511,9 @@ def constant(x: Any) -> str:
     return "..." if x is ... else repr(x)
 
 
-def same_array(x: np.ndarray, y: np.ndarray) -> bool:
-    """Are they equal to the last bit, zeros of both signs told apart?"""
-    return x.tobytes() == y.tobytes()
+def identical(x: Any, y: Any) -> bool:
+    """Are these arrays the same to the last bit?"""
+    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
 MOST = 1000  # elements of an array that source spells out
@@ -529,7 +529,7 @@ def array_constant(x: np.ndarray) -> str:
         first, last = float(flat[0]), float(flat[0]) + x.size
         if x.ndim == 1 and first < 2**50 and np.array_equal(x, np.arange(first, last)):
             return f"np.arange({last})" if first == 0 else f"np.arange({first}, {last})"
-        if x.ndim == 2 and same_array(x, np.eye(*x.shape)):
+        if x.ndim == 2 and identical(x, np.eye(*x.shape)):
             return f"np.eye({x.shape[0]})" if x.shape[0] == x.shape[1] else f"np.eye({x.shape[0]}, {x.shape[1]})"
     if not x.size:
         return f"np.zeros({x.shape}, dtype=np.{x.dtype})"
@@ -639,7 +639,7 @@ class Faster(Spelling):
 
     def arguments(self, v: Value) -> tuple[Any, ...]:
         args = tuple(weakest(v, x) for x in v.args)
-        if isinstance(v.call, np.ufunc) and v.call.signature is None and v.ndim and (dtype := meets(v)) is not None:
+        if v.ndim and (dtype := meets(v)) is not None:
             return tuple(self.number(x, dtype) if type(x) in (int, float, Code) else x for x in args)
         return args
 
@@ -673,7 +673,7 @@ def column_times_row(writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[s
 
 def meets(v: Value) -> Any:
     """The floating-point dtype of the arrays that an elementwise call takes, None where they differ or are others."""
-    if not isinstance(v.call, np.ufunc) or v.call.signature is not None:
+    if not is_elementwise(v.call):
         return None
     kinds = {x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype")}
     return kinds.pop() if len(kinds) == 1 and next(iter(kinds)).kind == "f" else None

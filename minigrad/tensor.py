@@ -351,7 +351,7 @@ def _numpys(function: Any) -> str:
 @functools.cache
 def _accepted(function: Any) -> frozenset[str] | None:
     """The keywords that a function takes, None for any."""
-    import inspect  # slow to import, and seldom needed
+    import inspect  # slow to import where NumPy has not done so, and seldom needed
 
     parameters = inspect.signature(function).parameters.values()
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset(p.name for p in parameters)

@@ -79,7 +79,7 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
     keys: list[int | str] = []
     for key in [argnums] if isinstance(argnums, int | str) else argnums:
         if isinstance(key, str) and key not in kwargs:
-            import inspect  # slow to import, and seldom needed
+            import inspect  # slow to import where NumPy has not done so, and seldom needed
 
             names = list(inspect.signature(f).parameters)
             if key not in names:
