@@ -142,25 +142,35 @@ class Plan:
             scope[name] = x
             return name
 
+        found: dict[int, str] = {}  # by the id of a slot: what a condition before has found there
+
         def place(slot: Slot) -> str:
             if slot.is_attribute:
                 return f"{bound(slot.holder)}.{slot.key}"
-            return f"{place(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)}[{bound(slot.key)}]"
+            whole = place_once(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)
+            return f"{whole}[{slot.key if type(slot.key) is int else bound(slot.key)}]"
+
+        def place_once(slot: Slot) -> str:
+            return found.get(id(slot)) or place(slot)
 
         conditions = []
         for slot, held in guards:
-            if slot.owner is not None:
+            if held is None:
+                conditions.append(f"{place(slot)} is None")
+            elif slot.owner is not None:
                 conditions.append(f"type({place(slot)}) is {bound(type(held))}")
-            elif isinstance(held, int | float | str) and not isinstance(held, bool):
-                conditions.append(f"{place(slot)} == {bound(held)} and type({place(slot)}) is {bound(type(held))}")
             elif isinstance(held, np.ndarray):  # it is an input no more, as Python decides on its values
                 conditions.append(f"equal({place(slot)}, {bound(held.copy())})")
+            elif isinstance(held, int | float | str) and not isinstance(held, bool):
+                x, kind = place(slot), bound(type(held))
+                conditions.append(f"({x} is {bound(held)} or {x} == {bound(held)} and type({x}) is {kind})")
             else:
-                conditions.append(f"{place(slot)} is {bound(held)}")
+                x = found[id(slot)] = bound(held)
+                conditions.append(f"{place(slot)} is {x}")
                 if isinstance(held, set):
-                    conditions.append(f"{place(slot)} == {bound(set(held))}")
+                    conditions.append(f"{x} == {bound(set(held))}")
                 elif isinstance(held, list | dict | deque):
-                    conditions.append(f"len({place(slot)}) == {len(held)}")
+                    conditions.append(f"len({x}) == {len(held)}")
                 elif has_attributes(held):
                     conditions.append(f"len({bound(vars(held))}) == {len(vars(held))}")
         conditions += [f"{place(slot)} is {place(first)}" for slot, first in same]

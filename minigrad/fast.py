@@ -27,7 +27,7 @@ from minigrad.source import (
     is_view,
 )
 from minigrad.sparse import summed
-from minigrad.tracer import Value
+from minigrad.tracer import Value, examples
 from minigrad.trees import leaves
 
 HELPERS = '''
@@ -100,7 +100,37 @@ def _largest(x):
                 top = x[i, j]
         out[i] = top
     return out
+
+
+@njit_sums
+def _inner(x, y):
+    """x @ y, of vectors."""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
+
+
+@njit_sums
+def _inner_rows(w, x):
+    """w @ x, of a matrix and a vector: the products of x with the rows."""
+    out = np.empty(w.shape[0], w.dtype)
+    for i in range(w.shape[0]):
+        out[i] = _inner(w[i], x)
+    return out
+
+
+@njit_sums
+def _weighted_rows(x, w):
+    """x @ w, of a vector and a matrix: the rows, each times its weight, added up."""
+    out = np.zeros(w.shape[1], w.dtype)
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            out[j] += x[i] * w[i, j]
+    return out
 '''
+
+SMALL = 2000  # elements of a matrix: loops over no more are done before BLAS has been called
 
 
 class Missing(Exception):
@@ -142,8 +172,10 @@ class ForNumba(Spelling):
                 raise Missing("np.take, but for rows of a matrix,")
             taken = f"_rows({writer.text(x)}, {writer.text(args[1])})"
             return taken if v.ndim == 2 else f"{taken}.reshape({v.shape})", ATOM
-        if v.call is np.matmul and max(x.ndim, args[1].ndim) > 2:
-            raise Missing("the product of stacks of matrices")
+        if v.call is np.matmul:
+            if max(x.ndim, args[1].ndim) > 2:
+                raise Missing("the product of stacks of matrices")
+            return small_product(writer, x, args[1])
         if v.call is np.reshape:
             if len(args) > 2:
                 raise Missing("np.reshape in another order")
@@ -179,6 +211,23 @@ class ForNumba(Spelling):
         if text is None:
             raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
         return text
+
+
+def small_product(writer: Writer, x: Any, y: Any) -> tuple[str, int] | None:
+    """The product of a vector with a vector or a matrix as a loop, None where BLAS is faster."""
+    operands = x, y
+    if x.dtype != y.dtype or x.dtype.kind not in "fc" or x.ndim + y.ndim > 3:
+        return None
+    if max(np.size(a) for a in examples(operands)) > SMALL:
+        return None
+    if x.ndim == y.ndim:
+        return f"_inner({writer.text(x)}, {writer.text(y)})", ATOM
+    matrix, vector = operands if x.ndim == 2 else operands[::-1]
+    rows = matrix is x
+    if isinstance(matrix, Value) and matrix.call is np.transpose and writer.is_inlined(matrix):
+        (matrix,), rows = matrix.args, not rows
+    told = (matrix, vector) if rows else (vector, matrix)
+    return f"{'_inner' if rows else '_weighted'}_rows({', '.join(map(writer.text, told))})", ATOM
 
 
 class Cast(tuple[Any, ...]):
@@ -249,7 +298,8 @@ def _compiled(source: str, name: str) -> Any:
 
 @functools.cache
 def _helpers() -> dict[str, Any]:
-    scope: dict[str, Any] = {"np": np, "njit": njit}
+    njit_sums = functools.partial(njit, fastmath={"reassoc", "contract"})  # in any order, as BLAS adds up
+    scope: dict[str, Any] = {"np": np, "njit": njit, "njit_sums": njit_sums}
     exec(HELPERS, scope)
     return scope
 

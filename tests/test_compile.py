@@ -10,6 +10,7 @@ from derived import same_bits
 
 import minigrad as mg
 from minigrad.tracer import Refused
+from minigrad.trees import leaves
 from models import conll
 from models.tagger import Settings
 from models.training import OPTIMIZERS, Recipe, train
@@ -261,6 +262,25 @@ def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole:
     ((plan,),) = steps[1].cache.values()
     assert isinstance(plan.run, numba.core.dispatcher.Dispatcher) == whole
     assert "_subtract_rows" in getattr(plan.run, "py_func", plan.run).__code__.co_names
+
+
+@pytest.mark.parametrize(("n", "loops"), [(5, {"_inner", "_inner_rows", "_weighted_rows"}), (60, {"_inner"})])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+def test_small_products_are_loops_for_numba(n: int, loops: set[str], dtype: Any) -> None:
+    numba = pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    W, x, y = (rng.normal(size=shape).astype(dtype) for shape in [(n, n + 1), n, n + 1])
+
+    def f(W: Any, x: Any, y: Any) -> Any:
+        return np.real((W @ y) @ x + (x @ W) @ y + (W.T @ x) @ (y @ W.T @ W))
+
+    d = mg.derive(f, W, x, y, backend="numba")
+    for ours, wanted in zip(leaves(d(W, x, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(W, x, y)), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4 if dtype == np.float32 else 1e-12)
+        assert ours.dtype == wanted.dtype
+    run = d.latest.run
+    assert isinstance(run, numba.core.dispatcher.Dispatcher)
+    assert loops == {name for name in run.py_func.__code__.co_names if name.startswith(("_inner", "_weighted"))}
 
 
 def test_numba_falls_back_and_says_so() -> None:
