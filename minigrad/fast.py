@@ -52,21 +52,21 @@ def _rows(x, ids):
 
 
 @njit
-def _add_rows(x, ids, v):
-    """np.add.at(x, ids, v), of a matrix."""
+def _add_rows(x, ids, v, scale):
+    """np.add.at(x, ids, v * scale), of a matrix."""
     for i, k in enumerate(ids.flat):
         row = _place(k, x.shape[0])
         for j in range(x.shape[1]):
-            x[row, j] += v[i, j]
+            x[row, j] += v[i, j] * scale
 
 
 @njit
-def _subtract_rows(x, ids, v):
-    """np.subtract.at(x, ids, v), of a matrix."""
+def _subtract_rows(x, ids, v, scale):
+    """np.subtract.at(x, ids, v * scale), of a matrix."""
     for i, k in enumerate(ids.flat):
         row = _place(k, x.shape[0])
         for j in range(x.shape[1]):
-            x[row, j] -= v[i, j]
+            x[row, j] -= v[i, j] * scale
 
 
 @njit
@@ -248,10 +248,22 @@ def rows_added(writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> s
     width = new.shape[index.ndim :]
     if len(width) != 1:
         return None
-    rows = writer.text(new)
-    if new.ndim != 2:
-        rows = f"{writer.parenthesized(new, ATOM)}.reshape(({index.example.size}, {width[0]}))"
-    return f"_{ufunc.__name__}_rows({name}, {writer.text(index)}, {rows})"
+    rows, scale = factors(writer, new)
+    text = writer.text(rows)
+    if rows.ndim != 2:
+        text = f"{writer.parenthesized(rows, ATOM)}.reshape(({index.example.size}, {width[0]}))"
+    return f"_{ufunc.__name__}_rows({name}, {writer.text(index)}, {text}, np.{new.dtype}({writer.text(scale)}))"
+
+
+def factors(writer: Writer, v: Value) -> tuple[Value, Any]:
+    """An array and the number it is multiplied by, where the product is written down nowhere else."""
+    if v.call is np.multiply and writer.is_inlined(v):
+        x, y = v.args
+        if np.ndim(examples(x)) == 0:
+            return y, x
+        if np.ndim(examples(y)) == 0:
+            return x, y
+    return v, 1
 
 
 #: The nanoseconds that numba, which computes one after the other, takes longer for each element than NumPy's vectors.

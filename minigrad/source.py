@@ -256,6 +256,7 @@ class Writer:
     def source(self, spelling: Spelling) -> str:
         """The whole function."""
         p, self.spelling = self.program, spelling
+        spelling.begin(self)
         captured = [self.names[v] for v in p.captured if v in self.needed]
         parameters, unpacked = self.spelling.signature(self)
         lines = [(f"def {p.name}({', '.join([*parameters, *captured])}):", "")]
@@ -588,6 +589,9 @@ class Spelling:
 
     brings_helpers = True
 
+    def begin(self, writer: Writer) -> None:
+        """Look at the whole program first."""
+
     def arguments(self, v: Value) -> tuple[Any, ...]:
         return tuple(self.whole(v, weakest(v, x)) for x in v.args)
 
@@ -632,10 +636,17 @@ class Spelling:
 
 
 class Faster(Spelling):
-    """The same for NumPy to run: arrays of no dimension for numbers, a column times a row, and take, cost it less."""
+    """The same for NumPy to run: arrays of no dimension for numbers, a column times a row, and take, cost it less.
+
+    What is concatenated is computed where it will lie.
+    """
 
     def __init__(self) -> None:
         self.numbers: dict[str, str] = {}  # the names of the arrays that stand for numbers, by how these are made
+        self.places: dict[Value, str] = {}
+
+    def begin(self, writer: Writer) -> None:
+        self.places = places_of_parts(writer)
 
     def arguments(self, v: Value) -> tuple[Any, ...]:
         args = tuple(weakest(v, x) for x in v.args)
@@ -650,6 +661,10 @@ class Faster(Spelling):
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
         if v.call is np.take and len(args) == 3:
             return f"{writer.parenthesized(args[0], ATOM)}.take({writer.text(args[1])}, {args[2]})", ATOM
+        if v in self.places:
+            if v.call is np.concatenate:
+                return self.places[v], ATOM
+            return f"{called(v.call)}({', '.join(map(writer.text, args))}, out={self.places[v]})", ATOM
         return column_times_row(writer, v, args)
 
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
@@ -662,6 +677,36 @@ class Faster(Spelling):
 
     def prelude(self) -> list[str]:
         return [f"{name} = {made}" for made, name in self.numbers.items()]
+
+
+def places_of_parts(writer: Writer) -> dict[Value, str]:
+    """Where to compute what is only made to be concatenated; and the concatenated arrays, which are there by then."""
+    places: dict[Value, str] = {}
+    for v in writer.values:
+        if v.call is np.concatenate and not v.kwargs:
+            parts = v.args[0]
+            made = [m for part in parts if (m := made_for(writer, part)) is not None and m.dtype == v.dtype]
+            if len(made) == len(parts):
+                whole, end = f"_c{len(places)}", 0
+                for m, part in zip(made, parts):
+                    start, end = end, end + part.shape[0]
+                    places[m] = f"{whole}[{start}:{end}].reshape({m.shape})"
+                first = min(made, key=lambda m: writer.place[m])
+                space = f"({whole} := np.empty({v.shape}, np.{v.dtype}))"
+                places[first] = space + places[first].removeprefix(whole)
+                places[v] = whole
+    return places
+
+
+def made_for(writer: Writer, part: Any) -> Value | None:
+    """The value on a line of its own that is only made to be a part, perhaps in another shape; None if it is not."""
+    while isinstance(part, Value) and len(writer.users[part]) == 1 and part not in writer.outputs:
+        if part in writer.lines:
+            return part if isinstance(part.call, np.ufunc) and not part.kwargs and part not in writer.written else None
+        if part.call is not np.reshape or len(part.args) != 2:
+            return None
+        part = part.args[0]
+    return None
 
 
 def column_times_row(writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:

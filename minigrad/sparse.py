@@ -86,7 +86,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             bits = indices.size.bit_length()
             keys = np.sort(indices << bits | np.arange(indices.size))
             indices, order = keys >> bits, keys & (1 << bits) - 1
-            starts = np.flatnonzero(np.diff(indices, prepend=-1) != 0)
+            starts = np.flatnonzero(indices != np.concatenate([np.array([-1]), indices[:-1]]))
             self._parts = [(indices[starts], _summed(rows, order, starts))]
             self._merged = True
         return self._parts[0]
@@ -170,15 +170,17 @@ def summed(rows: Array, order: Array, starts: Array) -> Array:
     """The sum of each run of rows[order]; a run ends where the next one starts."""
     if rows.size < 2000:
         return np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0)
-    # reduceat goes down every run column by column, which is slow for short ones: those of one length are laid side by
-    # side, and added row by row.
-    lengths = np.diff(starts, append=order.size)
+    # reduceat goes down every run column by column, which is slow for short ones: those of a length that many have are
+    # laid side by side, and added row by row.
+    lengths = np.concatenate([starts[1:], np.array([order.size])]) - starts
+    common = np.bincount(lengths) * rows[0].size > 2000
+    common[1] = True
     sums = np.take(rows, order[starts], axis=0)
-    for length in range(2, 9):
+    for length in np.flatnonzero(common)[1:]:
         (runs,) = np.nonzero(lengths == length)
         places = order[starts[runs] + np.arange(length)[:, None]]
         sums[runs] = np.add.reduce(np.take(rows, places, axis=0), axis=0)
-    (runs,) = np.nonzero(lengths > 8)
+    (runs,) = np.nonzero(~common[lengths])
     counts = lengths[runs]
     first = np.cumsum(counts) - counts
     places = order[np.repeat(starts[runs] - first, counts) + np.arange(np.sum(counts))]

@@ -1,6 +1,7 @@
 """mg.compile: a whole step does what the step does, to the last bit, and leaves behind what it leaves behind."""
 
 import importlib.util
+import linecache
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,6 +237,25 @@ def test_what_numba_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "minigrad\[fast\]"'):
         mg.compile(lambda x: x, backend="numba")
+
+
+@pytest.mark.parametrize(("reused", "placed"), [(False, True), (True, False)])
+def test_what_is_concatenated_is_computed_where_it_lies(reused: bool, placed: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, W, b = (rng.normal(size=shape) for shape in [(4, 3), (3, 5), (3, 10)])
+
+    def f(x: Any, W: Any, b: Any) -> Any:
+        second = np.tanh(b) * 2
+        first = x @ W
+        both = np.concatenate([first.reshape(2, -1), second])
+        return mg.sum(both * both, axis=0), first + 1 if reused else b
+
+    d = mg.compile(f)
+    for ours, wanted in zip(d(x, W, b), f(x, W, b), strict=True):
+        assert same_bits(ours, wanted)
+    lines = "".join(linecache.getlines(d.latest.run.__code__.co_filename))
+    assert ("out=" in lines) == placed, lines
+    assert "out=" not in d.source
 
 
 @pytest.mark.parametrize(("shape", "whole"), [(FEW, True), ((3000, 10), False)])
