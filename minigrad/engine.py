@@ -210,7 +210,7 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
         if node._retains:
-            yield node, g
+            yield node, g if getattr(g, "base", g) is None else +g  # of a view others may hold the array
         if not node._edges:
             if node._edges is None:
                 raise changed_since(node, node)
@@ -234,9 +234,7 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             if older in waiting:
                 waiting[older] = x, waiting[older][1] + h
             else:
-                if x._retains and (h is g or getattr(h, "base", h) is not None):
-                    h = +h  # g itself, or a view: others may hold it too
-                waiting[older] = x, h
+                waiting[older] = x, +h if h is g and x._retains else h  # others may hold g too
                 heappush(heap, older)
 
 
