@@ -284,6 +284,22 @@ def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole:
     assert "_subtract_rows" in getattr(plan.run, "py_func", plan.run).__code__.co_names
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    x, u, y = (rng.normal(size=shape).astype(dtype) for shape in [(200, 100), 200, 100])
+
+    def f(x: Any, u: Any, y: Any) -> Any:
+        return mg.sum(mg.sigmoid(x) * np.outer(u, y))
+
+    d = mg.derive(f, x, u, y, backend="numba")
+    names = d.latest.run.__code__.co_names
+    assert ("_loop0" in names) == (dtype != np.float16), "numba has no half precision"
+    for ours, wanted in zip(leaves(d(x, u, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(x, u, y)), strict=True):
+        assert same_bits(ours, wanted)
+
+
 @pytest.mark.parametrize(("n", "loops"), [(5, {"_inner", "_inner_rows", "_weighted_rows"}), (60, {"_inner"})])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
 def test_small_products_are_loops_for_numba(n: int, loops: set[str], dtype: Any) -> None:
