@@ -100,12 +100,14 @@ takes the gradient that comes from above as `gradient`: here the Hessian times a
 `mg.compile(step)` does it for a step that closes over Tensors and an optimizer, and changes what the step changes.
 
 {listing(step)}
-What runs is this source, with three spellings that NumPy takes less time for: numbers that meet arrays are arrays of no
-dimension (`1 - a`), a column times a row stands for `np.outer`, and `L.take(ids, 0)` for `L[ids]`. With `backend="numba"`
+What runs is this source, with four spellings that NumPy takes less time for: numbers that meet arrays are arrays of no
+dimension (`1 - a`), a column times a row stands for `np.outer`, and `L.take(ids, 0)` for `L[ids]`; what is only computed to be
+concatenated is computed in its place (`out=`). With `backend="numba"`
 (`pip install "minigrad[fast]"`) the same lines are compiled by numba, which takes some seconds at the first call; numbers get
-the dtype of the arrays they meet, and rows of tables are taken and added by loops. Where large arrays go through exponentials
-and the like, which NumPy computes as vectors and numba one by one, only the loops over rows are compiled. Where a call has no
-form for numba, a warning names it, and NumPy runs.
+the dtype of the arrays they meet; rows of tables are taken and added by loops, and so are products with small matrices, which
+add up in another order than NumPy's. Where large arrays go through exponentials and the like, which NumPy computes as vectors and
+numba one by one, only the loops over rows and long formulas over large arrays are compiled. Where a call has no form for numba, a
+warning names it, and NumPy runs.
 
 ## To the last bit
 
@@ -113,7 +115,8 @@ Results equal those of `value_and_grad` to the last bit, for every op and for ra
 The rules are exact, NaN, infinities and signed zeros included. In them `a` is a real floating-point value, `b` a real one, `mask`
 a boolean one, `v` and `w` are vectors, `M` is a matrix of v's dtype, `t` an array that nothing is written into; a rule never looks
 into a value that has a name, and its result must have the same shape and dtype; and the same layout in memory, where a sum or a
-product adds its elements up (`np.broadcast_to(1.0, 6)`, not `np.ones(6)`): BLAS does it in another order for another layout.
+product adds its elements up (`np.broadcast_to(1.0, (6, 8))`, not `np.ones((6, 8))`): BLAS does it in another order for another
+layout.
 
 ```
 {RULES.strip()}

@@ -29,11 +29,11 @@ def matmul(x: Array, y: Array) -> Array:
         return z, lambda g: g * y, lambda g: g * x
     if m == 1:
         if n == 2:
-            return z, lambda g: g[:, None] * y, lambda g: g @ x
+            return z, lambda g: g[:, None] * y, lambda g: +g @ x  # BLAS wants no number that is only repeated
         return z, lambda g: g[..., None] * y, lambda g: np.sum(g[..., None] * x, axis=-2)
     if n == 1:
         if m == 2:
-            return z, lambda g: y @ g, lambda g: x[:, None] * g
+            return z, lambda g: y @ +g, lambda g: x[:, None] * g
         return z, lambda g: np.sum(y * g[..., None, :], axis=-1), lambda g: x[:, None] * g[..., None, :]
     return z, lambda g: g @ np.swapaxes(y, -1, -2), lambda g: np.swapaxes(x, -1, -2) @ g
 
