@@ -81,15 +81,6 @@ def _sum_runs(x, starts):
 
 
 @njit
-def _steps(x, first):
-    """np.diff(x, prepend=first)."""
-    out = np.empty_like(x)
-    for i in range(x.size):
-        out[i] = x[i] - (x[i - 1] if i else first)
-    return out
-
-
-@njit
 def _largest(x):
     """np.max(x, axis=-1), of a matrix."""
     out = np.empty(x.shape[0], x.dtype)
@@ -189,10 +180,6 @@ class ForNumba(Spelling):
             return f"np.concatenate({writer.text(tuple(x))}, axis={v.kwargs.get('axis', 0) % v.ndim})", ATOM
         if v.call is np.argsort:
             return f"{writer.parenthesized(x, ATOM)}.argsort(kind='mergesort')", ATOM
-        if v.call is np.diff and v.kwargs.keys() == {"prepend"}:
-            return f"_steps({writer.text(x)}, {writer.text(v.kwargs['prepend'])})", ATOM
-        if v.call == np.add.reduceat and x.ndim == 2 and v.kwargs == {"axis": 0}:
-            return f"_sum_runs({writer.text(x)}, {writer.text(args[1])})", ATOM
         if v.call is np.sum and isinstance(v.kwargs.get("axis"), int) and v.kwargs.keys() <= {"axis", "keepdims"}:
             text = f"{writer.parenthesized(x, ATOM)}.sum(axis={v.kwargs['axis'] % x.ndim})"
             return (f"{text}.reshape({v.shape})" if "keepdims" in v.kwargs else text), ATOM
@@ -313,12 +300,12 @@ def numpy_is_faster(writer: Writer) -> bool:
 
 
 def with_loops(writer: Writer) -> Callable[..., Any]:
-    """A program in NumPy, the loops over rows compiled."""
+    """A program in NumPy, its loops compiled."""
     return executable(writer.source(WithLoops()), writer.program.name, _helpers)
 
 
-def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
-    """A program compiled by numba: a function of its arrays that gives a flat tuple.
+def compiled(writer: Writer, given: list[Any]) -> Callable[..., Any]:
+    """A program compiled by numba for such arrays: a function of them that gives a flat tuple.
 
     Raises:
         Missing: where a call has no form for numba.
@@ -329,7 +316,7 @@ def compiled(writer: Writer, examples: list[Any]) -> Callable[..., Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
         try:
-            function.compile(tuple(map(numba.typeof, examples)))
+            function.compile(tuple(map(numba.typeof, given)))
         except numba.core.errors.NumbaError as error:
             raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
     return function

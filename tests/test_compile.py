@@ -44,7 +44,7 @@ SGD = {"momentum": lambda p: mg.optim.SGD(p, lr=0.01, momentum=0.9)}
 MAKERS = SGD | {name: lambda p, make=make: make(p, lr=0.01) for name, (make, _) in OPTIMIZERS.items()}
 
 
-def trained(make: Any, shape: tuple[int, int], compiled: bool) -> tuple[list[Any], Model, Any]:
+def trained(make: Any, shape: tuple[int, int], backend: str | None) -> tuple[list[Any], Model, Any]:
     m = model()
     optimizer = make([m.W, m.b, m.L])
 
@@ -55,20 +55,29 @@ def trained(make: Any, shape: tuple[int, int], compiled: bool) -> tuple[list[Any
         optimizer.step()
         return J
 
-    run = mg.compile(step) if compiled else step
+    run = mg.compile(step, backend=backend) if backend else step
     return [run(windows(shape, i)).item() for i in range(5)], m, optimizer
 
 
 @pytest.mark.parametrize("shape", [FEW, MANY])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_step_with_an_optimizer_to_the_last_bit(name: str, shape: tuple[int, int]) -> None:
-    losses, m, optimizer = trained(MAKERS[name], shape, compiled=False)
-    again, ours, other = trained(MAKERS[name], shape, compiled=True)
+    losses, m, optimizer = trained(MAKERS[name], shape, None)
+    again, ours, other = trained(MAKERS[name], shape, "numpy")
     assert losses == again and len(set(losses)) == 5
     for p, q in ((m.W, ours.W), (m.b, ours.b), (m.L, ours.L)):
         assert same_bits(p.data, q.data) and same_bits(np.asarray(p.grad), np.asarray(q.grad))
     assert type(ours.L.grad) is type(m.L.grad)
     assert other.steps == optimizer.steps == 5
+
+
+@pytest.mark.parametrize("shape", [FEW, MANY])
+def test_rows_that_an_optimizer_wants_merged_by_numba(shape: tuple[int, int]) -> None:
+    pytest.importorskip("numba")
+    make = MAKERS["adam"]
+    (losses, m, _), (again, ours, _) = (trained(make, shape, backend) for backend in (None, "numba"))
+    np.testing.assert_allclose(again, losses, rtol=1e-12)
+    np.testing.assert_allclose(ours.L.data, m.L.data, rtol=1e-12, atol=1e-15)
 
 
 def test_an_update_written_by_hand() -> None:
