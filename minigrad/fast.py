@@ -7,6 +7,7 @@ it meets (Python's would widen float32), only arrays in order can be reshaped, a
 from __future__ import annotations
 
 import functools
+import linecache
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -156,6 +157,8 @@ class ForNumba(Spelling):
                 return writer.written_as(
                     v, Cast(Code(f"np.float32({writer.text(a)})") if a in weak else a for a in args)
                 )
+        if isinstance(x, Value) and not x.ndim and (v.call in (np.cumsum, np.cumprod) or "axis" in v.kwargs):
+            raise Missing(f"{called(v.call)} of a number")
         if v.call is np.take:
             if x.ndim == 1 and v.ndim == 1:
                 return f"{writer.parenthesized(x, ATOM)}[{writer.text(args[1])}]", ATOM
@@ -170,7 +173,8 @@ class ForNumba(Spelling):
         if v.call is np.reshape:
             if len(args) > 2:
                 raise Missing("np.reshape in another order")
-            text = writer.parenthesized(x, ATOM) if is_view(x) is None else f"np.ascontiguousarray({writer.text(x)})"
+            in_order = x.call is not None and is_view(x) is None  # an argument may come in any layout
+            text = writer.parenthesized(x, ATOM) if in_order else f"np.ascontiguousarray({writer.text(x)})"
             return f"{text}.reshape({v.shape})", ATOM
         if v.call is np.full and not is_number_repeated(v):
             return f"np.broadcast_to({writer.text(args[1])}, {v.shape}).copy()", ATOM
@@ -318,7 +322,10 @@ def compiled(writer: Writer, given: list[Any]) -> Callable[..., Any]:
         try:
             function.compile(tuple(map(numba.typeof, given)))
         except numba.core.errors.NumbaError as error:
-            raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
+            file, at = function.py_func.__code__.co_filename, getattr(error, "loc", None)
+            if at is None or at.filename != file:
+                raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
+            raise Missing(f"`{linecache.getline(file, at.line).partition('  #')[0].strip()}`") from error
     return function
 
 

@@ -336,6 +336,35 @@ def test_numba_falls_back_and_says_so() -> None:
     assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
 
 
+def test_the_line_that_numba_does_not_take_is_named() -> None:
+    pytest.importorskip("numba")
+
+    def f(x: Any) -> Any:
+        padded = np.pad(x, 1)
+        return mg.sum(padded * padded)
+
+    with pytest.warns(UserWarning, match=r"`padded = np.pad\(x, .*\)` has no form for numba; f runs as NumPy"):
+        d = mg.derive(f, np.ones(3), backend="numba")
+    assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
+
+
+def test_numba_takes_arrays_of_any_layout() -> None:
+    pytest.importorskip("numba")
+    f = lambda x, y: mg.sum(np.reshape(x, (3, 2)) @ y)  # noqa: E731 - a program without large exponentials
+    x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 4))
+    d = mg.derive(f, x, y, backend="numba")
+    for again in (np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+        for ours, wanted in zip(leaves(d(again, y)), leaves(d(x, y)), strict=True):
+            assert same_bits(ours, wanted)
+
+
+def test_numba_leaves_reductions_of_a_number() -> None:
+    pytest.importorskip("numba")
+    f = lambda x: np.sin(np.cumsum(x, axis=0))[0]  # noqa: E731 - numba itself fails at it
+    with pytest.warns(UserWarning, match="np.cumsum of a number has no form for numba"):
+        assert mg.derive(f, 0.5, backend="numba")(0.5) == mg.value_and_grad(f)(0.5)
+
+
 def losses_of(compile: str | None) -> list[float]:
     found: list[float] = []
     recipe = Recipe(epochs=4, batch=1000, compile=compile)  # one batch an epoch: numba compiles once
