@@ -240,6 +240,16 @@ def test_a_model_is_the_engines_to_the_last_bit(name: str) -> None:
         assert_same(by_source(d, *args), expected(f, args))
 
 
+@pytest.mark.parametrize("name", ["J", "objective", "softmax", "network of a batch"])
+def test_a_model_by_numba(name: str) -> None:
+    """All of it, or there would be a warning."""
+    pytest.importorskip("numba")
+    f, args = MODELS[name]
+    d = mg.derive(f, *args, backend="numba")
+    for got, wanted in zip(leaves(d(*args)), leaves(expected(f, args)), strict=True):
+        np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), rtol=1e-12, atol=1e-15)
+
+
 @every_model
 def test_a_model_reads_well(name: str) -> None:
     f, args = MODELS[name]
