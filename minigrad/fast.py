@@ -184,11 +184,15 @@ class ForNumba(Spelling):
             return f"np.concatenate({writer.text(tuple(x))}, axis={v.kwargs.get('axis', 0) % v.ndim})", ATOM
         if v.call is np.argsort:
             return f"{writer.parenthesized(x, ATOM)}.argsort(kind='mergesort')", ATOM
-        if v.call is np.sum and isinstance(v.kwargs.get("axis"), int) and v.kwargs.keys() <= {"axis", "keepdims"}:
-            text = f"{writer.parenthesized(x, ATOM)}.sum(axis={v.kwargs['axis'] % x.ndim})"
+        axis = v.kwargs.get("axis")
+        if v.call in (np.sum, np.mean) and isinstance(axis, int) and v.kwargs.keys() <= {"axis", "keepdims"}:
+            text = f"{writer.parenthesized(x, ATOM)}.sum(axis={axis % x.ndim})"
+            if v.call is np.mean:
+                text = f"({text} / {self.typed(x.shape[axis], v.dtype)})"
             return (f"{text}.reshape({v.shape})" if "keepdims" in v.kwargs else text), ATOM
-        if v.call is np.max and x.ndim == 2 and v.kwargs.get("axis") in (-1, 1):
-            return f"_largest({writer.text(x)}).reshape({v.shape})", ATOM
+        if v.call is np.max and x.ndim == 2 and isinstance(axis, int):
+            rows = writer.text(x) if axis in (-1, 1) else f"{writer.parenthesized(x, ATOM)}.T"
+            return f"_largest({rows}).reshape({v.shape})", ATOM
         return column_times_row(writer, v, args)  # several of them become one loop
 
     def returned(self, writer: Writer) -> str:

@@ -336,6 +336,25 @@ def test_numba_falls_back_and_says_so() -> None:
     assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_numba_goes_along_axes(dtype: Any) -> None:
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    x, g = (rng.normal(size=shape).astype(dtype) for shape in [(6, 5), 5])
+
+    def layer_norm(x: Any, g: Any) -> Any:
+        c = x - x.mean(axis=-1, keepdims=True)
+        y = g * c / np.sqrt((c * c).mean(axis=1, keepdims=True) + 1e-5)
+        return mg.sum(np.max(y, axis=0) + y.mean(axis=0)) + mg.sum(np.max(y * y, axis=1, keepdims=True))
+
+    d = mg.derive(layer_norm, x, g, backend="numba")
+    for ours, wanted in zip(leaves(d(x, g)), leaves(mg.value_and_grad(layer_norm, (0, 1))(x, g)), strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(
+            ours, wanted, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6 * (dtype == np.float32)
+        )
+
+
 def test_the_line_that_numba_does_not_take_is_named() -> None:
     pytest.importorskip("numba")
 
