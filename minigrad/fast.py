@@ -25,7 +25,6 @@ from minigrad.source import (
     column_times_row,
     executable,
     is_number_repeated,
-    is_view,
 )
 from minigrad.sparse import summed
 from minigrad.tracer import Value, examples
@@ -173,9 +172,7 @@ class ForNumba(Spelling):
         if v.call is np.reshape:
             if len(args) > 2:
                 raise Missing("np.reshape in another order")
-            in_order = x.call is not None and is_view(x) is None  # an argument may come in any layout
-            text = writer.parenthesized(x, ATOM) if in_order else f"np.ascontiguousarray({writer.text(x)})"
-            return f"{text}.reshape({v.shape})", ATOM
+            return f"np.ascontiguousarray({writer.text(x)}).reshape({v.shape})", ATOM  # arguments come in any layout
         if v.call is np.full and not is_number_repeated(v):
             return f"np.broadcast_to({writer.text(args[1])}, {v.shape}).copy()", ATOM
         if v.call is summed:
@@ -276,7 +273,7 @@ def rows_added(writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> s
     rows, scale = factors(writer, new)
     text = writer.text(rows)
     if rows.ndim != 2:
-        text = f"{writer.parenthesized(rows, ATOM)}.reshape(({index.example.size}, {width[0]}))"
+        text = f"np.ascontiguousarray({text}).reshape(({index.example.size}, {width[0]}))"
     return f"_{ufunc.__name__}_rows({name}, {writer.text(index)}, {text}, np.{new.dtype}({writer.text(scale)}))"
 
 
