@@ -299,19 +299,9 @@ PASSING: set[Any] = {
     np.squeeze,
 }
 PASSING |= {np.copy, np.real, np.imag, np.flip, np.ravel, np.zeros_like, np.ones_like, operator.getitem, astype}
+PASSING |= {np.concatenate, np.stack, np.pad, np.cumsum, np.sort, np.max, np.min, np.any, np.all, np.take_along_axis}
 #: they compute the same wherever elements lie, and their results lie in order
-ORDERLY: set[Any] = {
-    np.take,
-    np.take_along_axis,
-    np.concatenate,
-    np.stack,
-    np.outer,
-    np.pad,
-    np.cumsum,
-    np.sort,
-    np.argsort,
-}
-ORDERLY |= {np.max, np.min, np.argmax, np.argmin, np.any, np.all, np.zeros, np.full}
+ORDERLY: set[Any] = {np.take, np.outer, np.argsort, np.argmax, np.argmin, np.zeros, np.full}
 
 
 def let_layouts_count(values: Iterable[Value], kept: list[Any]) -> None:

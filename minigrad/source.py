@@ -683,7 +683,7 @@ def places_of_parts(writer: Writer) -> dict[Value, str]:
     """Where to compute what is only made to be concatenated; and the concatenated arrays, which are there by then."""
     places: dict[Value, str] = {}
     for v in writer.values:
-        if v.call is np.concatenate and not v.kwargs:
+        if v.call is np.concatenate and not v.kwargs and v.example.flags.c_contiguous:
             parts = v.args[0]
             made = [m for part in parts if (m := made_for(writer, part)) is not None and m.dtype == v.dtype]
             if len(made) == len(parts):
