@@ -185,7 +185,7 @@ def summed(rows: Array, order: Array, starts: Array) -> Array:
     first = np.cumsum(counts) - counts
     places = order[np.repeat(starts[runs] - first, counts) + np.arange(np.sum(counts))]
     taken = np.take(rows, places, axis=0)
-    if rows.shape[-1] % 2 == 0 and rows.dtype.char in "fd":  # two columns go down as one, of complex numbers
+    if rows.ndim > 1 and rows.shape[-1] % 2 == 0 and rows.dtype.char in "fd":  # two columns as one, of complex numbers
         taken = taken.view(np.result_type(rows, np.complex64))
     sums[runs] = np.add.reduceat(taken, first, axis=0).view(rows.dtype)
     return sums

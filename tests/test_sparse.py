@@ -118,17 +118,20 @@ def test_sum_of_two(one: Any, other: Any) -> None:
     assert isinstance(one[0] + other[0], RowSparse) and same(one[0] + other[0], one[1] + other[1])
 
 
-@pytest.mark.parametrize("width", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("many", [0, 2001])
+@pytest.mark.parametrize("width", [(), (3,), (4,), (2, 3), (3, 2)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-def test_runs_of_every_length(dtype: Any, width: tuple[int, ...]) -> None:
-    """Words once, twice, ... and some hundreds of times, in any order."""
+def test_runs_of_every_length(dtype: Any, width: tuple[int, ...], many: int) -> None:
+    """Words once, twice, ... and some hundreds of times, in any order; and three times many."""
+    many = 100 if dtype == np.uint8 else many
     rng = np.random.default_rng(0)
-    ids = rng.permutation(np.repeat(np.arange(60), [*range(1, 51), *range(100, 600, 50)])).astype(dtype)
+    counts = [1, *range(1, 51), *range(100, 600, 50), *[3] * many]
+    ids = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(dtype)
     rows = rng.integers(-9, 10, (ids.size, *width)).astype(np.float32)
-    dense = np.zeros((1000, *width), np.float32)
+    dense = np.zeros((3000, *width), np.float32)
     np.add.at(dense, ids, rows)
     sparse = RowSparse([(ids[:100], rows[:100]), (ids[100:].reshape(-1, 1), rows[100:, None])], dense.shape)
-    assert same(sparse, dense) and sparse.indices.tolist() == list(range(60))
+    assert same(sparse, dense) and sparse.indices.tolist() == list(range(len(counts)))
 
 
 def test_no_silent_copy() -> None:
