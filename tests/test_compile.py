@@ -140,6 +140,20 @@ def test_what_changes_outside_counts_at_once() -> None:
     assert step(x) == 60.0
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_gradient_that_is_there_or_not(shape: tuple[int, ...]) -> None:
+    w = mg.Tensor(np.ones(shape))
+
+    @mg.compile
+    def step(x):
+        mg.sum(w * x).backward()
+
+    for before in (None, np.ones(shape), None, np.float64(2.0) * np.ones(shape)):
+        w.grad = before
+        step(np.ones(3))
+        assert np.all(w.grad == (3 if shape == () else 1) + (0 if before is None else before))
+
+
 def test_a_graph_that_used_the_old_data_says_so() -> None:
     w = mg.Tensor(np.ones(2))
     J = mg.sum(w * w)

@@ -728,6 +728,57 @@ def test_arrays_of_another_shape_or_dtype_count() -> None:
         assert_same(d(X), expected(f, (X,)))
 
 
+def exchange(x: Any, key: Any, new: Any, at: Any) -> None:
+    del x[key]
+    x[at] = new
+
+
+@pytest.mark.parametrize(
+    ("held", "f", "change"),
+    [
+        ([[np.ones(2)], [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[1].append(np.ones(2))),
+        ([[np.ones(2)] * 2, [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[0].pop()),
+        ([[], [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[0].append(np.ones(2))),
+        ([(np.ones(2),)], lambda x, h: x if h[0] is None else x + h[0][0], lambda h: h.__setitem__(0, None)),
+        ({"a": 1.0, "b": 2.0}, lambda x, h: x * list(h.values())[1], lambda h: exchange(h, "a", 3.0, "a")),
+        ({"a": 1.0, "b": 2.0}, lambda x, h: x * list(h.values())[1], lambda h: exchange(h, "b", 3.0, "c")),
+        ([np.float64(2.0)], lambda x, h: x if h[0] is None else x * h[0], lambda h: h.__setitem__(0, None)),
+        ([np.ones(2)], lambda x, h: x * h[0], lambda h: h.__setitem__(0, [2.0, 3.0])),
+        ([np.ones(2)], lambda x, h: x * h[0], lambda h: h.__setitem__(0, mg.Tensor([2.0, 3.0]))),
+        ([np.ones(2)], lambda x, h: x / len(h[0]), lambda h: h.__setitem__(0, np.ones(3))),
+        ([2.5], lambda x, h: x * (2 if h[0] is None else 3), lambda h: h.__setitem__(0, None)),
+        ([2], lambda x, h: x * h[0], lambda h: h.__setitem__(0, np.arange(2.0))),
+        ([np.arange(2)], lambda x, h: x * 2 if h[0] is None or h[0][1] else x, lambda h: h.__setitem__(0, None)),
+    ],
+)
+def test_what_stands_in_containers_may_become_anything(held: Any, f: Any, change: Any) -> None:
+    d = mg.derive(lambda x: f(x, held), np.ones(2), wrt=())
+    change(held)
+    assert same_bits(d(np.arange(2.0)), mg.stop_gradient(f(np.arange(2.0), held)))
+    assert same_bits(d(np.ones(2)), mg.stop_gradient(f(np.ones(2), held)))
+
+
+def test_attributes_that_come_and_go_count() -> None:
+    model = types.SimpleNamespace(a=np.ones(2))
+    f = lambda x: x * (model.a if hasattr(model, "a") else model.b)  # noqa: E731
+    d = mg.derive(f, np.ones(2), wrt=())
+    del model.a
+    model.b = np.arange(2.0)
+    assert same_bits(d(np.ones(2)), np.arange(2.0))
+
+
+def test_the_line_that_cannot_be_is_named() -> None:
+    """Not one that fails when what the closure holds is given as numbers, as the value depends on an argument too."""
+    table = mg.Tensor(np.ones((3, 2)))
+
+    def f(ids: Any) -> Any:
+        rows = mg.embedding(table, ids)
+        return float(mg.sum(rows))
+
+    with pytest.raises(Refused, match=r"was asked for in f, line .*`return float"):
+        mg.derive(f, np.array([1, 2]))
+
+
 def test_objects_and_functions_that_are_called_count() -> None:
     class Scaled:
         def __init__(self) -> None:
