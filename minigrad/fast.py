@@ -25,6 +25,7 @@ from minigrad.source import (
     column_times_row,
     executable,
     is_number_repeated,
+    is_reversed,
     is_view,
 )
 from minigrad.sparse import summed
@@ -215,7 +216,7 @@ def small_product(writer: Writer, x: Any, y: Any) -> tuple[str, int] | None:
         return f"_inner({writer.text(x)}, {writer.text(y)})", ATOM
     matrix, vector = operands if x.ndim == 2 else operands[::-1]
     rows = matrix is x
-    if isinstance(matrix, Value) and matrix.call is np.transpose and writer.is_inlined(matrix):
+    if isinstance(matrix, Value) and is_reversed(matrix) and writer.is_inlined(matrix):
         (matrix,), rows = matrix.args, not rows
     told = (matrix, vector) if rows else (vector, matrix)
     return f"{'_inner' if rows else '_weighted'}_rows({', '.join(map(writer.text, told))})", ATOM

@@ -281,6 +281,44 @@ def test_what_is_concatenated_is_computed_where_it_lies(reused: bool, placed: bo
     assert "out=" not in d.source
 
 
+@pytest.mark.parametrize(
+    ("parts", "placed"),
+    [
+        (lambda x, y: (np.tanh(x), np.tanh(y)), False),
+        (lambda x, y: (x @ y.T, np.tanh(y)), True),
+    ],
+)
+def test_what_is_concatenated_lies_as_it_would(parts: Any, placed: bool) -> None:
+    """Sums depend on the order: NumPy concatenates arrays in Fortran's order in that."""
+    x, y = np.random.default_rng(0).normal(size=(2, 60, 60))
+
+    def step(x: Any, y: Any) -> Any:
+        first, second = parts(x, y)
+        both = np.concatenate([first, second])
+        return both, np.sum(both), both[:10].T @ both[:10]
+
+    d = mg.compile(step)
+    for given in ((x, y), map(np.asfortranarray, (x, y))):
+        args = list(given)
+        for ours, wanted in zip(d(*args), step(*args), strict=True):
+            assert same_bits(ours, wanted)
+    assert ("out=" in "".join(linecache.getlines(d.latest.run.__code__.co_filename))) == placed
+
+
+def test_a_number_that_is_returned_stays_a_number() -> None:
+    lr = 0.5
+    step = mg.compile(lambda x, y: (x * lr, y * lr, lr))
+    assert type(step(np.ones(3), np.ones(3))[2]) is float
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_axes_by_keyword(backend: str) -> None:
+    pytest.importorskip("numba")
+    x, W = np.arange(3.0), np.arange(9.0).reshape(3, 3)
+    f = lambda x, W: x @ np.transpose(W, axes=(0, 1)) + np.transpose(W, (1, 0)) @ x + W.T @ x  # noqa: E731
+    np.testing.assert_allclose(mg.compile(f, backend=backend)(x, W), f(x, W), rtol=1e-12)
+
+
 @pytest.mark.parametrize(("shape", "whole"), [(FEW, True), ((3000, 10), False)])
 def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole: bool) -> None:
     numba = pytest.importorskip("numba")

@@ -665,6 +665,17 @@ def test_values_are_arrays_of_their_own(f: Callable[..., Any]) -> None:
 scale = 2.0  # a global of the functions below
 
 
+def test_rows_share_no_memory_with_what_else_is_given() -> None:
+    table, b, seed, ids = np.ones((4, 2)), np.ones((3, 2)), np.ones((3, 2)), np.array([1, 2, 2])
+    for f, args in (
+        (lambda table, b: mg.tanh(mg.embedding(table, ids) + b), (table, b)),
+        (lambda b, table: mg.tanh(mg.embedding(table, ids) + b), (b, table)),
+        (lambda table: mg.embedding(table, ids), (table,)),
+    ):
+        d = mg.derive(f, *args)
+        assert not share_memory(d(*args, gradient=seed), [*args, seed, ids])
+
+
 def test_numbers_and_arrays_of_the_closure_count_when_they_change() -> None:
     weights, factor = np.ones(3), 3.0
 
@@ -1000,6 +1011,21 @@ def test_a_value_that_is_stored_is_refused_and_removed() -> None:
     with pytest.raises(Refused, match="something was stored in a list"):
         mg.derive(f, X)
     assert kept == []
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.concatenate([x, x * 2], axis=None),
+        lambda x: np.add.reduce(x, axis=None),
+        lambda x: np.take_along_axis(x, np.array([1, 0]), axis=None) * x.shape[0],
+        lambda x: np.concatenate(np.stack([x, x]) * 2) + np.sum(x, axis=None),
+        lambda x: np.transpose(x * 2, axes=(0, 1)) + x,
+    ],
+)
+def test_keywords_that_are_the_default_of_other_functions(f: Callable[..., Any]) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert same_bits(mg.derive(f, x, wrt=())(x), f(x))
 
 
 def test_what_is_captured_is_afterwards_the_very_same() -> None:
