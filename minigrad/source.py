@@ -289,7 +289,7 @@ class Writer:
             else:
                 alone = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
                 index = index[0] if alone else index
-                yield self.spelling.at(self, ufunc, name, index, new), comment
+                yield self.spelling.at(self, v, name, index, new), comment
         elif v in self.written:
             in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.written[v]
             if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
@@ -615,8 +615,8 @@ class Spelling:
             return f"{writer.parenthesized(args[0], ATOM)}[{writer.index(args[1])}]", ATOM
         return None
 
-    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
-        return f"{called(ufunc)}.at({name}, {writer.text(index)}, {writer.text(new)})"
+    def at(self, writer: Writer, v: Value, name: str, index: Any, new: Any) -> str:
+        return f"{called(v.args[0])}.at({name}, {writer.text(index)}, {writer.text(new)})"
 
     def prelude(self) -> list[str]:
         """Lines before the function."""

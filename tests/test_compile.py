@@ -2,6 +2,7 @@
 
 import importlib.util
 import linecache
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -361,6 +362,78 @@ def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
         assert same_bits(ours, wanted)
 
 
+def test_a_long_formula_that_is_concatenated() -> None:
+    pytest.importorskip("numba")
+    x = np.random.default_rng(0).normal(size=(200, 100))
+
+    def f(x: Any) -> Any:
+        first, second = x.reshape(-1) * 2 + 1, x.reshape(-1) * x.reshape(-1) - 1
+        return np.exp(np.concatenate([first, second]))
+
+    assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+IDS = np.array([1, 3, 3, -1])
+BOOLEAN = np.array([True, True, False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("table", "ids", "rows", "alone"),
+    [
+        (np.ones((5, 2)), IDS, np.ones((4, 2)), True),
+        (np.ones((5, 2)), IDS.astype(np.int32), np.ones((4, 2), np.float32), True),
+        (np.ones((5, 2)), IDS, np.arange(2.0).reshape(1, 2), False),
+        (np.ones((5, 2)), IDS, np.arange(4.0).reshape(4, 1), False),
+        (np.ones((5, 2)), abs(IDS).astype(np.uint64), np.ones((4, 2)), False),
+        (np.ones((5, 2)), BOOLEAN, np.ones((4, 2)), False),
+        (np.ones((5, 2), np.float16), IDS, np.ones((4, 2), np.float16), False),
+        (np.ones((5, 4, 3)), IDS, np.arange(12.0).reshape(4, 3), False),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_that_numba_adds(
+    table: Any, ids: Any, rows: Any, alone: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop is for as many rows of a matrix as there are indices; what else NumPy broadcasts is left to it."""
+    pytest.importorskip("numba")
+    monkeypatch.setattr("minigrad.fast.numpy_is_faster", lambda writer: not whole)
+
+    def f(table: Any, ids: Any, rows: Any) -> Any:
+        sums = table * 2
+        np.add.at(sums, ids, rows)
+        return sums
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ours = mg.compile(f, backend="numba")(table, ids, rows)
+    assert same_bits(ours, f(table, ids, rows)) and bool(told) == (whole and not alone)
+
+
+def test_numba_keeps_single_precision_where_numbers_are_chosen() -> None:
+    pytest.importorskip("numba")
+    x, lr = np.arange(-2, 2, dtype=np.float32), 0.1
+    f = lambda x: (np.where(x > 0, np.float32(1), 0), np.where(x > 0, x, lr), np.where(x > 0, 2, x))  # noqa: E731
+    for ours, wanted in zip(mg.compile(f, backend="numba")(x), f(x), strict=True):
+        assert same_bits(ours, wanted)
+
+
+def test_numba_concatenates_along_an_axis() -> None:
+    pytest.importorskip("numba")
+    x = np.arange(6.0).reshape(2, 3)
+    f = lambda x: np.concatenate([x, x * 2], 1)  # noqa: E731
+    assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+    for f in (lambda x: np.concatenate([x, x * 2], axis=None), lambda x: np.concatenate(x[None])):
+        with pytest.warns(UserWarning, match="np.concatenate, but for arrays along an axis, has no form for numba"):
+            assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+def test_numba_has_no_half_precision() -> None:
+    pytest.importorskip("numba")
+    x = np.ones(3, np.float16)
+    with pytest.warns(UserWarning, match=r"the program \(float16\) has no form for numba"):
+        assert same_bits(mg.compile(lambda x: x * 2, backend="numba")(x), x * 2)
+
+
 @pytest.mark.parametrize(("n", "loops"), [(5, {"_inner", "_inner_rows", "_weighted_rows"}), (60, {"_inner"})])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
 def test_small_products_are_loops_for_numba(n: int, loops: set[str], dtype: Any) -> None:
@@ -405,7 +478,9 @@ def test_numba_takes_arrays_of_any_layout() -> None:
     f = lambda x, y: mg.sum(np.reshape(x, (3, 2)) @ y)  # noqa: E731 - a program without large exponentials
     x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 4))
     d = mg.derive(f, x, y, backend="numba")
-    for again in (np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+    d2 = mg.compile(lambda x: np.reshape(x * 2, 6), backend="numba")  # what is computed lies as the argument does
+    for again in (x, np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+        assert same_bits(d2(again), np.arange(6.0) * 2)
         for ours, wanted in zip(leaves(d(again, y)), leaves(d(x, y)), strict=True):
             assert same_bits(ours, wanted)
 
