@@ -19,6 +19,7 @@ from minigrad.engine import tick
 from minigrad.record import (
     Arguments,
     Recorded,
+    Row,
     described,
     has_parameter,
     is_array,
@@ -65,19 +66,17 @@ class Plan:
         self.source = writer.source(Spelling())
         self.run = executable(writer.source(Faster()), program.name)
         used = [(slot, value) for slot, value in recorded.captured if value in writer.needed]
+        held = [(slot, v.example) for slot, v in recorded.captured if slot.owner is None or slot.key == "grad"]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
-        arrays = [(slot, v) for slot, v in used if slot.owner is None and hasattr(v.example, "dtype")]
-        numbers = [(slot, type(v.example)) for slot, v in used if not hasattr(v.example, "dtype")]
         #: what makes of what a run gives the output of the original, None where it is that already
         self.restore: Function | None = None
         if needs_restoring(program.output):
             self.restore = functools.partial(restored, program.output)
         if backend == "numba":
             self.use_numba(writer, [v for _, v in used])
-        checked = [(slot, v.shape, v.dtype) for slot, v in arrays]
         self.fits, self.captured, self.quick = self.access(
-            arguments, recorded.guards, recorded.same, [slot for slot, _ in used], checked, numbers
+            arguments, recorded.guards, recorded.same, [slot for slot, _ in used], held
         )
 
     def use_numba(self, writer: Writer, captured: list[Value]) -> None:
@@ -125,15 +124,14 @@ class Plan:
         guards: list[tuple[Slot, Any]],
         same: list[tuple[Slot, Slot]],
         inputs: list[Slot],
-        checked: list[tuple[Slot, Any, Any]],
-        numbers: list[tuple[Slot, type]],
+        state: list[tuple[Slot, Any]],
     ) -> tuple[Function, Function, Function | None]:
         """Three functions, spelled out so as to be quick.
 
         Does everything beside the arguments still fit? What are the further inputs? And, where all arguments are
         arrays: the whole call, which raises Unfit where they are others.
         """
-        scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray, "shape": np.shape, "dtype": np.result_type}
+        scope: dict[str, Any] = {"Unfit": Unfit, "array": np.ndarray}
         scope |= {"equal": identical, "tick": tick, "touch": touch, "run": self.run, "restore": self.restore}
         scope["finished"] = self.finished
 
@@ -160,22 +158,30 @@ class Plan:
             elif slot.owner is not None:
                 conditions.append(f"type({place(slot)}) is {bound(type(held))}")
             elif isinstance(held, np.ndarray):  # it is an input no more, as Python decides on its values
+                conditions.append(f"type({place(slot)}) is {bound(type(held))}")
                 conditions.append(f"equal({place(slot)}, {bound(held.copy())})")
+            elif isinstance(held, Row):
+                conditions.append(f"type({place(slot)}) is {bound(held.kind)} and len({place(slot)}) == {held.length}")
             elif isinstance(held, int | float | str) and not isinstance(held, bool):
                 x, kind = place(slot), bound(type(held))
-                conditions.append(f"({x} is {bound(held)} or {x} == {bound(held)} and type({x}) is {kind})")
+                conditions.append(f"({x} is {bound(held)} or type({x}) is {kind} and {x} == {bound(held)})")
             else:
                 x = found[id(slot)] = bound(held)
                 conditions.append(f"{place(slot)} is {x}")
                 if isinstance(held, set):
                     conditions.append(f"{x} == {bound(set(held))}")
-                elif isinstance(held, list | dict | deque):
+                elif isinstance(held, list | deque):
                     conditions.append(f"len({x}) == {len(held)}")
+                elif isinstance(held, dict):
+                    conditions.append(f"[*{x}] == {bound([*held])}")
                 elif has_attributes(held):
-                    conditions.append(f"len({bound(vars(held))}) == {len(vars(held))}")
+                    conditions.append(f"[*{bound(vars(held))}] == {bound([*vars(held)])}")
         conditions += [f"{place(slot)} is {place(first)}" for slot, first in same]
-        conditions += [f"shape({place(s)}) == {bound(n)} and dtype({place(s)}) == {bound(k)}" for s, n, k in checked]
-        conditions += [f"type({place(s)}) is {bound(kind)}" for s, kind in numbers]
+        for slot, held in state:
+            conditions.append(f"type({place(slot)}) is {bound(type(held))}")
+            if hasattr(held, "dtype"):
+                x = place(slot)
+                conditions.append(f"{x}.shape == {bound(held.shape)} and {x}.dtype == {bound(held.dtype)}")
         fits = " and ".join(conditions) or "True"
         fetched = "".join(place(slot) + ", " for slot in inputs)
         lines = [f"def fits(): return {fits}", f"def fetch(): return ({fetched})"]

@@ -210,7 +210,8 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
         if node._retains:
-            yield node, g if getattr(g, "base", g) is None else +g  # of a view others may hold the array
+            # of a view others may hold the array, and what a result keeps also goes on to its arguments
+            yield node, g if getattr(g, "base", g) is None and not node._edges else +g
         if not node._edges:
             if node._edges is None:
                 raise changed_since(node, node)

@@ -25,6 +25,7 @@ from minigrad.source import (
     column_times_row,
     executable,
     is_number_repeated,
+    is_reversed,
 )
 from minigrad.sparse import summed
 from minigrad.tracer import Value, examples
@@ -136,9 +137,8 @@ class ForNumba(Spelling):
     def arguments(self, v: Value) -> tuple[Any, ...]:
         if not (is_elementwise(v.call) or v.call is np.where):
             return v.args
-        kinds = [
-            x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"
-        ]
+        met = (v,) if v.call is np.where else v.args  # both of its numbers may meet no array
+        kinds = [x.dtype for x in met if isinstance(x, Value) and hasattr(x.example, "dtype") and x.dtype.kind in "fc"]
         dtype = np.result_type(*kinds) if kinds else None
         return tuple(self.typed(x, dtype) for x in v.args)
 
@@ -150,7 +150,7 @@ class ForNumba(Spelling):
 
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
         x: Any = args[0] if args else None
-        if isinstance(v.call, np.ufunc) and v.dtype == np.float32:
+        if (isinstance(v.call, np.ufunc) or v.call is np.where) and v.dtype == np.float32:
             weak = [a for a in args if isinstance(a, Value) and not hasattr(a.example, "dtype")]
             if weak and not isinstance(args, Cast):
                 return writer.written_as(
@@ -172,13 +172,16 @@ class ForNumba(Spelling):
         if v.call is np.reshape:
             if len(args) > 2:
                 raise Missing("np.reshape in another order")
-            return f"np.ascontiguousarray({writer.text(x)}).reshape({v.shape})", ATOM  # arguments come in any layout
+            return reshaped(writer, x, v.shape), ATOM
         if v.call is np.full and not is_number_repeated(v):
             return f"np.broadcast_to({writer.text(args[1])}, {v.shape}).copy()", ATOM
         if v.call is summed:
             return f"_sum_runs(_rows({writer.text(x)}, {writer.text(args[1])}), {writer.text(args[2])})", ATOM
         if v.call is np.concatenate:
-            return f"np.concatenate({writer.text(tuple(x))}, axis={v.kwargs.get('axis', 0) % v.ndim})", ATOM
+            axis = args[1] if args[1:] else v.kwargs.get("axis", 0)
+            if isinstance(x, Value) or axis is None:
+                raise Missing("np.concatenate, but for arrays along an axis,")
+            return f"np.concatenate({writer.text(tuple(x))}, axis={axis % v.ndim})", ATOM
         if v.call is np.argsort:
             return f"{writer.parenthesized(x, ATOM)}.argsort(kind='mergesort')", ATOM
         axis = v.kwargs.get("axis")
@@ -198,10 +201,10 @@ class ForNumba(Spelling):
     def signature(self, writer: Writer) -> tuple[list[str], list[str]]:
         return [writer.names[v] for *_, v in writer.program.inputs], []
 
-    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
-        text = rows_added(writer, ufunc, name, index, new)
+    def at(self, writer: Writer, v: Value, name: str, index: Any, new: Any) -> str:
+        text = rows_added(writer, v, name, index, new)
         if text is None:
-            raise Missing(f"{called(ufunc)}.at, but for rows of a matrix,")
+            raise Missing(f"{called(v.args[0])}.at, but for rows of a matrix,")
         return text
 
 
@@ -216,7 +219,7 @@ def small_product(writer: Writer, x: Any, y: Any) -> tuple[str, int] | None:
         return f"_inner({writer.text(x)}, {writer.text(y)})", ATOM
     matrix, vector = operands if x.ndim == 2 else operands[::-1]
     rows = matrix is x
-    if isinstance(matrix, Value) and matrix.call is np.transpose and writer.is_inlined(matrix):
+    if isinstance(matrix, Value) and is_reversed(matrix) and writer.is_inlined(matrix):
         (matrix,), rows = matrix.args, not rows
     told = (matrix, vector) if rows else (vector, matrix)
     return f"{'_inner' if rows else '_weighted'}_rows({', '.join(map(writer.text, told))})", ATOM
@@ -234,7 +237,7 @@ class WithLoops(Faster):
         self.loops: list[str] = []
 
     def formula(self, writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:
-        if v in writer.lines and is_loop(writer, v):
+        if v in writer.lines and v not in self.places and is_loop(writer, v):
             names = sorted(writer.names[x] for x in writer.inside[v] if x in writer.names and x is not v)
             writer.spelling, told = ForNumba(), ", ".join(names)
             name = f"_loop{len(self.loops)}"
@@ -246,8 +249,8 @@ class WithLoops(Faster):
     def prelude(self) -> list[str]:
         return super().prelude() + self.loops
 
-    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
-        return rows_added(writer, ufunc, name, index, new) or super().at(writer, ufunc, name, index, new)
+    def at(self, writer: Writer, v: Value, name: str, index: Any, new: Any) -> str:
+        return rows_added(writer, v, name, index, new) or super().at(writer, v, name, index, new)
 
 
 def is_loop(writer: Writer, v: Value) -> bool:
@@ -263,18 +266,28 @@ def is_loop(writer: Writer, v: Value) -> bool:
     )
 
 
-def rows_added(writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str | None:
-    """The line that adds rows to a matrix, None for any other update."""
+def rows_added(writer: Writer, v: Value, name: str, index: Any, new: Any) -> str | None:
+    """The line that adds rows to a matrix, as many as there are indices, None for any other update."""
+    ufunc = v.args[0]
     if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
         return None
-    width = new.shape[index.ndim :]
-    if len(width) != 1:
+    if v.ndim != 2 or new.shape != (*index.shape, v.shape[1]) or not (has_loops(v) and has_loops(new)):
+        return None
+    if index.dtype.kind not in "iu" or not np.can_cast(index.dtype, np.int64):
         return None
     rows, scale = factors(writer, new)
-    text = writer.text(rows)
-    if rows.ndim != 2:
-        text = f"np.ascontiguousarray({text}).reshape(({index.example.size}, {width[0]}))"
+    text = writer.text(rows) if rows.ndim == 2 else reshaped(writer, rows, (index.example.size, v.shape[1]))
     return f"_{ufunc.__name__}_rows({name}, {writer.text(index)}, {text}, np.{new.dtype}({writer.text(scale)}))"
+
+
+def has_loops(v: Value) -> bool:
+    """Has numba arithmetic for its dtype?"""
+    return v.dtype.kind in "iu" or v.dtype.char in "fdFD"
+
+
+def reshaped(writer: Writer, x: Value, shape: tuple[int, ...]) -> str:
+    """x in another shape: it may come in any layout, as may what it is computed from."""
+    return f"np.ascontiguousarray({writer.text(x)}).reshape({shape})"
 
 
 def factors(writer: Writer, v: Value) -> tuple[Value, Any]:
@@ -322,7 +335,7 @@ def compiled(writer: Writer, given: list[Any]) -> Callable[..., Any]:
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
         try:
             function.compile(tuple(map(numba.typeof, given)))
-        except numba.core.errors.NumbaError as error:
+        except (numba.core.errors.NumbaError, NotImplementedError) as error:  # of a dtype that it lacks, the latter
             file, at = function.py_func.__code__.co_filename, getattr(error, "loc", None)
             if at is None or at.filename != file:
                 raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error

@@ -103,6 +103,13 @@ class Recorded(NamedTuple):
     output: Any
 
 
+class Row(NamedTuple):
+    """A list or tuple of arrays within another, where as well another of its length may stand."""
+
+    kind: type
+    length: int
+
+
 class Leftover:
     """A row-sparse gradient from before a step: nothing can be added to it."""
 
@@ -137,8 +144,9 @@ def record(f: Function, arguments: Arguments, run: Function, strong: frozenset[s
         except Changed as change:
             state.add(change.slot)
         except Refused:
-            asked = {trace.numbers[v] for v in made_from(trace.asked_for) if v in trace.numbers}
-            if not asked - fixed or asked & state:
+            inputs = {v for v in made_from(trace.asked_for) if v.call is None}
+            asked = {trace.numbers[v] for v in inputs & trace.numbers.keys()}
+            if not asked - fixed or asked & state or inputs - trace.numbers.keys():
                 raise
             fixed |= asked
 
@@ -239,8 +247,7 @@ def record_once(
             if now is not held and not isinstance(now, Leftover):
                 rebound.append((slot, now))
         elif now is held or isinstance(held, tuple):
-            if telling(i, found, replaced):
-                guards.append((slot, held))
+            guards.append((slot, held if telling(i, found) else Row(type(held), len(held))))
         elif isinstance(held, int | float):
             raise Changed(i)
         else:
@@ -263,7 +270,7 @@ def contained(place: Found) -> Any:
     return vars(place.held) if has_attributes(place.held) else None
 
 
-def telling(i: int, found: list[Found], replaced: dict[int, Traced]) -> bool:
+def telling(i: int, found: list[Found]) -> bool:
     """Would f do something else if another thing were there? Not for a row of arrays in a list of them."""
     place = found[i]
     if not isinstance(place.held, tuple | list) or place.within < 0:

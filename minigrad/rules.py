@@ -398,13 +398,13 @@ def filled(value: Value) -> Any:
 
 
 @functools.cache
-def defaults(call: Any) -> tuple[Any, ...]:
-    """The defaults of a function's positional parameters."""
+def defaults(call: Any) -> dict[str, Any]:
+    """The defaults of a function's parameters, in their order."""
     try:
-        parameters = inspect.signature(call).parameters.values()
+        parameters = inspect.signature(call).parameters
     except (ValueError, TypeError):
-        return ()
-    return tuple(p.default for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+        return {}
+    return {name: p.default for name, p in parameters.items()}
 
 
 USUAL: dict[str, Any] = {"keepdims": False, "where": True, "axis": None, "dtype": None, "order": "C", "ddof": 0}
@@ -413,11 +413,13 @@ USUAL |= {"casting": "same_kind", "optimize": False}
 
 def usual(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments without those that say what goes without saying."""
-    known = defaults(call) if call is not operator.getitem else ()
-    while args and len(args) <= len(known) and type(args[-1]) in (type(None), str) and known[len(args) - 1] == args[-1]:
+    known = defaults(call) if call is not operator.getitem else {}
+    in_order = [*known.values()]
+    while 0 < len(args) <= len(known) and type(args[-1]) in (type(None), str) and in_order[len(args) - 1] == args[-1]:
         args = args[:-1]
     says = {k: x[0] if k == "axis" and type(x) is tuple and len(x) == 1 else x for k, x in kwargs.items()}
-    says = {k: x for k, x in says.items() if not (k in USUAL and x is USUAL[k])}
+    usually = {k: known.get(k, np._NoValue) for k in says}  # 0 for np.concatenate's axis: there None says something
+    says = {k: x for k, x in says.items() if not (k in USUAL and x is USUAL[k] and usually[k] in (x, np._NoValue))}
     if call is np.sum and type(says.get("initial")) is int and says["initial"] == 0:
         del says["initial"]
     return args, says

@@ -155,15 +155,12 @@ class Writer:
             return True
         times = len(self.users[v]) + self.outputs.count(v)
         if times > 1:
-            return not self.is_short_view(v)
+            return not is_reversed(v)
         return self.length(v) > LONGEST
 
     def is_fresh(self, v: Value) -> bool:
         """Is it an array made to be written into?"""
         return v.call is np.zeros
-
-    def is_short_view(self, v: Value) -> bool:
-        return v.call is np.transpose and len(v.args) == 1
 
     def length(self, v: Value) -> int:
         """About how long the formula of a value is."""
@@ -292,7 +289,7 @@ class Writer:
             else:
                 alone = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
                 index = index[0] if alone else index
-                yield self.spelling.at(self, ufunc, name, index, new), comment
+                yield self.spelling.at(self, v, name, index, new), comment
         elif v in self.written:
             in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.written[v]
             if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
@@ -323,7 +320,7 @@ class Writer:
 
         def leaf(x: Any) -> Any:
             if isinstance(x, RowSparse):
-                return [(self.text(ids), self.text(rows)) for ids, rows in x._parts]
+                return [(self.text(ids), leaf(rows)) for ids, rows in x._parts]
             if not isinstance(x, Value):
                 return self.constant(x)
             if is_number_repeated(x) and x not in self.lines:
@@ -390,7 +387,7 @@ class Writer:
             return self.full(v), ATOM
         if v.call is operator.getitem:
             return f"{self.parenthesized(args[0], ATOM)}[{self.index(args[1])}]", ATOM
-        if v.call is np.transpose and len(args) == 1:
+        if is_reversed(v):
             return f"{self.parenthesized(args[0], ATOM)}.T", ATOM
         if v.call is astype:
             x, dtype = args
@@ -441,6 +438,11 @@ def has_methods(v: Value) -> bool:
 def is_number_repeated(v: Value) -> bool:
     """Is it an array, every element of which is one number?"""
     return v.call in (np.broadcast_to, np.full) and np.ndim(examples(repeated(v))) == 0
+
+
+def is_reversed(v: Value) -> bool:
+    """Is it an array with its axes reversed, x.T?"""
+    return v.call is np.transpose and len(v.args) == 1 and not v.kwargs
 
 
 def flat(x: Any) -> Iterator[Any]:
@@ -546,7 +548,7 @@ def array_constant(x: np.ndarray) -> str:
 
 def is_ours(function: Any) -> bool:
     """Is it a function that source has to bring along?"""
-    return getattr(function, "__module__", "").startswith("minigrad.")
+    return (getattr(function, "__module__", None) or "").startswith("minigrad.")
 
 
 def definition(function: Any) -> str:
@@ -613,8 +615,8 @@ class Spelling:
             return f"{writer.parenthesized(args[0], ATOM)}[{writer.index(args[1])}]", ATOM
         return None
 
-    def at(self, writer: Writer, ufunc: Any, name: str, index: Any, new: Any) -> str:
-        return f"{called(ufunc)}.at({name}, {writer.text(index)}, {writer.text(new)})"
+    def at(self, writer: Writer, v: Value, name: str, index: Any, new: Any) -> str:
+        return f"{called(v.args[0])}.at({name}, {writer.text(index)}, {writer.text(new)})"
 
     def prelude(self) -> list[str]:
         """Lines before the function."""
@@ -671,7 +673,8 @@ class Faster(Spelling):
         parameters, unpacked = super().signature(writer)
         for v in writer.names:
             kinds = {meets(u) if u.ndim else None for u in writer.users.get(v, [])} if v.call is None else {None}
-            if type(v.example) is float and len(writer.users.get(v, [])) > 1 and len(kinds) == 1 and None not in kinds:
+            often = len(writer.users.get(v, [])) > 1 and v not in writer.outputs
+            if type(v.example) is float and often and len(kinds) == 1 and None not in kinds:
                 unpacked.append(f"{writer.names[v]} = np.array({writer.names[v]}, np.{kinds.pop()})")
         return parameters, unpacked
 
@@ -683,10 +686,9 @@ def places_of_parts(writer: Writer) -> dict[Value, str]:
     """Where to compute what is only made to be concatenated; and the concatenated arrays, which are there by then."""
     places: dict[Value, str] = {}
     for v in writer.values:
-        if v.call is np.concatenate and not v.kwargs and v.example.flags.c_contiguous:
-            parts = v.args[0]
+        if v.call is np.concatenate and type(parts := v.args[0]) in (tuple, list) and not (v.args[1:] or v.kwargs):
             made = [m for part in parts if (m := made_for(writer, part)) is not None and m.dtype == v.dtype]
-            if len(made) == len(parts):
+            if len(made) == len(parts) and (not v.layout_counts or any(map(is_in_order, parts))):
                 whole, end = f"_c{len(places)}", 0
                 for m, part in zip(made, parts):
                     start, end = end, end + part.shape[0]
@@ -707,6 +709,14 @@ def made_for(writer: Writer, part: Any) -> Value | None:
             return None
         part = part.args[0]
     return None
+
+
+def is_in_order(v: Value) -> bool:
+    """Do its elements lie in C's order, in whatever order those of the arguments lie?
+
+    Elementwise functions keep that of what they are given, and so does np.concatenate where all parts agree.
+    """
+    return v.ndim < 2 or (v.call is np.matmul and v.ndim == 2) or (v.call is np.reshape and is_in_order(v.args[0]))
 
 
 def column_times_row(writer: Writer, v: Value, args: tuple[Any, ...]) -> tuple[str, int] | None:

@@ -117,7 +117,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return super().__add__(other)
 
     def __pos__(self) -> RowSparse:
-        return RowSparse(self._parts, self.shape, self._merged)
+        return RowSparse([(i, +r) for i, r in self._parts], self.shape, self._merged)
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
@@ -185,7 +185,8 @@ def summed(rows: Array, order: Array, starts: Array) -> Array:
     first = np.cumsum(counts) - counts
     places = order[np.repeat(starts[runs] - first, counts) + np.arange(np.sum(counts))]
     taken = np.take(rows, places, axis=0)
-    if rows.ndim > 1 and rows.shape[-1] % 2 == 0 and rows.dtype.char in "fd":  # two columns as one, of complex numbers
+    pairs = rows.ndim > 1 and rows.shape[-1] % 2 == 0 and rows.dtype.char in "fd"
+    if pairs:  # two columns go down as one, of complex numbers
         taken = taken.view(np.result_type(rows, np.complex64))
     sums[runs] = np.add.reduceat(taken, first, axis=0).view(rows.dtype)
     return sums

@@ -2,6 +2,7 @@
 
 import importlib.util
 import linecache
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,20 @@ def test_what_changes_outside_counts_at_once() -> None:
     assert step(x) == 60.0
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_gradient_that_is_there_or_not(shape: tuple[int, ...]) -> None:
+    w = mg.Tensor(np.ones(shape))
+
+    @mg.compile
+    def step(x):
+        mg.sum(w * x).backward()
+
+    for before in (None, np.ones(shape), None, np.float64(2.0) * np.ones(shape)):
+        w.grad = before
+        step(np.ones(3))
+        assert np.all(w.grad == (3 if shape == () else 1) + (0 if before is None else before))
+
+
 def test_a_graph_that_used_the_old_data_says_so() -> None:
     w = mg.Tensor(np.ones(2))
     J = mg.sum(w * w)
@@ -267,6 +282,44 @@ def test_what_is_concatenated_is_computed_where_it_lies(reused: bool, placed: bo
     assert "out=" not in d.source
 
 
+@pytest.mark.parametrize(
+    ("parts", "placed"),
+    [
+        (lambda x, y: (np.tanh(x), np.tanh(y)), False),
+        (lambda x, y: (x @ y.T, np.tanh(y)), True),
+    ],
+)
+def test_what_is_concatenated_lies_as_it_would(parts: Any, placed: bool) -> None:
+    """Sums depend on the order: NumPy concatenates arrays in Fortran's order in that."""
+    x, y = np.random.default_rng(0).normal(size=(2, 60, 60))
+
+    def step(x: Any, y: Any) -> Any:
+        first, second = parts(x, y)
+        both = np.concatenate([first, second])
+        return both, np.sum(both), both[:10].T @ both[:10]
+
+    d = mg.compile(step)
+    for given in ((x, y), map(np.asfortranarray, (x, y))):
+        args = list(given)
+        for ours, wanted in zip(d(*args), step(*args), strict=True):
+            assert same_bits(ours, wanted)
+    assert ("out=" in "".join(linecache.getlines(d.latest.run.__code__.co_filename))) == placed
+
+
+def test_a_number_that_is_returned_stays_a_number() -> None:
+    lr = 0.5
+    step = mg.compile(lambda x, y: (x * lr, y * lr, lr))
+    assert type(step(np.ones(3), np.ones(3))[2]) is float
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_axes_by_keyword(backend: str) -> None:
+    pytest.importorskip("numba")
+    x, W = np.arange(3.0), np.arange(9.0).reshape(3, 3)
+    f = lambda x, W: x @ np.transpose(W, axes=(0, 1)) + np.transpose(W, (1, 0)) @ x + W.T @ x  # noqa: E731
+    np.testing.assert_allclose(mg.compile(f, backend=backend)(x, W), f(x, W), rtol=1e-12)
+
+
 @pytest.mark.parametrize(("shape", "whole"), [(FEW, True), ((3000, 10), False)])
 def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole: bool) -> None:
     numba = pytest.importorskip("numba")
@@ -321,6 +374,78 @@ def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
     assert ("_loop0" in names) == (dtype != np.float16), "numba has no half precision"
     for ours, wanted in zip(leaves(d(x, u, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(x, u, y)), strict=True):
         assert same_bits(ours, wanted)
+
+
+def test_a_long_formula_that_is_concatenated() -> None:
+    pytest.importorskip("numba")
+    x = np.random.default_rng(0).normal(size=(200, 100))
+
+    def f(x: Any) -> Any:
+        first, second = x.reshape(-1) * 2 + 1, x.reshape(-1) * x.reshape(-1) - 1
+        return np.exp(np.concatenate([first, second]))
+
+    assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+IDS = np.array([1, 3, 3, -1])
+BOOLEAN = np.array([True, True, False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("table", "ids", "rows", "alone"),
+    [
+        (np.ones((5, 2)), IDS, np.ones((4, 2)), True),
+        (np.ones((5, 2)), IDS.astype(np.int32), np.ones((4, 2), np.float32), True),
+        (np.ones((5, 2)), IDS, np.arange(2.0).reshape(1, 2), False),
+        (np.ones((5, 2)), IDS, np.arange(4.0).reshape(4, 1), False),
+        (np.ones((5, 2)), abs(IDS).astype(np.uint64), np.ones((4, 2)), False),
+        (np.ones((5, 2)), BOOLEAN, np.ones((4, 2)), False),
+        (np.ones((5, 2), np.float16), IDS, np.ones((4, 2), np.float16), False),
+        (np.ones((5, 4, 3)), IDS, np.arange(12.0).reshape(4, 3), False),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_that_numba_adds(
+    table: Any, ids: Any, rows: Any, alone: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop is for as many rows of a matrix as there are indices; what else NumPy broadcasts is left to it."""
+    pytest.importorskip("numba")
+    monkeypatch.setattr("minigrad.fast.numpy_is_faster", lambda writer: not whole)
+
+    def f(table: Any, ids: Any, rows: Any) -> Any:
+        sums = table * 2
+        np.add.at(sums, ids, rows)
+        return sums
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ours = mg.compile(f, backend="numba")(table, ids, rows)
+    assert same_bits(ours, f(table, ids, rows)) and bool(told) == (whole and not alone)
+
+
+def test_numba_keeps_single_precision_where_numbers_are_chosen() -> None:
+    pytest.importorskip("numba")
+    x, lr = np.arange(-2, 2, dtype=np.float32), 0.1
+    f = lambda x: (np.where(x > 0, np.float32(1), 0), np.where(x > 0, x, lr), np.where(x > 0, 2, x))  # noqa: E731
+    for ours, wanted in zip(mg.compile(f, backend="numba")(x), f(x), strict=True):
+        assert same_bits(ours, wanted)
+
+
+def test_numba_concatenates_along_an_axis() -> None:
+    pytest.importorskip("numba")
+    x = np.arange(6.0).reshape(2, 3)
+    f = lambda x: np.concatenate([x, x * 2], 1)  # noqa: E731
+    assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+    for f in (lambda x: np.concatenate([x, x * 2], axis=None), lambda x: np.concatenate(x[None])):
+        with pytest.warns(UserWarning, match="np.concatenate, but for arrays along an axis, has no form for numba"):
+            assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+def test_numba_has_no_half_precision() -> None:
+    pytest.importorskip("numba")
+    x = np.ones(3, np.float16)
+    with pytest.warns(UserWarning, match=r"the program \(float16\) has no form for numba"):
+        assert same_bits(mg.compile(lambda x: x * 2, backend="numba")(x), x * 2)
 
 
 @pytest.mark.parametrize(("n", "loops"), [(5, {"_inner", "_inner_rows", "_weighted_rows"}), (60, {"_inner"})])
@@ -386,7 +511,9 @@ def test_numba_takes_arrays_of_any_layout() -> None:
     f = lambda x, y: mg.sum(np.reshape(x, (3, 2)) @ y)  # noqa: E731 - a program without large exponentials
     x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 4))
     d = mg.derive(f, x, y, backend="numba")
-    for again in (np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+    d2 = mg.compile(lambda x: np.reshape(x * 2, 6), backend="numba")  # what is computed lies as the argument does
+    for again in (x, np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+        assert same_bits(d2(again), np.arange(6.0) * 2)
         for ours, wanted in zip(leaves(d(again, y)), leaves(d(x, y)), strict=True):
             assert same_bits(ours, wanted)
 

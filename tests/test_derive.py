@@ -675,6 +675,17 @@ def test_values_are_arrays_of_their_own(f: Callable[..., Any]) -> None:
 scale = 2.0  # a global of the functions below
 
 
+def test_rows_share_no_memory_with_what_else_is_given() -> None:
+    table, b, seed, ids = np.ones((4, 2)), np.ones((3, 2)), np.ones((3, 2)), np.array([1, 2, 2])
+    for f, args in (
+        (lambda table, b: mg.tanh(mg.embedding(table, ids) + b), (table, b)),
+        (lambda b, table: mg.tanh(mg.embedding(table, ids) + b), (b, table)),
+        (lambda table: mg.embedding(table, ids), (table,)),
+    ):
+        d = mg.derive(f, *args)
+        assert not share_memory(d(*args, gradient=seed), [*args, seed, ids])
+
+
 def test_numbers_and_arrays_of_the_closure_count_when_they_change() -> None:
     weights, factor = np.ones(3), 3.0
 
@@ -736,6 +747,57 @@ def test_arrays_of_another_shape_or_dtype_count() -> None:
     d = mg.derive(f, X)
     for weights in (np.ones((2, 3)), np.ones(3, np.float32), np.arange(3), np.ones(3)):  # noqa: B007
         assert_same(d(X), expected(f, (X,)))
+
+
+def exchange(x: Any, key: Any, new: Any, at: Any) -> None:
+    del x[key]
+    x[at] = new
+
+
+@pytest.mark.parametrize(
+    ("held", "f", "change"),
+    [
+        ([[np.ones(2)], [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[1].append(np.ones(2))),
+        ([[np.ones(2)] * 2, [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[0].pop()),
+        ([[], [np.ones(2)]], lambda x, h: x + sum(map(sum, h)), lambda h: h[0].append(np.ones(2))),
+        ([(np.ones(2),)], lambda x, h: x if h[0] is None else x + h[0][0], lambda h: h.__setitem__(0, None)),
+        ({"a": 1.0, "b": 2.0}, lambda x, h: x * list(h.values())[1], lambda h: exchange(h, "a", 3.0, "a")),
+        ({"a": 1.0, "b": 2.0}, lambda x, h: x * list(h.values())[1], lambda h: exchange(h, "b", 3.0, "c")),
+        ([np.float64(2.0)], lambda x, h: x if h[0] is None else x * h[0], lambda h: h.__setitem__(0, None)),
+        ([np.ones(2)], lambda x, h: x * h[0], lambda h: h.__setitem__(0, [2.0, 3.0])),
+        ([np.ones(2)], lambda x, h: x * h[0], lambda h: h.__setitem__(0, mg.Tensor([2.0, 3.0]))),
+        ([np.ones(2)], lambda x, h: x / len(h[0]), lambda h: h.__setitem__(0, np.ones(3))),
+        ([2.5], lambda x, h: x * (2 if h[0] is None else 3), lambda h: h.__setitem__(0, None)),
+        ([2], lambda x, h: x * h[0], lambda h: h.__setitem__(0, np.arange(2.0))),
+        ([np.arange(2)], lambda x, h: x * 2 if h[0] is None or h[0][1] else x, lambda h: h.__setitem__(0, None)),
+    ],
+)
+def test_what_stands_in_containers_may_become_anything(held: Any, f: Any, change: Any) -> None:
+    d = mg.derive(lambda x: f(x, held), np.ones(2), wrt=())
+    change(held)
+    assert same_bits(d(np.arange(2.0)), mg.stop_gradient(f(np.arange(2.0), held)))
+    assert same_bits(d(np.ones(2)), mg.stop_gradient(f(np.ones(2), held)))
+
+
+def test_attributes_that_come_and_go_count() -> None:
+    model = types.SimpleNamespace(a=np.ones(2))
+    f = lambda x: x * (model.a if hasattr(model, "a") else model.b)  # noqa: E731
+    d = mg.derive(f, np.ones(2), wrt=())
+    del model.a
+    model.b = np.arange(2.0)
+    assert same_bits(d(np.ones(2)), np.arange(2.0))
+
+
+def test_the_line_that_cannot_be_is_named() -> None:
+    """Not one that fails when what the closure holds is given as numbers, as the value depends on an argument too."""
+    table = mg.Tensor(np.ones((3, 2)))
+
+    def f(ids: Any) -> Any:
+        rows = mg.embedding(table, ids)
+        return float(mg.sum(rows))
+
+    with pytest.raises(Refused, match=r"was asked for in f, line .*`return float"):
+        mg.derive(f, np.array([1, 2]))
 
 
 def test_objects_and_functions_that_are_called_count() -> None:
@@ -959,6 +1021,21 @@ def test_a_value_that_is_stored_is_refused_and_removed() -> None:
     with pytest.raises(Refused, match="something was stored in a list"):
         mg.derive(f, X)
     assert kept == []
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.concatenate([x, x * 2], axis=None),
+        lambda x: np.add.reduce(x, axis=None),
+        lambda x: np.take_along_axis(x, np.array([1, 0]), axis=None) * x.shape[0],
+        lambda x: np.concatenate(np.stack([x, x]) * 2) + np.sum(x, axis=None),
+        lambda x: np.transpose(x * 2, axes=(0, 1)) + x,
+    ],
+)
+def test_keywords_that_are_the_default_of_other_functions(f: Callable[..., Any]) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert same_bits(mg.derive(f, x, wrt=())(x), f(x))
 
 
 def test_what_is_captured_is_afterwards_the_very_same() -> None:

@@ -353,6 +353,24 @@ def test_gradients_share_no_memory() -> None:
     assert len(held) == 13 and set(shared) <= views
 
 
+def test_gradients_of_rows_share_no_memory() -> None:
+    """What a result keeps, and what came from above, is not what its table will merge when it is asked."""
+    table = mg.Tensor(np.ones((4, 2)))
+    rows = mg.embedding(table, [1, 2, 2]).retain_grad()
+    (rows * rows).backward(np.ones((3, 2)))
+    rows.grad *= 0
+    assert table.grad.dense().tolist() == [[0, 0], [2, 2], [4, 4], [0, 0]]
+
+
+def test_merged_rows_are_not_shared() -> None:
+    one, other = mg.Tensor(np.ones((4, 2))), mg.Tensor(np.ones((4, 2)))
+    mg.sum(
+        mg.embedding(2.0 * (one + other), np.arange(2000) % 4)
+    ).backward()  # so many are merged before they are scaled
+    one.grad.rows[...] = 0
+    assert np.all(other.grad.rows == 1000)
+
+
 @pytest.mark.parametrize(
     "f", [mg.sum, lambda x: mg.sum(mg.broadcast_to(x, (3, 2))), lambda x: mg.sum(x.T + 0.0), lambda x: x[0]]
 )

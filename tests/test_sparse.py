@@ -134,6 +134,15 @@ def test_runs_of_every_length(dtype: Any, width: tuple[int, ...], many: int) -> 
     assert same(sparse, dense) and sparse.indices.tolist() == list(range(len(counts)))
 
 
+@pytest.mark.parametrize("width", [(), (1,), (2,), (3, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_an_even_number_of_rows(dtype: Any, width: tuple[int, ...]) -> None:
+    """A table of numbers has rows, but no columns to go down two at a time."""
+    ids = np.repeat(np.arange(2), 1500)
+    sparse = RowSparse([(ids, np.ones((3000, *width), dtype))], (2, *width))
+    assert same(sparse, np.full((2, *width), 1500, dtype))
+
+
 def test_no_silent_copy() -> None:
     sparse = RowSparse([(np.array([1]), np.ones((1, 2)))], (N, 2))
     with pytest.raises(ValueError, match="copy=False cannot be kept"):
