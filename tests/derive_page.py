@@ -112,6 +112,7 @@ warning names it, and NumPy runs.
 ## To the last bit
 
 Results equal those of `value_and_grad` to the last bit, for every op and for random programs of both orders: the tests hold it.
+(Arrays that lie otherwise in memory than the example's, by columns say, may be added up in another order.)
 The rules are exact, NaN, infinities and signed zeros included. In them `a` is a real floating-point value, `b` a real one, `mask`
 a boolean one, `v` and `w` are vectors, `M` is a matrix of v's dtype, `t` an array that nothing is written into; a rule never looks
 into a value that has a name, and its result must have the same shape and dtype; and the same layout in memory, where a sum or a

@@ -346,18 +346,11 @@ def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole:
     assert "_subtract_rows" in getattr(plan.run, "py_func", plan.run).__code__.co_names
 
 
-def test_what_is_concatenated_lies_as_it_does_for_the_engine() -> None:
-    """By columns here, and np.sum adds up as things lie."""
+def test_what_is_concatenated_counts_as_it_lies() -> None:
+    """Ones that lie by columns stay what they are, or the whole would lie by rows, and add up in another order."""
     x = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
-
-    def f(x: Any) -> Any:
-        first = np.tanh(x.T)
-        second = np.cos(x.T)
-        both = np.concatenate([first, second])
-        return mg.sum(both, axis=0), mg.sum(np.concatenate([x.T**0, x.T]), axis=0)
-
-    for ours, wanted in zip(mg.compile(f)(x), f(x), strict=True):
-        assert same_bits(ours, wanted)
+    f = lambda x: mg.sum(np.concatenate([x.T**0, x.T]), axis=0)  # noqa: E731
+    assert same_bits(mg.compile(f)(x), f(x))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
