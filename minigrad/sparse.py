@@ -116,9 +116,6 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             return both
         return super().__add__(other)
 
-    def __pos__(self) -> RowSparse:
-        return RowSparse([(i, +r) for i, r in self._parts], self.shape, self._merged)
-
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
             if not self._merged and len(self._parts) * self._parts[0][1].size >= few:
@@ -134,8 +131,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             if "out" in kwargs:
                 if kwargs["out"][0] is inputs[0] is not self and ufunc in (np.add, np.subtract) and len(kwargs) == 1:
                     return self._into(ufunc, inputs[0])
-            elif ufunc is np.positive and not kwargs:
-                return +self
+            elif ufunc in (np.positive, np.conjugate) and not kwargs:
+                return RowSparse([(i, ufunc(r)) for i, r in self._parts], self.shape, self._merged)
             elif ufunc is np.multiply and not kwargs:
                 scale = inputs[1] if inputs[0] is self else inputs[0]
                 if np.ndim(scale) == 0:

@@ -143,6 +143,13 @@ def test_an_even_number_of_rows(dtype: Any, width: tuple[int, ...]) -> None:
     assert same(sparse, np.full((2, *width), 1500, dtype))
 
 
+def test_gradient_of_a_complex_table() -> None:
+    table, w = mg.Tensor(np.ones((5, 2), complex)), np.array([[1 + 2j, 3j], [1j, 2]])
+    mg.sum(np.real(mg.embedding(table, [3, 3]) * w)).backward()
+    assert isinstance(table.grad, RowSparse)
+    assert table.grad.indices.tolist() == [3] and table.grad.rows.tolist() == [[1 - 3j, 2 - 3j]]
+
+
 def test_no_silent_copy() -> None:
     sparse = RowSparse([(np.array([1]), np.ones((1, 2)))], (N, 2))
     with pytest.raises(ValueError, match="copy=False cannot be kept"):
