@@ -143,44 +143,43 @@ class Plan:
         found: dict[int, str] = {}  # by the id of a slot: what a condition before has found there
 
         def place(slot: Slot) -> str:
+            if id(slot) in found:
+                return found[id(slot)]
             if slot.is_attribute:
                 return f"{bound(slot.holder)}.{slot.key}"
-            whole = place_once(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)
+            whole = place(slot.holder) if isinstance(slot.holder, Slot) else bound(slot.holder)
             return f"{whole}[{slot.key if type(slot.key) is int else bound(slot.key)}]"
-
-        def place_once(slot: Slot) -> str:
-            return found.get(id(slot)) or place(slot)
 
         conditions = []
         for slot, held in guards:
+            x = place(slot)
             if held is None:
-                conditions.append(f"{place(slot)} is None")
+                conditions.append(f"{x} is None")
             elif slot.owner is not None:
-                conditions.append(f"type({place(slot)}) is {bound(type(held))}")
+                conditions.append(f"type({x}) is {bound(type(held))}")
             elif isinstance(held, np.ndarray):  # it is an input no more, as Python decides on its values
-                conditions.append(f"type({place(slot)}) is {bound(type(held))}")
-                conditions.append(f"equal({place(slot)}, {bound(held.copy())})")
+                conditions.append(f"type({x}) is {bound(type(held))} and equal({x}, {bound(held.copy())})")
             elif isinstance(held, Row):
-                conditions.append(f"type({place(slot)}) is {bound(held.kind)} and len({place(slot)}) == {held.length}")
+                conditions.append(f"type({x}) is {bound(held.kind)} and len({x}) == {held.length}")
             elif isinstance(held, int | float | str) and not isinstance(held, bool):
-                x, kind = place(slot), bound(type(held))
-                conditions.append(f"({x} is {bound(held)} or type({x}) is {kind} and {x} == {bound(held)})")
+                known = bound(held)
+                conditions.append(f"({x} is {known} or type({x}) is {bound(type(held))} and {x} == {known})")
             else:
-                x = found[id(slot)] = bound(held)
-                conditions.append(f"{place(slot)} is {x}")
+                known = found[id(slot)] = bound(held)
+                conditions.append(f"{x} is {known}")
                 if isinstance(held, set):
-                    conditions.append(f"{x} == {bound(set(held))}")
+                    conditions.append(f"{known} == {bound(set(held))}")
                 elif isinstance(held, list | deque):
-                    conditions.append(f"len({x}) == {len(held)}")
+                    conditions.append(f"len({known}) == {len(held)}")
                 elif isinstance(held, dict):
-                    conditions.append(f"[*{x}] == {bound([*held])}")
+                    conditions.append(f"[*{known}] == {bound([*held])}")
                 elif has_attributes(held):
                     conditions.append(f"[*{bound(vars(held))}] == {bound([*vars(held)])}")
         conditions += [f"{place(slot)} is {place(first)}" for slot, first in same]
         for slot, held in state:
-            conditions.append(f"type({place(slot)}) is {bound(type(held))}")
+            x = place(slot)
+            conditions.append(f"type({x}) is {bound(type(held))}")
             if hasattr(held, "dtype"):
-                x = place(slot)
                 conditions.append(f"{x}.shape == {bound(held.shape)} and {x}.dtype == {bound(held.dtype)}")
         fits = " and ".join(conditions) or "True"
         fetched = "".join(place(slot) + ", " for slot in inputs)
