@@ -15,7 +15,7 @@ from minigrad import ops
 from minigrad.engine import op, stop_gradient
 from minigrad.mode import no_grad
 from minigrad.ops import *
-from minigrad.tensor import Tensor
+from minigrad._tensor import Tensor
 from minigrad.transforms import (
     checkpoint,
     elementwise_grad,
@@ -53,6 +53,9 @@ _LATER = {
     "trace_source": "graph",
 }
 
+#: Names of the version before, which still work but warn.
+_RENAMED = {"place": "scatter_add", "rows_of": "scatter_rows"}
+
 __all__ = [
     *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
     *("jacobian", "jvp", "value_and_grad", "vjp"),
@@ -64,6 +67,11 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker every name would be there
 
     def __getattr__(name: str) -> Any:
+        if name in _RENAMED:
+            import warnings
+
+            warnings.warn(f"mg.{name} is called mg.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+            return globals()[_RENAMED[name]]
         if name not in _LATER:
             raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
         room = import_module(f"minigrad.{_LATER[name]}")

@@ -6,8 +6,6 @@ A derived function takes those as further inputs, so that nothing is frozen in i
 from __future__ import annotations
 
 import functools
-import os.path
-import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Node
+from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
 from minigrad.sparse import RowSparse
-from minigrad.tracer import LIBRARIES, OURS, Refused, Traced
+from minigrad.tracer import Refused, Traced
 from minigrad.trees import leaves
 
-HERE = os.path.dirname(__file__)
 DATA = (np.ndarray, np.generic, int, float, complex, str, tuple, list, dict, set, deque, Node)
 
 
@@ -136,11 +134,11 @@ def places_of_class(kind: type) -> Iterator[Slot]:
 def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     """Its closure; and, of functions that are not of a library, the globals and defaults it uses."""
     file = f.__code__.co_filename
-    if file.startswith(LIBRARIES) and not file.startswith(HERE):
+    if is_library(file):
         return
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
         yield Slot(name, cell, "cell_contents", True)
-    if not file.startswith(HERE):
+    if not is_minigrad(file):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         yield from (Slot(key, vars(f), key) for key in vars(f))
         yield from places_by_name(f.__globals__, global_names(f.__code__))
@@ -162,18 +160,8 @@ def global_names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*map(global_names, inner))
 
 
-def is_users(x: Any) -> bool:
-    """Is it a module of the user's, or a class in one?"""
-    module = sys.modules.get(x.__module__) if isinstance(x, type) else x
-    if module is None:
-        return True
-    home = getattr(module, "__file__", None) or getattr(getattr(module, "__spec__", None), "origin", None) or ""
-    return not home.startswith((*LIBRARIES, *OURS, "built-in", "frozen"))
-
-
 def has_attributes(x: Any) -> bool:
     """Is it an object of the user's, or an optimizer?"""
     if isinstance(x, types.ModuleType | type | Traced | RowSparse) or not hasattr(x, "__dict__"):
         return False
-    home = type(x).__module__
-    return home == "minigrad.optim" or home.partition(".")[0] not in ("builtins", "numpy", "minigrad", "functools")
+    return holds_users_state(type(x))

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import sparse
+from minigrad._tensor import conjugated, unit_seed
 from minigrad.captured import Slot, has_attributes
 from minigrad.engine import tick
+from minigrad.mode import merging_rows
 from minigrad.record import (
     Arguments,
     Recorded,
@@ -32,7 +33,6 @@ from minigrad.record import (
 from minigrad.rules import Simplifier, let_layouts_count
 from minigrad.source import Faster, Program, Spelling, Writer, executable, identical
 from minigrad.sparse import RowSparse
-from minigrad.tensor import downhill, one
 from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
@@ -373,7 +373,7 @@ class Derived:
                 "derive it for these, or without pinned=True"
             )
         run, strong = self.recipe(arguments)
-        with sparse.merging(self.backend == "numpy"):  # a loop adds row after row as fast as merged ones
+        with merging_rows(self.backend == "numpy"):  # a loop adds row after row as fast as merged ones
             recorded = record(self.f, arguments, run, strong)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
         changed = [slot.name or "something" for slot in moved]
@@ -479,7 +479,7 @@ def derive(
             value = plain(value)
             if isinstance(value, Traced):
                 value.value.adopt(Name(USERS, identifier(f, "y")))
-            structured = unflatten(trees_of_variables, map(downhill, found))
+            structured = unflatten(trees_of_variables, map(conjugated, found))
             return value, structured[0] if bare else tuple(structured)
 
         return run, frozenset(chosen)
@@ -506,13 +506,13 @@ class NotScalar(ValueError):
 def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     """The gradient that goes back from a value."""
     if gradient is not None:
-        return downhill(gradient)
+        return conjugated(gradient)
     if children(value) is not None:
         kind = type(value).__name__
         raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
     if np.shape(value) != ():
         raise NotScalar(value, keyword)
-    return one(value) if hasattr(value, "_data") else 1.0
+    return unit_seed(value) if hasattr(value, "_data") else 1.0
 
 
 def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:

@@ -25,6 +25,24 @@ Array = Any
 
 #: A clock that counts down: arguments are older than results and have larger stamps; a heap gives the newest first.
 tick = itertools.count(0, -1).__next__
+new_stamp = tick  # the stamp of a Tensor that is being made
+
+_stamp_observers: list[Callable[[int], None]] = []
+
+
+def observe_stamps(observer: Callable[[int], None], on: bool) -> None:
+    """Call an observer with the stamp of every Tensor that is made, in any thread; or no longer."""
+    global new_stamp
+    _stamp_observers.append(observer) if on else _stamp_observers.remove(observer)
+    new_stamp = _observed_tick if _stamp_observers else tick
+
+
+def _observed_tick() -> int:
+    stamp = tick()
+    for observer in tuple(_stamp_observers):
+        observer(stamp)
+    return stamp
+
 
 #: What a NumPy function does on Tensors: filled by `op`, `implements` and `constant`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -57,7 +75,7 @@ def leaf(node: Any, data: Array, name: str | None = None) -> Any:
     node._edges = ()
     node._kwargs = no_keywords
     node._retains = True  # a leaf keeps its gradient
-    node._stamp = tick()
+    node._stamp = new_stamp()
     node.name = name
     return node
 
@@ -142,7 +160,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             node._edges = edges
             node._kwargs = kwargs or no_keywords
             node._retains = False
-            node._stamp = tick()
+            node._stamp = new_stamp()
             node.grad = node.name = None
             return node
 
@@ -191,7 +209,7 @@ def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) 
     ]
 
 
-def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
+def backward_pass(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
     """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
     Those are the leaves, and what `retain_grad` was called on; nobody else holds their gradients. Newest first is an
@@ -206,9 +224,12 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
         else:
             heappush(heap, output._stamp)
         waiting[output._stamp] = output, seed
+    visit = mode.pass_observer() if mode.pass_observer is not None else None
     while heap:
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
+        if visit is not None:
+            visit(node, g)
         if node._retains:
             # of a view others may hold the array, and what a result keeps also goes on to its arguments
             yield node, g if getattr(g, "base", g) is None and not node._edges else +g
@@ -216,9 +237,9 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             if node._edges is None:
                 raise changed_since(node, node)
             continue
-        edges = iter(edges_again(node) if record else node._edges)
-        for x in edges:
-            pullback = next(edges)
+        pairs = iter(replayed_edges(node) if record else node._edges)
+        for x in pairs:
+            pullback = next(pairs)
             if pullback is None:
                 continue
             older = x._stamp
@@ -231,7 +252,7 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
             except AttributeError:
                 raise no_array(h, data.shape, node) from None
             if not fits:
-                h = fitted(h, data, node)
+                h = unbroadcast(h, data, node)
             if older in waiting:
                 waiting[older] = x, waiting[older][1] + h
             else:
@@ -239,24 +260,24 @@ def sweep(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False)
                 heappush(heap, older)
 
 
-def edges_again(node: Any) -> list[Any]:
+def replayed_edges(node: Any) -> list[Any]:
     """The variables of a node, each followed by a pullback that records: its op's body, run on Tensors."""
 
     def guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        mode.again = True
+        mode.replaying = True
         try:
             return function(*args, **kwargs)
         except TypeError as error:
             raise not_again(node, error) from error
         finally:
-            mode.again = False
+            mode.replaying = False
 
     args = node._edges[::2]
     pullbacks = guarded(node._op.body, *args, **node._kwargs)[1:]
     return [e for x, p in zip(args, pullbacks) if isinstance(x, Node) and p for e in (x, functools.partial(guarded, p))]
 
 
-def fitted(h: Array, data: Array, node: Node) -> Array:
+def unbroadcast(h: Array, data: Array, node: Node) -> Array:
     """A gradient in the shape and dtype of its argument: broadcasting undone by summing."""
     shape = data.shape
     if h.shape != shape:

@@ -7,7 +7,6 @@ Tensors and by weak references, so that nothing is kept alive, and nothing is pa
 from __future__ import annotations
 
 import inspect
-import os.path
 import sys
 import threading
 import weakref
@@ -15,17 +14,18 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad import engine
-from minigrad.engine import Array, Node, fitted
-from minigrad.errors import changed_since
+from minigrad.engine import Array, Node, backward_pass
+from minigrad.mode import observing_passes
 from minigrad.notation import Notation, filled, notation
+from minigrad.origin import users_frame
 from minigrad.show import number
+from minigrad.walk import ancestors, arguments, contribution, edges
 
 # names, groups and source lines, remembered from outside the engine
 
@@ -94,7 +94,6 @@ class Line(NamedTuple):
 
 _lines: dict[int, Line] = {}  # by stamp
 LINES = 100_000  # as many are remembered, the newest
-OURS = os.path.dirname(__file__), os.path.dirname(np.__file__)
 
 
 class trace_source:
@@ -111,20 +110,12 @@ class trace_source:
     """
 
     def __enter__(self) -> None:
-        self.tick, self.frame, thread = engine.tick, sys._getframe(1), threading.get_ident()
+        self.frame, self.thread = sys._getframe(1), threading.get_ident()
+        engine.observe_stamps(self.record, True)
 
-        def tick() -> int:
-            stamp = self.tick()
-            if threading.get_ident() == thread:
-                self.record(stamp, sys._getframe(1))
-            return stamp
-
-        engine.tick = tick
-
-    def record(self, stamp: int, frame: FrameType | None) -> None:
-        while frame is not None and frame.f_code.co_filename.startswith(OURS):
-            frame = frame.f_back
-        if frame is None:
+    def record(self, stamp: int) -> None:
+        """Remember the user's line that makes the Tensor of a stamp, and what the variables around it name."""
+        if threading.get_ident() != self.thread or (frame := users_frame()) is None:
             return
         _lines[stamp] = Line(frame.f_code, frame.f_lineno)
         if len(_lines) > LINES:
@@ -136,7 +127,7 @@ class trace_source:
             _remember_all(outer)
 
     def __exit__(self, *problem: Any) -> None:
-        engine.tick = self.tick
+        engine.observe_stamps(self.record, False)
         _remember_all(self.frame)
         del self.frame  # it would hold the Tensors of that function
 
@@ -213,51 +204,30 @@ class Graph:
         return self.boxes[0]
 
 
-def arguments(node: Node) -> tuple[Any, ...]:
-    return (node._edges or ())[::2]
-
-
 def reachable(root: Node) -> list[Node]:
     """Every Tensor that a value was computed from, the newest first."""
     if not isinstance(root, Node):
         raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}")
-    found, waiting = {id(root): root}, [root]
-    while waiting:
-        for x in arguments(waiting.pop()):
-            if isinstance(x, Node) and id(x) not in found:
-                found[id(x)] = x
-                waiting.append(x)
-    return sorted(found.values(), key=lambda node: node._stamp)
+    return ancestors(root)
 
 
-def flows(root: Node, keep: set[int]) -> tuple[dict[int, Array], dict[tuple[int, int], Array]]:
-    """The backward pass, looked at: gradients by stamp, contributions by the op's stamp and the argument's place.
-
-    It differs from the engine's `sweep` in what it tells, and leaves no trace in the graph.
-    """
+def flows(root: Node, keep: list[Node]) -> tuple[dict[int, Array], dict[tuple[int, int], Array]]:
+    """The backward pass, observed: gradients by stamp, contributions by the op's stamp and the argument's place."""
+    kept = {node._stamp for node in keep}
     gradients: dict[int, Array] = {}
-    contributions: dict[tuple[int, int], Array] = {}
-    heap = [root._stamp]
-    waiting: dict[int, list[Any]] = {root._stamp: [root, root._data.dtype.type(1)]}
-    while heap:
-        node, g = waiting.pop(stamp := heappop(heap))
-        if stamp in keep:
-            gradients[stamp] = g
-        if node._edges is None:
-            raise changed_since(node, node)
-        for place, (x, pullback) in enumerate(zip(node._edges[::2], node._edges[1::2])):
-            if pullback is None:
-                continue
-            if x._stamp < stamp:
-                raise changed_since(x, node)
-            h = fitted(pullback(g), x._data, node)
-            if stamp in keep:
-                contributions[stamp, place] = h
-            if x._stamp in waiting:
-                waiting[x._stamp][1] = waiting[x._stamp][1] + h
-            else:
-                waiting[x._stamp] = [x, h]
-                heappush(heap, x._stamp)
+
+    def visit(node: Node, g: Array) -> None:
+        if node._stamp in kept:
+            gradients[node._stamp] = g
+
+    with observing_passes(lambda: visit):
+        deque(backward_pass([root], [root._data.dtype.type(1)]), maxlen=0)
+    contributions = {
+        (node._stamp, edge.place): contribution(node, edge, gradients[node._stamp])
+        for node in keep
+        if node._stamp in gradients
+        for edge in edges(node)
+    }
     return gradients, contributions
 
 
@@ -350,7 +320,7 @@ def read(
         if root._data.shape != ():
             raise ValueError(f"gradients need a scalar, got shape {root._data.shape}; draw the graph of its sum")
         try:
-            gradients, contributions = flows(root, {node._stamp for node in drawn})
+            gradients, contributions = flows(root, drawn)
             graph.backward = True
         except RuntimeError:  # data has changed since: there is no gradient of these values any more
             if not auto:

@@ -1,17 +1,21 @@
-"""What is on in this thread: recording, and what the errors of a pass depend on."""
+"""The state of this thread: whether ops are recorded, and what a backward pass depends on."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class _Mode(threading.local):
-    recording = True  # are ops on Tensors remembered?
-    again = False  # is an op's body running on Tensors? then no value may be read
-    tracing = False  # do arrays remember how they were made? then even constants have to
+    recording = True  # are ops on Tensors recorded?
+    replaying = False  # is an op's body running again, on Tensors? then no value may be read
+    tracing = False  # tracing: constants must be traced too
     transforms = 0  # how many transforms (grad, vjp, ...) are running around this one
+    merge_rows_from = 2000  # elements: row-sparse gradients of fewer are applied row by row, of more merged first
+    pass_observer: Callable[[], Callable[[Any, Any], None]] | None = None  # see `observing_passes`
 
 
 mode = _Mode()
@@ -47,3 +51,28 @@ def recording(on: bool) -> Iterator[None]:
         mode.recording = before
         if not on:
             paused.pop()
+
+
+@contextmanager
+def observing_passes(observer: Callable[[], Callable[[Any, Any], None]]) -> Iterator[None]:
+    """Observe the backward passes of this thread.
+
+    Args:
+        observer: called when a pass starts; what it returns is called with every Tensor that the pass visits, the
+            newest first, and its whole gradient.
+    """
+    before, mode.pass_observer = mode.pass_observer, observer
+    try:
+        yield
+    finally:
+        mode.pass_observer = before
+
+
+@contextmanager
+def merging_rows(on: bool) -> Iterator[None]:
+    """Merge the rows of large row-sparse gradients before they are applied, or apply all of them row by row."""
+    before, mode.merge_rows_from = mode.merge_rows_from, _Mode.merge_rows_from if on else sys.maxsize
+    try:
+        yield
+    finally:
+        mode.merge_rows_from = before

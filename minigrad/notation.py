@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigrad.engine import Node
+from minigrad.walk import arguments, pullbacks
 
 
 class Notation(NamedTuple):
@@ -113,21 +114,21 @@ def notation(node: Node) -> Notation:
 
     An op that is not in the table is written with its own name, and its pullbacks as its source has them.
     """
-    op, edges = node._op, node._edges or ()
+    op, args = node._op, arguments(node)
     name = op.__name__ if op is not None else ""
     if name == "matmul":
-        axes = getattr(edges[0], "ndim", 0), getattr(edges[2], "ndim", 0)
-        pullbacks = PRODUCTS.get(axes, ("{g} {1}ᵀ", "{0}ᵀ {g}"))
+        axes = getattr(args[0], "ndim", 0), getattr(args[1], "ndim", 0)
+        formulas = PRODUCTS.get(axes, ("{g} {1}ᵀ", "{0}ᵀ {g}"))
         sign = "·" if axes == (1, 1) else "@"
         why = WHY_PRODUCTS.get(axes, "Each factor gets the gradient times the other, transposed.")
-        return Notation(sign, "{0} " + sign + " {1}", pullbacks, why, True)
+        return Notation(sign, "{0} " + sign + " {1}", formulas, why, True)
     if name in NOTATION:
         return NOTATION[name]
-    places = [i for i, x in enumerate(edges[::2]) if isinstance(x, Node)]
+    places = [i for i, x in enumerate(args) if isinstance(x, Node)]
     return Notation(
         name,
         f"{name}({', '.join(f'{{{i}}}' for i in places)})",
-        tuple(as_written(pullback) for pullback in edges[1::2]),
+        tuple(as_written(pullback) for pullback in pullbacks(node)),
         ordered=len(places) > 1,
     )
 

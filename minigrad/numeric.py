@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad._tensor import Tensor, checked_seed
 from minigrad.engine import Array
 from minigrad.show import columns
-from minigrad.tensor import Tensor, seeded
-from minigrad.transforms import gradients, one, reached_gradients, transforming, variable
+from minigrad.transforms import gradients, reached_gradients, transforming, unit_seed, variable
 from minigrad.trees import leaves, paths, unflatten
 
 Function = Callable[..., Any]
@@ -182,7 +182,7 @@ class Problem:
         with transforming():
             variables = [variable(x) for x in self.values]
             outputs = leaves(self.call(variables))
-            seeds = [seeded(w, y) if isinstance(y, Tensor) else w for w, y in zip(self.weights, outputs)]
+            seeds = [checked_seed(w, y) if isinstance(y, Tensor) else w for w, y in zip(self.weights, outputs)]
             found = reached_gradients(outputs, seeds, variables, record=False)
         for i, (name, g) in enumerate(zip(self.names, found)):
             if g is None and self.order == 1:
@@ -204,7 +204,7 @@ class Problem:
             with transforming(args) as nested:
                 variables = [variable(flat[i]) for i in self.where]
                 value = self.scalar(variables)
-                return gradients([value], [one(value)], variables, nested)  # not conjugated: it stays analytic
+                return gradients([value], [unit_seed(value)], variables, nested)  # not conjugated: it stays analytic
 
         return gradient
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
-from minigrad.tensor import Tensor
 
 Array = Any
 

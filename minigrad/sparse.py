@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,21 +10,6 @@ import numpy as np
 from minigrad.mode import mode
 
 Array = Any
-
-
-FEW = 2000  # elements: fewer are worked on one by one, more are merged first
-few: float = FEW  # now
-
-
-@contextmanager
-def merging(on: bool) -> Iterator[None]:
-    """Let many rows be merged before they are worked on, or work on all one by one."""
-    global few
-    before, few = few, FEW if on else math.inf
-    try:
-        yield
-    finally:
-        few = before
 
 
 class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
@@ -100,7 +83,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: a few one by one, many merged first."""
-        if not self._merged and len(self._parts) * self._parts[0][1].size < few:
+        if not self._merged and len(self._parts) * self._parts[0][1].size < mode.merge_rows_from:
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
@@ -118,7 +101,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
-            if not self._merged and len(self._parts) * self._parts[0][1].size >= few:
+            if not self._merged and len(self._parts) * self._parts[0][1].size >= mode.merge_rows_from:
                 self._merge()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)
@@ -159,8 +142,12 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _summed(rows: Array, order: Array, starts: Array) -> Array:
-    # how it goes on depends on the runs: a tracer remembers the whole, not its steps
-    return rows.trace.call(summed, (rows, order, starts), {}) if mode.tracing else summed(rows, order, starts)
+    """`summed`, dispatched as NEP 18 dispatches NumPy's functions: a tracer records the call, not its steps."""
+    if type(rows) is not np.ndarray and hasattr(rows, "__array_function__"):
+        result = rows.__array_function__(summed, (type(rows),), (rows, order, starts), {})
+        if result is not NotImplemented:
+            return result
+    return summed(rows, order, starts)
 
 
 def summed(rows: Array, order: Array, starts: Array) -> Array:

@@ -8,15 +8,19 @@ the forward pass.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, Node, fitted, sweep
+from minigrad._tensor import Tensor, unit_seed
+from minigrad.engine import Array, Node, backward_pass, unbroadcast
+from minigrad.mode import observing_passes
 from minigrad.numeric import Problem
 from minigrad.ops import softmax
 from minigrad.transforms import transforming, variable
+from minigrad.walk import Edge, ancestors, arguments, contribution, edges
 
 #: Ops that are sums of products of their arguments, or of the arguments themselves: of the sizes of those they make
 #: the size of their terms.
@@ -28,8 +32,8 @@ DIFFERENCES: dict[str, Callable[[Array, Any, Array], Array]] = {
     "sigmoid": lambda g, node, m: g * node.data * (1 + node.data + (1 - node.data) * m),
     "tanh": lambda g, node, m: g * (1 + node.data**2 + 2 * np.abs(node.data) * (1 - node.data**2) * m),
     "cross_entropy": lambda g, node, m: (
-        np.abs(node._edges[1](g))
-        + g * softmax(node._edges[0].data) * (2 + m + np.max(m, axis=-1, keepdims=True)) / m[..., 0].size
+        np.abs(edges(node)[0].pullback(g))
+        + g * softmax(edges(node)[0].node.data) * (2 + m + np.max(m, axis=-1, keepdims=True)) / m[..., 0].size
     ),
 }
 
@@ -43,30 +47,21 @@ class Graph:
             self.value = problem.call(self.variables)
         if np.shape(self.value) != ():
             raise ValueError(f"compare needs a scalar, got shape {np.shape(self.value)}; sum it, or take one element")
-        self.nodes: list[Any] = []
-        seen: set[int] = set()
-        waiting = [self.value] if isinstance(self.value, Node) else []
-        while waiting:
-            node = waiting.pop()
-            if node._stamp not in seen:
-                seen.add(node._stamp)
-                self.nodes.append(node)
-                waiting += [x for x, _ in self.edges(node)]
-        for node in self.nodes:
-            node._retains = True
-        self.gradients = self.swept()
+        self.gradients = self.all_gradients()
+        reached = ancestors(self.value) if isinstance(self.value, Node) else []
+        self.nodes: list[Any] = [node for node in reached if node._stamp in self.gradients]  # the newest first
 
-    @staticmethod
-    def edges(node: Any) -> list[tuple[Any, Any]]:
-        """The variables a node was computed from, with their pullbacks."""
-        pairs = zip(node._edges[::2], node._edges[1::2])
-        return [(x, pullback) for x, pullback in pairs if pullback is not None]
-
-    def swept(self) -> dict[int, Array]:
+    def all_gradients(self) -> dict[int, Array]:
         """The gradient of every node, by its stamp."""
-        if not self.nodes:
-            return {}
-        return {x._stamp: np.asarray(g) for x, g in sweep([self.value], [self.value.dtype.type(1)])}
+        found: dict[int, Array] = {}
+
+        def visit(node: Node, g: Array) -> None:
+            found[node._stamp] = np.asarray(g)
+
+        if isinstance(self.value, Tensor):
+            with observing_passes(lambda: visit):
+                deque(backward_pass([self.value], [unit_seed(self.value)]), maxlen=0)
+        return found
 
     def gradient(self, k: int) -> Array:
         x = self.variables[k]
@@ -76,9 +71,9 @@ class Graph:
         """What is summed for the gradient of a variable: a term from each op that uses it."""
         found = []
         for node in self.nodes:
-            for x, pullback in self.edges(node):
-                if x is self.variables[k]:
-                    term = fitted(pullback(self.gradients[node._stamp]), x.data, node)
+            for edge in edges(node):
+                if edge.node is self.variables[k]:
+                    term = contribution(node, edge, self.gradients[node._stamp])
                     found.append((node._op.__name__, np.asarray(term)))
         return found
 
@@ -90,18 +85,19 @@ class Graph:
     @functools.cached_property
     def sizes(self) -> dict[int, Array]:
         """The magnitude of every gradient, by its node's stamp: a pass forward over the values, and one back."""
-        oldest_first = sorted(self.nodes, key=lambda node: -node._stamp)
         values: dict[int, Array] = {}
-        for node in oldest_first:
+        for node in reversed(self.nodes):
             values[node._stamp] = self.size_of_value(node, values)
         sizes: dict[int, Array] = {self.value._stamp: np.float64(1)} if self.nodes else {}
-        for node in reversed(oldest_first):
+        for node in self.nodes:
             g, name = sizes[node._stamp], node._op.__name__ if node._op is not None else None
-            edges = self.edges_of_sizes(node, values) if name in SUMS else self.edges(node)
-            for x, pullback in edges:
-                term = DIFFERENCES[name](g, node, values[x._stamp]) if name in DIFFERENCES else pullback(g)
-                term = np.abs(np.asarray(fitted(term, x.data, node)))
-                sizes[x._stamp] = sizes.get(x._stamp, 0.0) + term
+            for edge in self.edges_of_sizes(node, values) if name in SUMS else edges(node):
+                x = edge.node
+                if name in DIFFERENCES:
+                    term = unbroadcast(DIFFERENCES[name](g, node, values[x._stamp]), x.data, node)
+                else:
+                    term = contribution(node, edge, g)
+                sizes[x._stamp] = sizes.get(x._stamp, 0.0) + np.abs(np.asarray(term))
         return sizes
 
     def size_of_value(self, node: Any, values: dict[int, Array]) -> Array:
@@ -112,7 +108,7 @@ class Graph:
             return sum(map(np.abs, self.arguments_in_size(node, values)))
         if name in SUMS:
             return node._op.body(*self.arguments_in_size(node, values), **node._kwargs)[0]
-        carried = [np.abs(pullback(values[x._stamp])) for x, pullback in self.edges(node) if x.shape == node.shape]
+        carried = [np.abs(e.pullback(values[e.node._stamp])) for e in edges(node) if e.node.shape == node.shape]
         return sum(carried, np.abs(node.data))
 
     def arguments_in_size(self, node: Any, values: dict[int, Array]) -> list[Any]:
@@ -121,11 +117,11 @@ class Graph:
                 return values[a._stamp]
             return np.abs(a) if isinstance(a, float) or getattr(a, "dtype", np.dtype(bool)).kind == "f" else a
 
-        return [size(a) for a in node._edges[::2]]
+        return [size(a) for a in arguments(node)]
 
-    def edges_of_sizes(self, node: Any, values: dict[int, Array]) -> list[tuple[Any, Any]]:
+    def edges_of_sizes(self, node: Any, values: dict[int, Array]) -> list[Edge]:
         pullbacks = node._op.body(*self.arguments_in_size(node, values), **node._kwargs)[1:]
-        return [(x, pullback) for x, pullback in zip(node._edges[::2], pullbacks) if isinstance(x, Node)]
+        return [edge._replace(pullback=pullbacks[edge.place]) for edge in edges(node)]
 
     def without_factor(self, op_name: str, k: int) -> Array:
         """The gradient with the derivative of every op of a name left out, as if it were the identity."""
@@ -133,7 +129,7 @@ class Graph:
         try:
             for node, (x, _) in kept:
                 node._edges = (x, lambda g: g)
-            return self.swept().get(self.variables[k]._stamp, np.zeros_like(self.variables[k].data))
+            return self.all_gradients().get(self.variables[k]._stamp, np.zeros_like(self.variables[k].data))
         finally:
             for node, edges in kept:
                 node._edges = edges

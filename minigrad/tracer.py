@@ -11,7 +11,6 @@ import linecache
 import operator
 import os.path
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -19,13 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import engine
 from minigrad.engine import Array, Node
+from minigrad.mode import observing_passes
+from minigrad.origin import is_library, is_minigrad, is_op, users_frame
 from minigrad.sparse import RowSparse
-
-OURS = os.path.dirname(__file__), os.path.dirname(np.__file__)
-LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
-OPS = os.path.join(OURS[0], "ops"), os.path.join(OURS[0], "sparse")  # their variables name values too
+from minigrad.walk import arguments
 
 
 class Name(NamedTuple):
@@ -431,13 +428,6 @@ def made_from(values: list[Value]) -> set[Value]:
 # the user's code: where something happened, and what its variables name
 
 
-def users_frame() -> FrameType | None:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(OURS):
-        frame = frame.f_back
-    return frame
-
-
 def at_users_line() -> str:
     """Where the user's code is now, and what it says there."""
     frame = users_frame()
@@ -466,7 +456,6 @@ def name_variables(frame: FrameType, rank: int) -> None:
 
 
 ACTIVATIONS = {"sigmoid", "tanh", "relu"}
-SWEEP = engine.sweep.__code__
 
 
 @contextmanager
@@ -476,34 +465,7 @@ def names_watched() -> Iterator[None]:
     Python's own tracing of lines tells; whoever traces already (a debugger, a coverage tool) goes on afterwards.
     """
 
-    def rank_of(code: CodeType) -> int | None:
-        file = code.co_filename
-        if file.startswith(OPS):
-            return OPS_OWN
-        if code.co_name in ("__init__", "__new__"):  # what a container calls its parts
-            return None
-        return None if file.startswith((*OURS, *LIBRARIES, "<frozen", "<__array_function__")) else USERS
-
-    roots: dict[FrameType, Value] = {}  # what a pass differentiates, by its frame
-
-    def in_pass(frame: FrameType, event: str, _: Any) -> Any:
-        seen = frame.f_locals
-        if event == "line" and "node" in seen and "g" in seen:
-            y, g = traced_in(seen["node"]), traced_in(seen["g"])
-            if y is not None:
-                node = seen["node"]
-                if node._op is not None and node._op.__name__ in ACTIVATIONS:
-                    x = traced_in(node._edges[0])
-                    if x is not None and x.ndim:
-                        x._value.activated = True
-                of = roots.setdefault(frame, y._value), y._value
-                if g is not None and of[0] is not of[1] and of not in g._value.gradient_of:
-                    g._value.gradient_of.append(of)
-        return in_pass
-
     def watch(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code is SWEEP:
-            return in_pass
         rank = rank_of(frame.f_code)
         if rank is None:
             return None
@@ -517,6 +479,38 @@ def names_watched() -> Iterator[None]:
     before = sys.gettrace()
     sys.settrace(watch)
     try:
-        yield
+        with observing_passes(name_gradients):
+            yield
     finally:
         sys.settrace(before)
+
+
+def rank_of(code: CodeType) -> int | None:
+    """How much the names of a function's variables count, None for not at all."""
+    file = code.co_filename
+    if is_op(file):
+        return OPS_OWN
+    if code.co_name in ("__init__", "__new__"):  # what a container calls its parts
+        return None
+    return None if is_minigrad(file) or is_library(file) or file.startswith("<__array_function__") else USERS
+
+
+def name_gradients() -> Callable[[Any, Any], None]:
+    """The observer of one backward pass: each gradient belongs to what it is the gradient of."""
+    root: Value | None = None  # what the pass differentiates
+
+    def visit(node: Any, g: Any) -> None:
+        nonlocal root
+        y, dy = traced_in(node), traced_in(g)
+        if y is None:
+            return
+        if node._op is not None and node._op.__name__ in ACTIVATIONS:
+            x = traced_in(arguments(node)[0])
+            if x is not None and x.ndim:
+                x._value.activated = True
+        root = root or y._value
+        pair = root, y._value
+        if dy is not None and root is not y._value and pair not in dy._value.gradient_of:
+            dy._value.gradient_of.append(pair)
+
+    return visit

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, leaf, new, op, sweep
+from minigrad._tensor import Tensor, checked_seed, conjugated, unit_seed
+from minigrad.engine import Array, backward_pass, leaf, new, op
 from minigrad.mode import mode, recording
-from minigrad.tensor import Tensor, downhill, one, seeded
 from minigrad.trees import leaves, map_leaves, unflatten
 
 Function = Callable[..., Any]
@@ -66,7 +66,7 @@ def reached_gradients(
     wanted = {x._stamp: i for i, x in enumerate(variables)}
     found: list[Any] = [None] * len(variables)
     oldest = max(wanted, default=0)
-    for x, g in sweep([y for y, _ in reached], [g for _, g in reached], record):
+    for x, g in backward_pass([y for y, _ in reached], [g for _, g in reached], record):
         if x._stamp > oldest:
             break
         if x._stamp in wanted:
@@ -147,7 +147,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             value, aux = value if has_aux else (value, None)
             if np.shape(value) != ():
                 raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
-            found = list(map(downhill, gradients([value], [_one(value)], leaves(trees), nested)))
+            found = list(map(conjugated, gradients([value], [_one(value)], leaves(trees), nested)))
         if not nested:
             value, aux = map_leaves(_plain, value), map_leaves(_plain, aux)
         gradient = unflatten(trees, found)
@@ -158,7 +158,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def _one(value: Any) -> Any:
-    return one(value) if isinstance(value, Tensor) else 1.0
+    return unit_seed(value) if isinstance(value, Tensor) else 1.0
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -223,8 +223,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
         if len(outputs) != len(seeds):
             raise ValueError(f"the pullback needs {len(outputs)} gradients, one per output, got {len(seeds)}")
         with transforming(gradient) as nested_now:
-            seeds = [downhill(_seed(g, y)) for g, y in zip(seeds, outputs)]
-            found = list(map(downhill, gradients(outputs, seeds, leaves(trees), nested or nested_now)))
+            seeds = [conjugated(_seed(g, y)) for g, y in zip(seeds, outputs)]
+            found = list(map(conjugated, gradients(outputs, seeds, leaves(trees), nested or nested_now)))
         return tuple(unflatten(trees, found))
 
     if not nested:
@@ -235,7 +235,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
 def _seed(g: Any, y: Any) -> Any:
     if isinstance(g, Tensor) and g.shape == np.shape(y):
         return g
-    return seeded(g, y) if isinstance(y, Tensor) else g
+    return checked_seed(g, y) if isinstance(y, Tensor) else g
 
 
 def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

@@ -147,13 +147,13 @@ def cross_entropy(z: Any, classes: Any) -> np.ndarray:
     return np.mean([row[c] for row, c in zip(rows, np.ravel(classes), strict=True)])
 
 
-def place(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
+def scatter_add(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
     numbers = np.arange(int(np.prod(shape))).reshape(shape)[index]  # which element each part of g goes to
     return np.bincount(np.ravel(numbers), np.ravel(g), int(np.prod(shape))).reshape(shape)
 
 
-def rows_of(g: Any, ids: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return place(g, np.asarray(ids), shape)
+def scatter_rows(g: Any, ids: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return scatter_add(g, np.asarray(ids), shape)
 
 
 def at(how: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -291,12 +291,12 @@ CASES = [
     case(mg.stack, np.stack, [a(0, 2), a(0, 2)], axis=1),
     case(_concatenate, lambda *arrays, axis: np.concatenate(arrays, axis), a(2, 1), a(2, 3), axis=1),
     *[case(mg.getitem, operator.getitem, a(*s), index) for s, index in INDICES],
-    *[case(ops.place, place, a(*indexed(s, index)), index, s) for s, index in INDICES],
+    *[case(ops.scatter_add, scatter_add, a(*indexed(s, index)), index, s) for s, index in INDICES],
     *[case(ops.take, np.take, a(3, 2), ids) for ids in IDS],
     *[case(ops.take, np.take, a(3, 2), ids, axis=0) for ids in IDS],
     *[case(mg.embedding, lambda table, ids: table[np.asarray(ids)], a(3, 2), ids) for ids in IDS],
     *[case(mg.embedding, operator.getitem, a(4, *s), np.array([1, 1])) for s in [(), (1,), (2, 3)]],
-    *[case(ops.rows_of, rows_of, a(*np.shape(ids), 2), ids, (3, 2)) for ids in IDS],
+    *[case(ops.scatter_rows, scatter_rows, a(*np.shape(ids), 2), ids, (3, 2)) for ids in IDS],
     case(ops.take, np.take, a(2, 3, 2), np.array([1, 1]), axis=-2),
     case(ops.take_along_axis, np.take_along_axis, a(2, 3), np.array([[0, 0], [2, -1]]), 1),
     case(ops.take_along_axis, np.take_along_axis, a(2, 3), np.array([[0, 1, 1]]), axis=0),

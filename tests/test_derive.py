@@ -348,7 +348,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 #: or an array that the case itself makes is indexed by a traced one.
 REFUSED = {
     "getitem": 6,
-    "place": 6,
+    "scatter_add": 6,
     "repeat": 1,
     "compress": 1,
     "extract": 1,

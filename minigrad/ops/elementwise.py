@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, implements, op, stop_gradient
-from minigrad.ops.brief import V, _short, _smooth, _smooth2
+from minigrad.shorthand import V, binary, composed, unary
 
 
 @op(np.add)
@@ -94,7 +94,7 @@ def log(x: Array) -> Array:
     return np.log(x), lambda g: g / x
 
 
-log1p = _smooth(np.log1p, lambda x, y: 1 / (1 + x))
+log1p = unary(np.log1p, lambda x, y: 1 / (1 + x))
 
 
 @op(np.tanh)
@@ -108,16 +108,16 @@ def tanh(x: Array) -> Array:
     return a, lambda g: g * (1 - a * a)
 
 
-sin = _smooth(np.sin, lambda x, y: np.cos(x))
+sin = unary(np.sin, lambda x, y: np.cos(x))
 
 
-cos = _smooth(np.cos, lambda x, y: -np.sin(x))
+cos = unary(np.cos, lambda x, y: -np.sin(x))
 
 
-sqrt = _smooth(np.sqrt, lambda x, y: 1 / (2 * y))
+sqrt = unary(np.sqrt, lambda x, y: 1 / (2 * y))
 
 
-square = _smooth(np.square, lambda x, y: 2 * x)
+square = unary(np.square, lambda x, y: 2 * x)
 
 
 @op(np.abs, np.fabs)
@@ -207,23 +207,23 @@ def _where(condition: Array, *choices: Array) -> Any:
 
 
 # Derivatives as Abramowitz and Stegun list them (4.3.105, 4.4.52, 4.5.71, 4.6.37).
-tan = _smooth(np.tan, lambda x, y: 1 + y * y)
-arcsin = _smooth(np.arcsin, lambda x, y: 1 / np.sqrt((1 - x) * (1 + x)))
-arccos = _smooth(np.arccos, lambda x, y: -1 / np.sqrt((1 - x) * (1 + x)))
-arctan = _smooth(np.arctan, lambda x, y: 1 / (1 + x * x))
-sinh = _smooth(np.sinh, lambda x, y: np.cosh(x))
-cosh = _smooth(np.cosh, lambda x, y: np.sinh(x))
-arcsinh = _smooth(np.arcsinh, lambda x, y: 1 / np.sqrt(x * x + 1))
-arccosh = _smooth(np.arccosh, lambda x, y: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), at=1.5)
-arctanh = _smooth(np.arctanh, lambda x, y: 1 / ((1 - x) * (1 + x)))
-exp2 = _smooth(np.exp2, lambda x, y: y * math.log(2))
-expm1 = _smooth(np.expm1, lambda x, y: y + 1)
-log2 = _smooth(np.log2, lambda x, y: 1 / (x * math.log(2)))
-log10 = _smooth(np.log10, lambda x, y: 1 / (x * math.log(10)))
-cbrt = _smooth(np.cbrt, lambda x, y: 1 / (3 * y * y))
-reciprocal = _smooth(np.reciprocal, lambda x, y: -y * y)
-deg2rad = _smooth(np.deg2rad, lambda x, y: math.pi / 180)
-rad2deg = _smooth(np.rad2deg, lambda x, y: 180 / math.pi)
+tan = unary(np.tan, lambda x, y: 1 + y * y)
+arcsin = unary(np.arcsin, lambda x, y: 1 / np.sqrt((1 - x) * (1 + x)))
+arccos = unary(np.arccos, lambda x, y: -1 / np.sqrt((1 - x) * (1 + x)))
+arctan = unary(np.arctan, lambda x, y: 1 / (1 + x * x))
+sinh = unary(np.sinh, lambda x, y: np.cosh(x))
+cosh = unary(np.cosh, lambda x, y: np.sinh(x))
+arcsinh = unary(np.arcsinh, lambda x, y: 1 / np.sqrt(x * x + 1))
+arccosh = unary(np.arccosh, lambda x, y: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), at=1.5)
+arctanh = unary(np.arctanh, lambda x, y: 1 / ((1 - x) * (1 + x)))
+exp2 = unary(np.exp2, lambda x, y: y * math.log(2))
+expm1 = unary(np.expm1, lambda x, y: y + 1)
+log2 = unary(np.log2, lambda x, y: 1 / (x * math.log(2)))
+log10 = unary(np.log10, lambda x, y: 1 / (x * math.log(10)))
+cbrt = unary(np.cbrt, lambda x, y: 1 / (3 * y * y))
+reciprocal = unary(np.reciprocal, lambda x, y: -y * y)
+deg2rad = unary(np.deg2rad, lambda x, y: math.pi / 180)
+rad2deg = unary(np.rad2deg, lambda x, y: 180 / math.pi)
 implements(np.radians)(deg2rad)
 implements(np.degrees)(rad2deg)
 
@@ -271,18 +271,18 @@ def astype(x: Array, dtype: Any) -> Array:
     return positive(x, dtype=dtype, casting="unsafe")
 
 
-copy = _short(np.copy, lambda x: positive(x), V)
+copy = composed(np.copy, lambda x: positive(x), V)
 
 
 def _double(x: Array, y: Array) -> Array:
     return positive(x, dtype=np.result_type(x, y, float))
 
 
-float_power = _short(np.float_power, lambda x, n: power(_double(x, n), _double(n, x)), V, 2.0)
+float_power = composed(np.float_power, lambda x, n: power(_double(x, n), _double(n, x)), V, 2.0)
 
 
 # at (0, 0) the gradient is 0
-hypot = _smooth2(np.hypot, lambda x, y, r: x / (r + (r == 0)), lambda x, y, r: y / (r + (r == 0)))
+hypot = binary(np.hypot, lambda x, y, r: x / (r + (r == 0)), lambda x, y, r: y / (r + (r == 0)))
 
 
 def _per_square(a: Array, x: Array, y: Array) -> Array:
@@ -291,40 +291,40 @@ def _per_square(a: Array, x: Array, y: Array) -> Array:
     return a / r / r
 
 
-arctan2 = _smooth2(np.arctan2, lambda y, x, _: _per_square(x, x, y), lambda y, x, _: -_per_square(y, x, y))
+arctan2 = binary(np.arctan2, lambda y, x, _: _per_square(x, x, y), lambda y, x, _: -_per_square(y, x, y))
 
 
 def _finite(z: Array) -> Array:
     return np.where(np.isfinite(z), z, 0)  # log(0 + 0) has the gradient 0
 
 
-logaddexp = _smooth2(np.logaddexp, lambda x, y, z: np.exp(x - _finite(z)), lambda x, y, z: np.exp(y - _finite(z)))
+logaddexp = binary(np.logaddexp, lambda x, y, z: np.exp(x - _finite(z)), lambda x, y, z: np.exp(y - _finite(z)))
 
 
-logaddexp2 = _smooth2(np.logaddexp2, lambda x, y, z: np.exp2(x - _finite(z)), lambda x, y, z: np.exp2(y - _finite(z)))
+logaddexp2 = binary(np.logaddexp2, lambda x, y, z: np.exp2(x - _finite(z)), lambda x, y, z: np.exp2(y - _finite(z)))
 
 
 # between their jumps
-remainder = _smooth2(np.remainder, lambda x, y, _: 1, lambda x, y, _: -np.floor(x / y))
+remainder = binary(np.remainder, lambda x, y, _: 1, lambda x, y, _: -np.floor(x / y))
 
 
 mod = remainder
 
 
-fmod = _smooth2(np.fmod, lambda x, y, _: 1, lambda x, y, _: -np.trunc(x / y))
+fmod = binary(np.fmod, lambda x, y, _: 1, lambda x, y, _: -np.trunc(x / y))
 
 
-divmod = _short(np.divmod, lambda x, y: (np.floor_divide(x, y), remainder(x, y)), 5.5, 2.0)
+divmod = composed(np.divmod, lambda x, y: (np.floor_divide(x, y), remainder(x, y)), 5.5, 2.0)
 
 
 def _numbers(x: Array, y: Array) -> tuple[Array, Array]:
     return where(np.isnan(x), y, x), where(np.isnan(y), x, y)
 
 
-fmax = _short(np.fmax, lambda x, y: maximum(*_numbers(x, y)), V, 2.0)
+fmax = composed(np.fmax, lambda x, y: maximum(*_numbers(x, y)), V, 2.0)
 
 
-fmin = _short(np.fmin, lambda x, y: minimum(*_numbers(x, y)), V, 2.0)
+fmin = composed(np.fmin, lambda x, y: minimum(*_numbers(x, y)), V, 2.0)
 
 
 @implements(np.clip)
@@ -398,4 +398,4 @@ def angle(z: Array, deg: bool = False) -> Array:
 
 
 # of a complex number z / |z|, with a gradient
-sign = _short(np.sign, lambda x: x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x)), V)
+sign = composed(np.sign, lambda x: x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x)), V)

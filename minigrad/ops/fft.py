@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, op
-from minigrad.ops.brief import M, V, _short
 from minigrad.ops.shape import roll
+from minigrad.shorthand import M, V, composed
 
 
 def _resized(g: Array, n: int, axis: int) -> Array:
@@ -95,14 +95,14 @@ def _whole(x: Array, *sizes: tuple[int | None, int], norm: Any) -> Array:
     return irfft(_in_turn(ifft, x, sizes[-2::-1], norm), *sizes[-1], norm)
 
 
-fftn = _short(np.fft.fftn, lambda x, s=None, axes=None, norm=None: _in_turn(fft, x, _sizes(x, s, axes), norm), M)
-ifftn = _short(np.fft.ifftn, lambda x, s=None, axes=None, norm=None: _in_turn(ifft, x, _sizes(x, s, axes), norm), M)
-rfftn = _short(np.fft.rfftn, lambda x, s=None, axes=None, norm=None: _half(x, *_sizes(x, s, axes), norm=norm), M)
-irfftn = _short(np.fft.irfftn, lambda x, s=None, axes=None, norm=None: _whole(x, *_sizes(x, s, axes), norm=norm), M)
-fft2 = _short(np.fft.fft2, lambda x, s=None, axes=(-2, -1), norm=None: fftn(x, s, axes, norm), M)
-ifft2 = _short(np.fft.ifft2, lambda x, s=None, axes=(-2, -1), norm=None: ifftn(x, s, axes, norm), M)
-rfft2 = _short(np.fft.rfft2, lambda x, s=None, axes=(-2, -1), norm=None: rfftn(x, s, axes, norm), M)
-irfft2 = _short(np.fft.irfft2, lambda x, s=None, axes=(-2, -1), norm=None: irfftn(x, s, axes, norm), M)
+fftn = composed(np.fft.fftn, lambda x, s=None, axes=None, norm=None: _in_turn(fft, x, _sizes(x, s, axes), norm), M)
+ifftn = composed(np.fft.ifftn, lambda x, s=None, axes=None, norm=None: _in_turn(ifft, x, _sizes(x, s, axes), norm), M)
+rfftn = composed(np.fft.rfftn, lambda x, s=None, axes=None, norm=None: _half(x, *_sizes(x, s, axes), norm=norm), M)
+irfftn = composed(np.fft.irfftn, lambda x, s=None, axes=None, norm=None: _whole(x, *_sizes(x, s, axes), norm=norm), M)
+fft2 = composed(np.fft.fft2, lambda x, s=None, axes=(-2, -1), norm=None: fftn(x, s, axes, norm), M)
+ifft2 = composed(np.fft.ifft2, lambda x, s=None, axes=(-2, -1), norm=None: ifftn(x, s, axes, norm), M)
+rfft2 = composed(np.fft.rfft2, lambda x, s=None, axes=(-2, -1), norm=None: rfftn(x, s, axes, norm), M)
+irfft2 = composed(np.fft.irfft2, lambda x, s=None, axes=(-2, -1), norm=None: irfftn(x, s, axes, norm), M)
 
 
 def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -110,5 +110,5 @@ def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int,
     return tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes
 
 
-fftshift = _short(np.fft.fftshift, lambda x, axes=None: roll(x, *_halves(x, axes, 1)), V)
-ifftshift = _short(np.fft.ifftshift, lambda x, axes=None: roll(x, *_halves(x, axes, -1)), V)
+fftshift = composed(np.fft.fftshift, lambda x, axes=None: roll(x, *_halves(x, axes, 1)), V)
+ifftshift = composed(np.fft.ifftshift, lambda x, axes=None: roll(x, *_halves(x, axes, -1)), V)

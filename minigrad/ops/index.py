@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, op
-from minigrad.ops.brief import V, _short
+from minigrad.shorthand import V, composed
 from minigrad.sparse import RowSparse
 
 
@@ -16,22 +16,22 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
     array([2., 3.])
     """
-    return x[index], lambda g: place(g, index, x.shape)
+    return x[index], lambda g: scatter_add(g, index, x.shape)
 
 
 @op()
-def place(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of a shape with g added at an index: what pulls a gradient back through x[index].
+def scatter_add(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with g added at an index: the pullback of x[index].
 
-    >>> place(np.array([1.0, 2.0]), [0, 0], (3,))
+    >>> scatter_add(np.array([1.0, 2.0]), [0, 0], (3,))
     array([3., 0., 0.])
     """
-    return _placed(g, index, shape), lambda h: h[index]
+    return _scattered(g, index, shape), lambda h: h[index]
 
 
-def _placed(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
+def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
-        return place(g, index, shape)
+        return scatter_add(g, index, shape)
     out = np.zeros_like(g, shape=shape)
     if _repeats(index):
         np.add.at(out, index, g)
@@ -57,8 +57,8 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     """
     y = np.take(x, indices, axis)
     if axis is None:
-        return y, lambda g: np.reshape(place(g, (indices,), (x.size,)), x.shape)
-    return y, lambda g: place(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
+        return y, lambda g: np.reshape(scatter_add(g, (indices,), (x.size,)), x.shape)
+    return y, lambda g: scatter_add(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
 
 
 @op(np.take_along_axis)
@@ -71,7 +71,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """
     here = list(np.indices(x.shape, sparse=True))
     here[axis] = indices
-    return np.take_along_axis(x, indices, axis), lambda g: place(g, tuple(here), x.shape)
+    return np.take_along_axis(x, indices, axis), lambda g: scatter_add(g, tuple(here), x.shape)
 
 
 @op()
@@ -98,10 +98,10 @@ def _taken(table: Array, ids: Array) -> Array:
 
 
 @op()
-def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    """A table that is zero but for the rows g at ids: what pulls a gradient back through `embedding`.
+def scatter_rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
+    """A table that is zero but for the rows g at ids: the pullback of `embedding`.
 
-    >>> rows_of(np.ones((1, 2)), np.array([1]), (3, 2)).dense()
+    >>> scatter_rows(np.ones((1, 2)), np.array([1]), (3, 2)).dense()
     array([[0., 0.],
            [1., 1.],
            [0., 0.]])
@@ -110,10 +110,10 @@ def rows_of(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    return rows_of(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
+    return scatter_rows(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
 
 
-compress = _short(np.compress, lambda mask, x, axis=None: take(x, np.flatnonzero(mask), axis), [True, False], V)
+compress = composed(np.compress, lambda mask, x, axis=None: take(x, np.flatnonzero(mask), axis), [True, False], V)
 
 
-extract = _short(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, False], V)
+extract = composed(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, False], V)

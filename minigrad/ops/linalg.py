@@ -11,11 +11,11 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import products, reduce, shape
-from minigrad.ops.brief import M, V, _short
 from minigrad.ops.elementwise import abs, power, real
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import max, min, sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, moveaxis, reshape
+from minigrad.shorthand import M, V, composed
 
 
 def _t(x: Array) -> Array:
@@ -26,13 +26,13 @@ def _h(x: Array) -> Array:
     return np.conj(np.swapaxes(x, -1, -2))
 
 
-trace = _short(np.linalg.trace, lambda x, /, *, offset=0: reduce.trace(x, offset, -2, -1), M)
+trace = composed(np.linalg.trace, lambda x, /, *, offset=0: reduce.trace(x, offset, -2, -1), M)
 
 
-diagonal = _short(np.linalg.diagonal, lambda x, /, *, offset=0: shape.diagonal(x, offset, -2, -1), M)
+diagonal = composed(np.linalg.diagonal, lambda x, /, *, offset=0: shape.diagonal(x, offset, -2, -1), M)
 
 
-cross = _short(np.linalg.cross, lambda x, y, /, *, axis=-1: products.cross(x, y, axis=axis), V, [1.0, 0.0, 0.0])
+cross = composed(np.linalg.cross, lambda x, y, /, *, axis=-1: products.cross(x, y, axis=axis), V, [1.0, 0.0, 0.0])
 
 
 @op(np.linalg.inv)
@@ -171,7 +171,7 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     return EighResult(real(packed[..., 0]), packed[..., 1:])
 
 
-eigvalsh = _short(np.linalg.eigvalsh, lambda x, UPLO="L": eigh(x, UPLO).eigenvalues, [[4.0]])
+eigvalsh = composed(np.linalg.eigvalsh, lambda x, UPLO="L": eigh(x, UPLO).eigenvalues, [[4.0]])
 
 
 SVDResult = namedtuple("SVDResult", "U S Vh")
@@ -222,7 +222,7 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return SVDResult(matrix_transpose(packed[..., 1 : m + 1]), s, packed[..., m + 1 :])
 
 
-svdvals = _short(np.linalg.svdvals, lambda x: svd(x, compute_uv=False), [[4.0]])
+svdvals = composed(np.linalg.svdvals, lambda x: svd(x, compute_uv=False), [[4.0]])
 
 
 @op(np.linalg.pinv)
@@ -260,7 +260,7 @@ def matrix_power(x: Array, n: int) -> Array:
     return matmul(half, x) if n % 2 else half
 
 
-multi_dot = _short(np.linalg.multi_dot, lambda arrays: functools.reduce(matmul, arrays), [[[4.0]], [[2.0]], [[3.0]]])
+multi_dot = composed(np.linalg.multi_dot, lambda arrays: functools.reduce(matmul, arrays), [[[4.0]], [[2.0]], [[3.0]]])
 
 
 @op()
@@ -323,4 +323,4 @@ def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: A
     return expand_dims(y, tuple(range(np.ndim(x))) if axis is None else axis) if keepdims else y
 
 
-matrix_norm = _short(np.linalg.matrix_norm, lambda x, /, *, ord="fro", **how: norm(x, ord, (-2, -1), **how), [[4.0]])
+matrix_norm = composed(np.linalg.matrix_norm, lambda x, /, *, ord="fro", **how: norm(x, ord, (-2, -1), **how), [[4.0]])

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op
-from minigrad.ops.brief import V, _short
 from minigrad.ops.elementwise import conjugate, multiply
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import diagonal, expand_dims, moveaxis, reshape, roll, transpose
+from minigrad.shorthand import V, composed
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -74,19 +74,21 @@ def dot(x: Array, y: Array) -> Array:
     return matmul(x, y) if m <= 2 else tensordot(x, y, (n - 1, m - 2))
 
 
-inner = _short(np.inner, lambda x, y: tensordot(x, y, (-1, -1)) if np.ndim(x) and np.ndim(y) else multiply(x, y), V, V)
+inner = composed(
+    np.inner, lambda x, y: tensordot(x, y, (-1, -1)) if np.ndim(x) and np.ndim(y) else multiply(x, y), V, V
+)
 
 
-vdot = _short(np.vdot, lambda x, y: matmul(conjugate(reshape(x, -1)), reshape(y, -1)), V, V)
+vdot = composed(np.vdot, lambda x, y: matmul(conjugate(reshape(x, -1)), reshape(y, -1)), V, V)
 
 
-vecdot = _short(np.vecdot, lambda x, y, axis=-1: sum(multiply(conjugate(x), y), axis=axis), V, V)
+vecdot = composed(np.vecdot, lambda x, y, axis=-1: sum(multiply(conjugate(x), y), axis=axis), V, V)
 
 
 implements(np.linalg.vecdot)(vecdot)
 
 
-outer = _short(np.outer, lambda x, y: multiply(reshape(x, (-1, 1)), reshape(y, -1)), V, V)
+outer = composed(np.outer, lambda x, y: multiply(reshape(x, (-1, 1)), reshape(y, -1)), V, V)
 
 
 implements(np.linalg.outer)(outer)

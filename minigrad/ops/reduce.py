@@ -7,9 +7,9 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import elementwise
-from minigrad.ops.brief import M, V, _short
-from minigrad.ops.index import getitem, place, take_along_axis
+from minigrad.ops.index import getitem, scatter_add, take_along_axis
 from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
+from minigrad.shorthand import M, V, composed
 
 Axis = int | tuple[int, ...] | None
 
@@ -119,7 +119,7 @@ def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     return _extremum(np.min, x, axis, keepdims, initial, where)
 
 
-ptp = _short(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, axis, **how), V)
+ptp = composed(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, axis, **how), V)
 
 
 def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
@@ -193,7 +193,7 @@ def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) 
         mask = {"where": ~np.isnan(x)} if counts else {}
         return how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
 
-    return _short(function, reduction, [1.0, 3.0])
+    return composed(function, reduction, [1.0, 3.0])
 
 
 nansum = _without_nan(np.nansum, sum, 0)
@@ -214,8 +214,8 @@ def _evenly(y: Array, axis: int) -> Array:
 
     def shared(g: Array) -> Array:
         g = np.moveaxis(g, axis, -1)
-        n = place(np.ones_like(g, shape=(g.size,)), group, (g.size,))
-        mean = place(np.reshape(g, -1), group, (g.size,))[group] / n[group]
+        n = scatter_add(np.ones_like(g, shape=(g.size,)), group, (g.size,))
+        mean = scatter_add(np.reshape(g, -1), group, (g.size,))[group] / n[group]
         return np.moveaxis(np.reshape(mean, g.shape), -1, axis)
 
     return y, shared
@@ -260,13 +260,13 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
 
-percentile = _short(np.percentile, lambda x, q, axis=None, **how: quantile(x, np.divide(q, 100), axis, **how), V, 25)
+percentile = composed(np.percentile, lambda x, q, axis=None, **how: quantile(x, np.divide(q, 100), axis, **how), V, 25)
 
 
-median = _short(np.median, lambda x, axis=None, **how: quantile(x, 0.5, axis, **how), V)
+median = composed(np.median, lambda x, axis=None, **how: quantile(x, 0.5, axis, **how), V)
 
 
-trace = _short(np.trace, lambda x, offset=0, axis1=0, axis2=1: sum(diagonal(x, offset, axis1, axis2), axis=-1), M)
+trace = composed(np.trace, lambda x, offset=0, axis1=0, axis2=1: sum(diagonal(x, offset, axis1, axis2), axis=-1), M)
 
 
 @op()

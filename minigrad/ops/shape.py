@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op
-from minigrad.ops.brief import M, V, _short
 from minigrad.ops.elementwise import where
-from minigrad.ops.index import getitem, place, take, take_along_axis
+from minigrad.ops.index import getitem, scatter_add, take, take_along_axis
+from minigrad.shorthand import M, V, composed
 
 
 @op(np.reshape)
@@ -115,7 +115,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-ravel = _short(np.ravel, lambda x, order="C": reshape(x, -1, order), M)
+ravel = composed(np.ravel, lambda x, order="C": reshape(x, -1, order), M)
 
 
 @op(np.moveaxis)
@@ -139,7 +139,7 @@ def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
     return moveaxis(x, axis, start - (axis < start))
 
 
-matrix_transpose = _short(np.matrix_transpose, lambda x: swapaxes(x, -1, -2), M)
+matrix_transpose = composed(np.matrix_transpose, lambda x: swapaxes(x, -1, -2), M)
 
 
 implements(np.linalg.matrix_transpose)(matrix_transpose)
@@ -155,10 +155,10 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     return np.flip(x, axis), lambda g: np.flip(g, axis)
 
 
-flipud = _short(np.flipud, lambda x: flip(x, 0), M)
+flipud = composed(np.flipud, lambda x: flip(x, 0), M)
 
 
-fliplr = _short(np.fliplr, lambda x: flip(x, 1), M)
+fliplr = composed(np.fliplr, lambda x: flip(x, 1), M)
 
 
 @op(np.rot90)
@@ -250,25 +250,27 @@ def _each(f: Any) -> Any:
     return lambda *arrays: f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
 
 
-atleast_1d = _short(np.atleast_1d, _each(lambda x: x if np.ndim(x) else reshape(x, 1)), 1.0)
+atleast_1d = composed(np.atleast_1d, _each(lambda x: x if np.ndim(x) else reshape(x, 1)), 1.0)
 
 
-atleast_2d = _short(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x)))), [1.0])
+atleast_2d = composed(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x)))), [1.0])
 
 
-atleast_3d = _short(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
+atleast_3d = composed(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
 
 
-vstack = _short(np.vstack, lambda xs: concatenate(list(map(atleast_2d, xs))), M)
+vstack = composed(np.vstack, lambda xs: concatenate(list(map(atleast_2d, xs))), M)
 
 
-hstack = _short(np.hstack, lambda xs: concatenate(list(map(atleast_1d, xs)), 0 if np.ndim(xs[0]) <= 1 else 1), M)
+hstack = composed(np.hstack, lambda xs: concatenate(list(map(atleast_1d, xs)), 0 if np.ndim(xs[0]) <= 1 else 1), M)
 
 
-dstack = _short(np.dstack, lambda xs: concatenate(list(map(atleast_3d, xs)), 2), M)
+dstack = composed(np.dstack, lambda xs: concatenate(list(map(atleast_3d, xs)), 2), M)
 
 
-column_stack = _short(np.column_stack, lambda xs: hstack([x if np.ndim(x) > 1 else reshape(x, (-1, 1)) for x in xs]), M)
+column_stack = composed(
+    np.column_stack, lambda xs: hstack([x if np.ndim(x) > 1 else reshape(x, (-1, 1)) for x in xs]), M
+)
 
 
 @implements(np.block)
@@ -295,7 +297,7 @@ def block(arrays: Any) -> Array:
     return joined(arrays, -depth(arrays))
 
 
-append = _short(np.append, lambda x, values, axis=None: concatenate([x, values], axis), V, [4.0])
+append = composed(np.append, lambda x, values, axis=None: concatenate([x, values], axis), V, [4.0])
 
 
 @implements(np.array_split)
@@ -324,13 +326,13 @@ def split(x: Array, sections: Any, axis: int = 0) -> list[Array]:
     return array_split(x, sections, axis)
 
 
-vsplit = _short(np.vsplit, lambda x, sections: split(x, sections, 0), M, 2)
+vsplit = composed(np.vsplit, lambda x, sections: split(x, sections, 0), M, 2)
 
 
-hsplit = _short(np.hsplit, lambda x, sections: split(x, sections, 1 if np.ndim(x) > 1 else 0), M, 2)
+hsplit = composed(np.hsplit, lambda x, sections: split(x, sections, 1 if np.ndim(x) > 1 else 0), M, 2)
 
 
-dsplit = _short(np.dsplit, lambda x, sections: split(x, sections, 2), [[[1.0, 2.0]]], 2)
+dsplit = composed(np.dsplit, lambda x, sections: split(x, sections, 2), [[[1.0, 2.0]]], 2)
 
 
 def _on_diagonal(offset: int, length: int) -> tuple[Array, Array]:
@@ -361,10 +363,10 @@ def diag(x: Array, k: int = 0) -> Array:
     if np.ndim(x) == 2:
         return diagonal(x, k)
     n = np.size(x) + abs(k)
-    return place(x, _on_diagonal(k, np.size(x)), (n, n))
+    return scatter_add(x, _on_diagonal(k, np.size(x)), (n, n))
 
 
-diagflat = _short(np.diagflat, lambda x, k=0: diag(reshape(x, -1), k), M)
+diagflat = composed(np.diagflat, lambda x, k=0: diag(reshape(x, -1), k), M)
 
 
 @op(np.tril)
@@ -393,7 +395,7 @@ def _first(masks: Sequence[Array], choices: Sequence[Array], default: Array) -> 
     return functools.reduce(lambda y, choice: where(*choice, y), [*zip(masks, choices)][::-1], default)
 
 
-select = _short(np.select, lambda masks, xs, default=0: _first(masks, xs, default), [[True, True, False]], [V])
+select = composed(np.select, lambda masks, xs, default=0: _first(masks, xs, default), [[True, True, False]], [V])
 
 
 @implements(np.choose)
@@ -426,7 +428,7 @@ class At:
 
     def add(self, v: Array) -> Array:
         """x with v added at the index."""
-        return self.x + place(broadcast_to(v, self.numbers.shape), self.index, self.x.shape)
+        return self.x + scatter_add(broadcast_to(v, self.numbers.shape), self.index, self.x.shape)
 
     def set(self, v: Array) -> Array:
         """x with v at the index."""
@@ -448,4 +450,6 @@ def _set(x: Array, numbers: Array, v: Array) -> Array:
     last = np.repeat(-1, x.size)
     last[numbers] = np.arange(numbers.size)  # of several, NumPy keeps the last
     (here,) = np.nonzero(last >= 0)
-    return where(np.reshape(last >= 0, x.shape), reshape(place(take(v, last[here]), (here,), (x.size,)), x.shape), x)
+    return where(
+        np.reshape(last >= 0, x.shape), reshape(scatter_add(take(v, last[here]), (here,), (x.size,)), x.shape), x
+    )

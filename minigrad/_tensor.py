@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops, show
-from minigrad.engine import Array, Node, implementations, leaf, sweep, tick
+from minigrad import ops
+from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick
 from minigrad.errors import reads_a_value
 from minigrad.hints import without_gradient
 from minigrad.mode import mode
@@ -88,7 +88,7 @@ class Tensor(Node):
         return self._read().item()
 
     def _read(self) -> Array:
-        if mode.again:
+        if mode.replaying:
             raise reads_a_value(self)
         return self._data
 
@@ -130,11 +130,11 @@ class Tensor(Node):
                     f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
                     "sum it, or pass backward(gradient) with a gradient of that shape"
                 )
-            gradient = one(self)
+            gradient = unit_seed(self)
         else:
-            gradient = downhill(seeded(gradient, self))
-        for x, g in sweep([self], [gradient]):
-            g = downhill(g)
+            gradient = conjugated(checked_seed(gradient, self))
+        for x, g in backward_pass([self], [gradient]):
+            g = conjugated(g)
             x.grad = g if x.grad is None else x.grad + g
 
     def retain_grad(self) -> Tensor:
@@ -294,6 +294,8 @@ class Tensor(Node):
 
     def _repr_html_(self) -> str:
         """For notebooks: the value and the gradient side by side, large arrays as a strip of colours."""
+        from minigrad import show  # here, as only notebooks need it
+
         return show.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -321,7 +323,7 @@ class Tensor(Node):
         raise TypeError("a Tensor does not turn into an array unasked, as its history would be lost; use t.data")
 
 
-def seeded(gradient: Any, output: Tensor) -> Array:
+def checked_seed(gradient: Any, output: Tensor) -> Array:
     """A gradient handed in from outside, checked against the value it is the gradient of."""
     if isinstance(gradient, Node):
         gradient = gradient._data
@@ -334,12 +336,12 @@ def seeded(gradient: Any, output: Tensor) -> Array:
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
 
 
-def one(value: Tensor) -> Array:
+def unit_seed(value: Tensor) -> Array:
     """The gradient of a scalar with respect to itself."""
     return np.ones_like(value._data) if mode.tracing else value._data.dtype.type(1)
 
 
-def downhill(g: Array) -> Array:
+def conjugated(g: Array) -> Array:
     """From the convention between ops (see ops/elementwise.py) to that of `.grad`, and back: they are conjugates."""
     return np.conj(g) if getattr(g, "dtype", REAL).kind == "c" else g
 

@@ -22,7 +22,7 @@ def _described(f: Any, function: Any, *args: Any) -> Any:
     return f
 
 
-def _smooth(function: Any, derivative: Callable[[Array, Array], Array], at: float = 0.5) -> Any:
+def unary(function: Any, derivative: Callable[[Array, Array], Array], at: float = 0.5) -> Any:
     """The op of a ufunc of one argument, from its derivative written in x and y = f(x)."""
 
     def body(x: Array) -> Array:
@@ -33,7 +33,7 @@ def _smooth(function: Any, derivative: Callable[[Array, Array], Array], at: floa
     return op(function)(_described(body, function, at))
 
 
-def _smooth2(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Array]) -> Any:
+def binary(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Array]) -> Any:
     """The op of a ufunc of two arguments, from its derivatives written in x, y and z = f(x, y)."""
 
     def body(x: Array, y: Array) -> Array:
@@ -44,6 +44,6 @@ def _smooth2(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Arra
     return op(function)(_described(body, function, 3.5, 2.0))
 
 
-def _short(function: Any, how: Callable[..., Any], *args: Any) -> Any:
+def composed(function: Any, how: Callable[..., Any], *args: Any) -> Any:
     """What stands for a NumPy function on Tensors: an expression of other ops. The arguments are its example."""
     return implements(function)(_described(how, function, *args))

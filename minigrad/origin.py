@@ -1,0 +1,63 @@
+"""Whose code it is: minigrad's, a library's, or the user's. Decided by where a file lies, here and nowhere else."""
+
+from __future__ import annotations
+
+import os.path
+import sys
+import sysconfig
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+PACKAGE = os.path.dirname(__file__) + os.sep
+NUMPY = os.path.dirname(np.__file__) + os.sep
+LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "purelib", "platlib"))
+
+#: Parts of minigrad that are written as a user would write them, on public names: what their objects hold is the
+#: user's state.
+_AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
+_OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
+
+
+def is_minigrad(file: str) -> bool:
+    """Is it a file of minigrad?"""
+    return file.startswith(PACKAGE)
+
+
+def is_op(file: str) -> bool:
+    """Is it a file in which ops are defined?"""
+    return file.startswith(_OPS)
+
+
+def is_library(file: str) -> bool:
+    """Is it a file of the standard library or of an installed package, or no file at all (built in, frozen)?"""
+    return not is_minigrad(file) and file.startswith((*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen"))
+
+
+def is_users(x: Any) -> bool:
+    """Is it a module of the user's, or a class in one?"""
+    file = _file_of(x)
+    return not is_minigrad(file) and not is_library(file)
+
+
+def holds_users_state(kind: type) -> bool:
+    """Do the attributes of its instances belong to the user? Not those of Python, of NumPy and of the engine itself."""
+    file = _file_of(kind)
+    if is_minigrad(file):
+        return file.startswith(_AS_USERS)
+    return kind.__module__ not in ("builtins", "functools") and not file.startswith(NUMPY)
+
+
+def _file_of(x: Any) -> str:
+    """The file of a module, or of the module that a class was defined in; "" where there is none."""
+    module = sys.modules.get(x.__module__) if isinstance(x, type) else x
+    return getattr(module, "__file__", None) or getattr(getattr(module, "__spec__", None), "origin", None) or ""
+
+
+def users_frame() -> FrameType | None:
+    """The innermost frame that runs neither minigrad's code nor NumPy's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
+        frame = frame.f_back
+    return frame

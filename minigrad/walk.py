@@ -1,0 +1,47 @@
+"""Walking a recorded graph: the arguments of a Tensor, their pullbacks, and all that a value was computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from minigrad.engine import Array, Node, unbroadcast
+
+
+class Edge(NamedTuple):
+    """An argument of an op that is a variable."""
+
+    place: int
+    node: Any
+    pullback: Callable[[Array], Array]
+
+
+def arguments(node: Any) -> tuple[Any, ...]:
+    """The arguments that an op was called with, constants too; none for a leaf."""
+    return (node._edges or ())[::2]
+
+
+def pullbacks(node: Any) -> tuple[Callable[[Array], Array] | None, ...]:
+    """The pullback of each argument, None for a constant."""
+    return (node._edges or ())[1::2]
+
+
+def edges(node: Any) -> list[Edge]:
+    """The arguments that are variables."""
+    return [Edge(i, x, p) for i, (x, p) in enumerate(zip(arguments(node), pullbacks(node))) if p is not None]
+
+
+def contribution(node: Any, edge: Edge, g: Array) -> Array:
+    """The part of an argument's gradient that comes from this op, for a gradient g of the op's value."""
+    return unbroadcast(edge.pullback(g), edge.node._data, node)
+
+
+def ancestors(root: Node) -> list[Any]:
+    """Every Tensor that a value was computed from, the value itself included, the newest first."""
+    found, waiting = {id(root): root}, [root]
+    while waiting:
+        for x in arguments(waiting.pop()):
+            if isinstance(x, Node) and id(x) not in found:
+                found[id(x)] = x
+                waiting.append(x)
+    return sorted(found.values(), key=lambda node: node._stamp)
