@@ -108,7 +108,7 @@ def spread(figures: Figures) -> float:
 
 
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
-    lengths = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
+    lengths = [100, 1_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
     longest_of_peers = lengths[:3][-1]
     for variable, kind, factor in (False, "constants", "c"), (True, "variables", "w"):
         runs: list[tuple[str, Callable[..., Run], Any, int]] = [("minigrad", eager, minigrad, n) for n in lengths]
@@ -124,7 +124,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
                 Goal("minigrad: the dearest op at most 2.5x the cheapest", 2.5, (), spread),
             ],
             {
-                name: timed(start, max(1, 100_000 // size[name]), 1e6 / size[name])
+                name: timed(start, max(1, (1_000 if quick else 100_000) // size[name]), 1e6 / size[name])
                 for name, start in agree(starts, steps=1, tolerance=1e-8).items()
             },
             rounds=2 if quick else 5,

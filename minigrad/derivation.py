@@ -335,7 +335,7 @@ class Derived:
         if backend not in BACKENDS:
             raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
         if backend == "numba" and importlib.util.find_spec("numba") is None:
-            raise ImportError('backend="numba" needs numba: pip install "minigrad[fast]"')
+            raise ImportError('backend="numba" needs numba: pip install -e ".[fast]"')
         functools.update_wrapper(self, f)
         self.names = parameter_names(f)
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
@@ -443,7 +443,7 @@ def derive(
             what is no array (an int, a flag).
         wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none:
             then the value alone is given.
-        backend: "numpy", or "numba" to compile the same source (`pip install "minigrad[fast]"`).
+        backend: "numpy", or "numba" to compile the same source (`pip install -e ".[fast]"`).
         pinned: other shapes are an error; otherwise it is derived again for them.
         exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
 

@@ -1,4 +1,4 @@
-"""A Digraph of the graphviz package that is saved by suffix, and shown where the program `dot` is missing."""
+"""A Digraph of the graphviz package that is saved by suffix, and drawn by whichever Graphviz is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import graphviz
 
-REMEDY = "the program dot was not found; install Graphviz (apt install graphviz, brew install graphviz) for a picture"
+from minigrad.graphviz_command import NoGraphviz, installed_command
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
@@ -23,7 +23,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
 
-        Without the program `dot` the DOT text goes to a .gv file beside it, one line says so, and its path is returned.
+        PNG and PDF need Graphviz's `dot`; SVG and HTML are drawn by graphviz-pure too. Where the program is missing,
+        the DOT text goes to a .gv file beside it, one line says so, and its path is returned.
         """
         path = Path(filename) if filename is not None else None
         kind = path.suffix[1:].lower() if path is not None else "gv"
@@ -40,19 +41,36 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
                 data = PAGE.format(title=html.escape(path.stem), svg=svg[svg.index("<svg") :]).encode()
             else:
                 data = self.pipe(format=kind)
-        except graphviz.ExecutableNotFound:
-            source = super().save(path.with_suffix(".gv").name, directory=path.parent)
-            print(f"saved {source}, not {path.name}: {REMEDY}")
-            return str(source)
+        except NoGraphviz as missing:
+            source = str(path.with_suffix(".gv"))
+            super().save(source)
+            print(f"saved {source}, not {path.name}: {missing}")
+            return source
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
 
+    def pipe(self, format: str | None = None, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
+        """The picture in a format, as bytes, or as text with `encoding=`.
+
+        Raises:
+            ExecutableNotFound: where no program is installed that writes it.
+        """
+        with installed_command(format or self.format) as noisy:
+            return super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
+
+    def render(self, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
+        """Write the DOT text and the picture, as graphviz's own `render` does; `save` writes the picture alone."""
+        outfile = kwargs.get("outfile")
+        format = kwargs.get("format") or (Path(outfile).suffix[1:] if outfile else self.format)
+        with installed_command(format) as noisy:
+            return super().render(*args, quiet=quiet or noisy, **kwargs)
+
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super()._repr_mimebundle_(*args, **kwargs)
-        except graphviz.ExecutableNotFound:
-            return {"text/plain": f"{self.source}\n({REMEDY})"}
+        except NoGraphviz as missing:
+            return {"text/plain": f"{self.source}\n({missing})"}
 
 
 PAGE = """<!DOCTYPE html>

@@ -34,7 +34,7 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
     >>> mg.replay(J, "backprop.html")  # doctest: +SKIP
     PosixPath('backprop.html')
 
-    The page is one file that needs no other and no network. The graph is laid out by the program `dot`. Beside it
+    The page is one file that needs no other and no network. The graph is laid out by Graphviz. Beside it
     stands the code that made each value, where `trace_source` was on, and the graph's own lines where it was not.
     Gradients are computed for the page, and `.grad` is left as it is.
 
@@ -43,7 +43,8 @@ def replay(root: Node, path: str | Path = "backprop.html", *, inputs: Sequence[N
 
     Raises:
         ValueError: for a value that is not a scalar, or one of more than 300 ops.
-        RuntimeError: where data was changed since the forward pass, or the program `dot` is missing.
+        RuntimeError: where data was changed since the forward pass, or Graphviz is missing (`pip install
+            graphviz-pure` is enough).
     """
     import json  # here, as importing minigrad should cost little more than importing numpy
     from pathlib import Path
@@ -269,9 +270,10 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
     """Where `dot` puts boxes, frames and edges: points, the origin at the top left."""
     import json
 
-    import graphviz
+    from minigrad.dotfile import Picture
+    from minigrad.graphviz_command import NoGraphviz
 
-    digraph = graphviz.Digraph()
+    digraph = Picture()
     digraph.attr("graph", rankdir="TB", nodesep="0.3", ranksep="0.42", margin="0.12")
     digraph.attr("node", shape="box", fixedsize="true", label="")
     names: list[str] = []
@@ -282,10 +284,8 @@ def _layout(graph: Graph) -> tuple[float, float, dict[str, Any], list[Any], dict
                 digraph.edge(f"{o.box.key}:s", f"{box.key}:n", comment=f"{box.key} {i}")
     try:
         laid = json.loads(digraph.pipe(format="json", encoding="utf-8"))
-    except graphviz.ExecutableNotFound:
-        from minigrad.dotfile import REMEDY
-
-        raise RuntimeError(f"replay lays the graph out with dot: {REMEDY}") from None
+    except NoGraphviz as missing:
+        raise RuntimeError(f"replay lays the graph out with Graphviz: {missing}") from None
     _, _, width, height = map(float, laid["bb"].split(","))
     places, frames, curves = {}, [], {}
     for thing in laid["objects"]:

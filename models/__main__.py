@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="numpy",
         choices=["numpy", "numba"],
-        help="compile the training step: numpy if nothing else is said, or numba (pip install 'minigrad[fast]')",
+        help="compile the training step: numpy if nothing else is said, or numba (pip install -e '.[fast]')",
     )
     sub.set_defaults(run=run_train, **{f.name: f.default for f in (*fields(Settings), *fields(Recipe))})
 
@@ -291,10 +291,10 @@ def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2
 def save_picture(J: mg.Tensor, path: Path) -> None:
     """The graph as path.gv, and as path.svg where Graphviz is installed."""
     graph = mg.draw(J)
-    source = graph.save(path.with_suffix(".gv"))
-    print(f"\nthe computation graph of J: {source}")
-    if (drawn := graph.save(path.with_suffix(".svg"))) != source:
-        print(f"and as a picture: {drawn}")
+    print(f"\nthe computation graph of J: {graph.save(path.with_suffix('.gv'))}")
+    picture = path.with_suffix(".svg")
+    if graph.save(picture) == str(picture):  # where it cannot be drawn, save says so
+        print(f"and as a picture: {picture}")
 
 
 def run_draw(options: argparse.Namespace) -> None:

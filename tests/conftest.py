@@ -1,14 +1,55 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from minigrad import graphviz_command
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 settings.register_profile("minigrad", deadline=None, derandomize=True)
 settings.load_profile("minigrad")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "fail, do not skip, where Graphviz's dot or a browser is missing"
+    parser.addoption("--tools-required", action="store_true", help=help)
+
+
+def program(request: pytest.FixtureRequest, name: str, package: str) -> str:
+    """Where a program is that some tests need; they skip without it."""
+    path = shutil.which(name)
+    if path is None:
+        missing = f"needs {package}, which is not installed: apt install {package}"
+        pytest.fail(missing) if request.config.getoption("--tools-required") else pytest.skip(missing)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium(request: pytest.FixtureRequest) -> str:
+    """The browser that tests open pages in."""
+    return program(request, "chromium", "chromium")
+
+
+@pytest.fixture(scope="session")
+def dot(request: pytest.FixtureRequest) -> str:
+    """Graphviz itself, where graphviz-pure is not enough."""
+    return program(request, "dot", "graphviz")
+
+
+@pytest.fixture
+def no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without Graphviz: graphviz-pure, which comes with the tests, draws."""
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
+def no_graphviz(no_dot: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing draws."""
+    monkeypatch.setattr(graphviz_command.sysconfig, "get_path", lambda _: "")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -103,7 +103,7 @@ takes the gradient that comes from above as `gradient`: here the Hessian times a
 What runs is this source, with four spellings that NumPy takes less time for: numbers that meet arrays are arrays of no
 dimension (`1 - a`), a column times a row stands for `np.outer`, and `L.take(ids, 0)` for `L[ids]`; what is only computed to be
 concatenated is computed in its place (`out=`). With `backend="numba"`
-(`pip install "minigrad[fast]"`) the same lines are compiled by numba, which takes some seconds at the first call; numbers get
+(`pip install -e ".[fast]"`) the same lines are compiled by numba, which takes some seconds at the first call; numbers get
 the dtype of the arrays they meet; rows of tables are taken and added by loops, and so are products with small matrices, which
 add up in another order than NumPy's. Where large arrays go through exponentials and the like, which NumPy computes as vectors and
 numba one by one, only the loops over rows and long formulas over large arrays are compiled. Where a call has no form for numba, a

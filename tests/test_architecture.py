@@ -33,6 +33,7 @@ ROOMS = [
     "comparison",
     "notation",
     "graph",
+    "graphviz_command",
     "dotfile",
     "drawing",
     "page",

@@ -170,20 +170,20 @@ def test_numbers():
 
 def test_quick_prints_tables_and_writes_them(tmp_path):
     file, page = tmp_path / "figures.json", tmp_path / "page.md"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file), "--results", str(page)]
+    names = ["mlp", "chain", "import"]  # the others take longer, as they compile with numba
+    command = [sys.executable, "-m", "benchmarks", *names, "--quick", "--json", str(file), "--results", str(page)]
     out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8").stdout
-    for part in ("NumPy by hand", "minigrad, n = 1,000", "import minigrad", "minigrad: at most 2.2x NumPy by hand: "):
+    for part in ("NumPy by hand", "minigrad, n = 1,000", "import minigrad", "goal: minigrad: "):
         assert part in out
     figures = json.loads(file.read_text())
     assert page.read_text(encoding="utf-8") == markdown(figures)
     assert {"date", "machine", "versions", "quick", "benchmarks"} <= figures.keys()
-    assert list(figures["benchmarks"]) == ["step", "minibatch", "mlp", "chain", "import"]
-    assert figures["benchmarks"]["step"][0]["rows"]["minigrad"]["ratio"] > 0
+    assert list(figures["benchmarks"]) == names
+    assert figures["benchmarks"]["mlp"][0]["rows"]["minigrad"]["ratio"] > 0
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_plot_is_written(tmp_path, kind):
-    pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
     one = {"median": 1.0, "ratio": 1.0, "quartiles": [1.0, 1.0]}
     rows = {name: one for name in scaling.LINES} | {"torch": {"note": "not installed"}}
     file = tmp_path / f"scaling.{kind}"
@@ -192,7 +192,6 @@ def test_the_plot_is_written(tmp_path, kind):
 
 
 def test_the_plot_is_measured(tmp_path):
-    pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
     file = tmp_path / "scaling.svg"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--plot", str(file)]
     run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8")

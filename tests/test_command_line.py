@@ -1,7 +1,6 @@
 """The command line as a person meets it."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,16 +32,17 @@ def test_with_no_word_the_whole_story(tmp_path):
     for part in ("by token", "by span", "[Paris]", "[Cape Town]", "dJ/dW (8, 20)", "window.gv"):
         assert part in " ".join(story.stdout.split())
     assert (tmp_path / "window.gv").read_text().startswith("digraph")
-    assert "program dot was not found" in story.stdout  # PATH is empty here
+    assert "<svg" in (tmp_path / "window.svg").read_text()  # PATH is empty here: graphviz-pure has drawn it
     assert "turkey for the Bank of England\n" in story.stdout  # neither is a place
 
 
-def test_the_story_draws_where_dot_is(tmp_path, monkeypatch, capsys):
-    if not shutil.which("dot"):
-        pytest.skip("the program dot of Graphviz is not installed")
+def test_the_story_without_any_graphviz_says_which_picture_is_missing(no_graphviz, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([]) == 0
-    assert "<svg" in (tmp_path / "window.svg").read_text()
+    *_, before, last = capsys.readouterr().out.splitlines()
+    assert before == "the computation graph of J: window.gv"
+    assert last.startswith("saved window.gv, not window.svg: ") and "pip install graphviz-pure" in last
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["window.gv"]
 
 
 def test_train_evaluate_tag(model, tmp_path, capsys):

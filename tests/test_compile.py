@@ -259,7 +259,7 @@ def test_backends_are_named() -> None:
 
 def test_what_numba_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'pip install "minigrad\[fast\]"'):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[fast\]"'):
         mg.compile(lambda x: x, backend="numba")
 
 

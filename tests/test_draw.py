@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import graphviz
+import graphviz.backend.dot_command
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import graph, ops
+from minigrad.graphviz_command import installed_command
 from minigrad.notation import notation
 from models.window import hinge, score
 
@@ -77,7 +79,9 @@ def test_golden(golden, options):
 
 def test_the_golden_texts_are_pictures():
     for path in GOLDEN.glob("*.gv"):
-        assert graphviz.Source(path.read_text(encoding="utf-8")).pipe(format="svg").rstrip().endswith(b"</svg>")
+        with installed_command("svg"):
+            svg = graphviz.Source(path.read_text(encoding="utf-8")).pipe(format="svg", quiet=True)
+        assert svg.rstrip().endswith(b"</svg>")
 
 
 OPS = {"add": ops.add, "multiply": ops.multiply, "subtract": ops.subtract, "tanh": ops.tanh, "negative": ops.negative}
@@ -431,8 +435,7 @@ def test_tracing_costs_nothing_when_off():
 
 def test_saved_by_suffix(tmp_path):
     picture = mg.draw(mg.Tensor(1.0, "x") * 2)
-    starts = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "gv": b"digraph"}
-    for suffix, start in starts.items():
+    for suffix, start in {"svg": b"<?xml", "html": b"<!DOCTYPE html>", "gv": b"digraph"}.items():
         path = tmp_path / f"new folder/p.{suffix}"
         assert picture.save(path) == str(path)
         assert path.read_bytes().startswith(start)
@@ -443,14 +446,43 @@ def test_saved_by_suffix(tmp_path):
     assert "image/svg+xml" in picture._repr_mimebundle_()
 
 
-def test_without_dot_one_line_says_how_to_get_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PATH", "")
+@pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_dot_writes_png_and_pdf(dot, tmp_path, suffix, start):
+    path = tmp_path / f"p.{suffix}"
+    assert mg.draw(mg.Tensor(1.0, "x") * 2).save(path) == str(path)
+    assert path.read_bytes().startswith(start)
+
+
+def test_without_any_graphviz_one_line_says_how_to_get_it(no_graphviz, tmp_path, capsys):
     picture = mg.draw(mg.Tensor(1.0, "x") * 2)
     assert picture.save(tmp_path / "p.svg") == str(tmp_path / "p.gv")
     out = capsys.readouterr().out
-    assert out.count("\n") == 1 and "apt install graphviz" in out
+    assert out.count("\n") == 1 and "apt install graphviz" in out and "pip install graphviz-pure" in out
     assert (tmp_path / "p.gv").read_text(encoding="utf-8") == picture.source
     assert "apt install graphviz" in picture._repr_mimebundle_()["text/plain"]
+    with pytest.raises(RuntimeError, match=r"replay lays the graph out with Graphviz: .*pip install graphviz-pure"):
+        mg.replay(mg.Tensor(1.0, "x") * 2, tmp_path / "p.html")
+    assert not (tmp_path / "p.html").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_graphviz_pure_is_not_asked_for_what_it_cannot_draw(no_dot, tmp_path, capfd, suffix):
+    picture = mg.draw(mg.Tensor(1.0, "δ ∘ x") * 2)
+    assert picture.save(tmp_path / f"p.{suffix}") == str(tmp_path / "p.gv")
+    out = capfd.readouterr().out
+    assert out.count("\n") == 1 and f"{suffix} needs the program dot" in out and "graphviz-pure" not in out
+    with pytest.raises(graphviz.ExecutableNotFound, match="apt install graphviz"):
+        picture.render(tmp_path / "p", format=suffix)
+
+
+def test_graphviz_pure_draws_in_silence(no_dot, tmp_path, capfd):
+    picture = mg.draw(mg.Tensor(1.0, "δ ∘ x") * 2)
+    assert "δ ∘ x" in picture.pipe("svg", encoding="utf-8")
+    assert picture.render(tmp_path / "p", format="svg") == str(tmp_path / "p.svg")
+    assert "image/svg+xml" in picture._repr_mimebundle_()
+    assert mg.replay(mg.Tensor(1.0, "δ ∘ x") * 2, tmp_path / "p.html").exists()
+    assert capfd.readouterr() == ("", "")
+    assert Path("dot") == graphviz.backend.dot_command.DOT_BINARY  # others' pictures are drawn as before
 
 
 def test_importing_minigrad_imports_no_graphviz():

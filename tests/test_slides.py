@@ -1,6 +1,5 @@
 """Every formula of the slides: by hand, by autograd and by the complex step, over hypothesis's whole range."""
 
-import shutil
 import subprocess
 from dataclasses import replace
 from itertools import islice
@@ -180,10 +179,7 @@ def test_the_page_has_every_formula_and_fetches_nothing(page):
     assert "All agree." in html and "$" not in html
 
 
-def test_the_page_in_a_browser(page, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
+def test_the_page_in_a_browser(page, tmp_path, chromium):
     flags = [
         "--headless",
         "--no-sandbox",

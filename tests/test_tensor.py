@@ -92,7 +92,7 @@ def test_what_it_is() -> None:
     assert t in {t} and mg.Tensor(A) not in {t}
 
 
-@pytest.mark.parametrize("f", [bool, float, len, iter, lambda t: t.item()], ids=str)
+@pytest.mark.parametrize("f", [bool, float, len, iter, lambda t: t.item()], ids=lambda f: f.__name__)
 def test_what_numpy_refuses_is_refused(f: Callable[..., Any]) -> None:
     x = np.array(1.0) if f in (len, iter) else A
     with pytest.raises(Exception) as numpys:
