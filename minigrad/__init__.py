@@ -1,4 +1,4 @@
-"""minigrad: reverse-mode automatic differentiation on NumPy, small enough to read in one sitting.
+"""minigrad: reverse-mode automatic differentiation on NumPy.
 
 >>> import numpy as np, minigrad as mg
 >>> W, x = mg.Tensor(np.eye(2), name="W"), np.array([1.0, 2.0])
