@@ -1,4 +1,4 @@
-"""The command line; `python -m benchmarks --help` says what there is."""
+"""The command line; see `python -m benchmarks --help`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def here(name: str, quick: bool) -> None:
 
 
 def surroundings() -> dict[str, Any]:
-    """What the figures depend on: machine, versions, date."""
+    """The machine, versions and date that the figures belong to."""
     versions = {"python": platform.python_version()}
     for package in ("numpy", *PEERS):
         try:
@@ -109,7 +109,7 @@ def main() -> None:
             parser.error("--plot comes alone, but for its file and --quick")
         return plot(options.plot, options.quick)
     if str(options.results) in BENCHMARKS:
-        parser.error("names come before --results, as what follows it is a file")
+        parser.error("names come before --results, which takes a file")
     figures = surroundings() | {"quick": options.quick, "benchmarks": {}}
     print(", ".join(f"{package} {number}" for package, number in figures["versions"].items()))
     print("{processor}, {cores} cores, load {load}".format(**figures["machine"]), figures["date"], sep=", ", flush=True)

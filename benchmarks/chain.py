@@ -1,4 +1,4 @@
-"""A chain of n multiplications, forward and backward: the price of a node, in time and in memory.
+"""A chain of n multiplications, forward and backward: the cost of a node, in time and in memory.
 
 Every factor is e^(1/n), so the gradient is e, however long the chain.
 """
@@ -72,7 +72,7 @@ def autograd(n: int, variable: bool) -> Any:
     return autograd.grad(lambda x, w: chain(x, w if variable else float(w), n), (0, 1) if variable else (0,))
 
 
-@cache  # what is compiled once is not compiled in every round
+@cache  # compiled once, not in every round
 def jax(n: int, variable: bool) -> Any:
     import jax
 
@@ -101,7 +101,7 @@ def held(n: int, variable: bool) -> Measure:
 
 
 def spread(figures: Figures) -> float:
-    """The dearest of minigrad's chains, by the cheapest."""
+    """The ratio of minigrad's costliest chain to its cheapest."""
     ours = [of_rounds for name, of_rounds in figures.items() if name.startswith("minigrad")]
     medians = [median(ratios(of_rounds, ours[0])) for of_rounds in ours]
     return max(medians) / min(medians)
@@ -121,7 +121,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
             "µs an op",
             [
                 at_most(0.4, f"minigrad, n = {longest_of_peers:,}", f"torch, n = {longest_of_peers:,}"),
-                Goal("minigrad: the dearest op at most 2.5x the cheapest", 2.5, (), spread),
+                Goal("minigrad: the costliest op at most 2.5x the cheapest", 2.5, (), spread),
             ],
             {
                 name: timed(start, max(1, (1_000 if quick else 100_000) // size[name]), 1e6 / size[name])
@@ -131,7 +131,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
         )
     n = lengths[:3][-1]
     yield Benchmark(
-        f"chain, memory: what a node holds, n = {n:,}",
+        f"chain, memory held by a node, n = {n:,}",
         "bytes a node",
         [Goal("minigrad: at most 800 bytes", 800, (), lambda figures: max(map(max, figures.values())))],
         {"minigrad, y = y * c": held(n, False), "minigrad, y = y * w": held(n, True)},

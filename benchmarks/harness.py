@@ -1,4 +1,4 @@
-"""The harness: contestants agree first, then take turns; what counts is the median of many short rounds.
+"""The harness: contestants agree first, then take turns; the result is the median of many short rounds.
 
 A ratio is taken round by round, between figures measured moments apart, and its median reported: a machine that is
 slow for a while is slow for both.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 Step = Callable[[int], object]  # does step number i
-Run = tuple[Step, Callable[[], list[Any]]]  # a step, and what the steps have computed
+Run = tuple[Step, Callable[[], list[Any]]]  # a step, and the results of all steps
 Start = Callable[[], Run]  # a contestant: makes a fresh start
 Measure = Callable[[], float]  # one round: one figure
 Clock = Callable[[], float]
@@ -31,7 +31,7 @@ PEERS = "numba", "torch", "jax", "autograd", "mygrad"
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wished for: a value made of the figures of some contestants, and how large it may be, or how small."""
+    """A goal: a value computed from the figures of some contestants, with its upper or lower bound."""
 
     words: str
     limit: float
@@ -76,7 +76,7 @@ class Benchmark:
 
 
 def agree(starts: Mapping[str, Start], steps: int, tolerance: float) -> dict[str, Start | None]:
-    """Demand that all compute what the first computes, before any is timed; None stands for a peer not installed.
+    """Check that all compute the same as the first before any is timed; None means that a peer is not installed.
 
     The tolerance is relative to the largest element of each result.
     """
@@ -125,7 +125,7 @@ def race(benchmark: Benchmark) -> dict[str, Any]:
     running = {name: measure for name, measure in benchmark.contestants.items() if measure is not None}
     figures: dict[str, list[float]] = {name: [] for name in running}
     gc.collect()
-    gc.freeze()  # what the peers loaded is not the collector's work in anyone's round
+    gc.freeze()  # objects that the peers loaded are not collected in anyone's round
     for turn in range(benchmark.rounds):
         for name in list(running)[:: -1 if turn % 2 else 1]:  # back and forth, so that nobody always follows the same
             time.sleep(SETTLE)

@@ -16,7 +16,7 @@ Written by `python -m benchmarks --results`, {date}.{quick}
 - {versions}
 
 The contestants of a table take turns, round by round. A time is the median of the rounds. A ratio is taken in each
-round, to the table's first line or between the two that a goal names: what is shown is its median, and its quartiles.
+round, to the table's first line or between the two that a goal names; its median and quartiles are shown.
 
 ## Goals
 
@@ -27,7 +27,7 @@ round, to the table's first line or between the two that a goal names: what is s
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The page; `figures` is what --json writes."""
+    """The page; `figures` are those that --json writes."""
     results = [result for of_one in figures["benchmarks"].values() for result in of_one]
     goals = [("", "goal", "measured", "verdict")]
     for result in results:

@@ -25,7 +25,7 @@ LINES = {
 @dataclass(frozen=True)
 class Panel:
     title: str
-    note: str  # what does not change
+    note: str  # the fixed sizes
     axis: str
     sizes: tuple[int, ...]
     problem: Callable[[int], Any]
@@ -123,7 +123,7 @@ def draw(results: list[dict[str, Any]], quick: bool, file: Path) -> None:
         axes.set_title(panel.note, loc="right", fontsize="small", color="#666666")
         axes.set_xticks(list(rows))
         low, high = axes.get_ylim()
-        spare = max(1, sqrt(30 * low / high))  # what is flat should look flat
+        spare = max(1, sqrt(30 * low / high))  # a flat line should look flat
         axes.set_ylim(low / spare, high * spare)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for axis in (axes.xaxis, axes.yaxis):

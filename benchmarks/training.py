@@ -1,4 +1,4 @@
-"""What the benchmarks that train a model share: the problem, and minigrad's step, as it stands or compiled."""
+"""Shared by the benchmarks that train a model: the problem, and minigrad's step, eager or compiled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Loss = Callable[[list[Any], Array, Array], Any]  # of the parameters and a batch
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """From where to learn, on what, and how fast."""
+    """Initial parameters, minibatches, the learning rate."""
 
     parameters: list[Array]
     batches: list[tuple[Array, Array]]  # one for each step, then from the first again
@@ -50,7 +50,7 @@ def minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> 
     return lambda i: update(*problem.batch(i)), lambda: [p.data for p in parameters]
 
 
-@cache  # what is compiled once is not compiled in every round
+@cache  # compiled once, not in every round
 def _minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> Any:
     parameters: list[Any] = list(map(mg.Tensor, problem.start()))
     objective, lr = loss(problem), problem.learning_rate

@@ -37,8 +37,8 @@ if TYPE_CHECKING:  # these come when they are asked for, see below
     from minigrad.numeric import GradientError, gradcheck
     from minigrad.page import replay
 
-#: What is loaded when it is first asked for, and its room: few programs need all, and some rooms are slow to import.
-#: No room is called like something public: loading it would put the module in that one's place.
+#: Names that are loaded when first used, with their modules: some are slow to import, and few programs need all.
+#: No module has the name of a public function: importing it would replace the function.
 _LATER = {
     "GradientError": "numeric",
     "compare": "comparison",
@@ -74,8 +74,8 @@ if not TYPE_CHECKING:  # to a type checker every name would be there
             return globals()[_RENAMED[name]]
         if name not in _LATER:
             raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
-        room = import_module(f"minigrad.{_LATER[name]}")
-        value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
+        module = import_module(f"minigrad.{_LATER[name]}")
+        value = globals()[name] = module if name == _LATER[name] else getattr(module, name)
         return value
 
     def __dir__() -> list[str]:

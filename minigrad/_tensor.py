@@ -22,7 +22,7 @@ def _plainly(function: Any) -> Any:
 
 
 class Tensor(Node):
-    """A variable: an array that remembers what was computed from it.
+    """A variable: an array whose uses are recorded.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], name="x")
@@ -32,10 +32,10 @@ class Tensor(Node):
 
     Args:
         data: floating-point or complex numbers: an array, a number, nested lists. It is copied.
-        name: how errors and pictures call it.
+        name: its name in errors and pictures.
 
     Attributes:
-        grad: the gradient of what `backward` was called on, None before; it adds up over calls.
+        grad: the gradient of the value that `backward` was called on; None before. Calls accumulate.
 
     Raises:
         TypeError: for data that has no derivative (integers, booleans, objects).
@@ -53,7 +53,7 @@ class Tensor(Node):
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
         leaf(self, data, name)
 
-    # what it holds
+    # data
 
     @property
     def data(self) -> Array:
@@ -70,7 +70,7 @@ class Tensor(Node):
                 )
             self._data = np.positive(new, dtype=self._data.dtype, casting="same_kind")
         if self._edges:
-            self._edges = None  # what was recorded no longer made this value
+            self._edges = None  # the recorded op no longer computes this value
         self._stamp = tick()  # younger now than every result of the old value: the pass sees it
 
     shape = property(lambda self: self._data.shape, doc="The length of each axis.")
@@ -93,7 +93,7 @@ class Tensor(Node):
         return self._data
 
     def detach(self) -> Tensor:
-        """A variable of its own with a copy of the data: gradients stop at it.
+        """A new variable with a copy of the data: gradients stop at it.
 
         >>> import minigrad as mg
         >>> x = mg.Tensor(3.0)
@@ -247,7 +247,7 @@ class Tensor(Node):
     astype = ops.astype
     copy = ops.copy
 
-    # these have no derivative, and give plain arrays
+    # without a derivative: these return plain arrays
     argmax, argmin, argsort, any, all, nonzero = map(
         _plainly, (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero)
     )
@@ -281,7 +281,7 @@ class Tensor(Node):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            f"elements of {self.name or 'a Tensor'} cannot be assigned: what is computed from them would not know; "
+            f"elements of {self.name or 'a Tensor'} cannot be assigned: results computed from them would not change; "
             "use mg.where(mask, value, t) for a new Tensor; for a parameter t.data[index] = value, then t.data = t.data"
         )
 
@@ -299,7 +299,7 @@ class Tensor(Node):
         return show.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._data, self.name)  # a copy, or what was pickled, is a variable of its own
+        return type(self), (self._data, self.name)  # a copy, pickled or not, is a new variable
 
     # NumPy's protocols
 
@@ -324,7 +324,7 @@ class Tensor(Node):
 
 
 def checked_seed(gradient: Any, output: Tensor) -> Array:
-    """A gradient handed in from outside, checked against the value it is the gradient of."""
+    """The seed of a backward pass that a user passes in, checked against its value."""
     if isinstance(gradient, Node):
         gradient = gradient._data
     if not hasattr(gradient, "__array_function__"):
@@ -337,12 +337,12 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
 
 
 def unit_seed(value: Tensor) -> Array:
-    """The gradient of a scalar with respect to itself."""
+    """The seed of a scalar: its gradient with respect to itself."""
     return np.ones_like(value._data) if mode.tracing else value._data.dtype.type(1)
 
 
 def conjugated(g: Array) -> Array:
-    """From the convention between ops (see ops/elementwise.py) to that of `.grad`, and back: they are conjugates."""
+    """Convert between the convention of the ops (see ops/elementwise.py) and that of `.grad`: they are conjugates."""
     return np.conj(g) if getattr(g, "dtype", REAL).kind == "c" else g
 
 
@@ -360,7 +360,7 @@ def _accepted(function: Any) -> frozenset[str] | None:
 
 
 def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """NumPy's keywords without those that say nothing; an error for those that have no meaning here."""
+    """NumPy's keywords without those that are None; an error for those that are not supported here."""
     if kwargs and (accepted := _accepted(implementations[function])) is not None:
         for key in kwargs.keys() - accepted:
             if kwargs[key] is not None:

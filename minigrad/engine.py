@@ -1,7 +1,7 @@
 """The engine: a node of the graph, `op`, the backward pass.
 
-One idea carries everything. An op is a Python function that speaks only NumPy and returns its value and
-one *pullback* per argument, a closure that turns the gradient of the value into the gradient of that
+One idea carries everything. An op is a Python function that calls only NumPy and returns its value and
+one *pullback* per argument, a closure that maps the gradient of the value to the gradient of that
 argument. Run on arrays, the body computes and its closures are the backward pass. Run on Tensors, the same
 body records, and the gradient can itself be differentiated.
 """
@@ -19,11 +19,11 @@ import numpy as np
 from minigrad.errors import changed_since, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, paused
 
-# What the engine and the ops read and write: a NumPy array or scalar, or any object that speaks
+# The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
 Array = Any
 
-#: A clock that counts down: arguments are older than results and have larger stamps; a heap gives the newest first.
+#: A clock that counts down: arguments are older than results and have larger stamps; a heap returns the newest first.
 tick = itertools.count(0, -1).__next__
 new_stamp = tick  # the stamp of a Tensor that is being made
 
@@ -44,12 +44,12 @@ def _observed_tick() -> int:
     return stamp
 
 
-#: What a NumPy function does on Tensors: filled by `op`, `implements` and `constant`.
+#: The implementation of each NumPy function on Tensors: filled by `op`, `implements` and `constants`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 class Node:
-    """A value, and how it came about."""
+    """A value and the op that computed it."""
 
     __slots__ = ("__weakref__", "_data", "_edges", "_kwargs", "_op", "_retains", "_stamp", "grad", "name")
 
@@ -90,16 +90,16 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     >>> mg.grad(cube)(2.0), mg.grad(mg.grad(cube))(2.0)
     (np.float64(12.0), np.float64(12.0))
 
-    The body gets plain arrays and must speak only NumPy (see the module's docstring). A pullback returns the
-    gradient in the shape of its argument, before or after broadcasting: the pass sums over what was broadcast.
+    The body receives plain arrays and must call only NumPy (see the module's docstring). A pullback returns the
+    gradient in the shape of its argument, before or after broadcasting: the backward pass unbroadcasts it.
     It may return g itself or a view, but no array that it returns again: a leaf's `.grad` may be changed in place.
     Arguments that have no derivative (an axis, an index) come last, or get None as their pullback.
-    Called with no Tensor, an op returns plain arrays. The functions given to `op` are NumPy's that it stands for.
+    Called with no Tensor, an op returns plain arrays. The arguments of `op` are the NumPy functions it implements.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
-            """The kind of the result (None: plain), its value, its edges: for any number and manner of arguments."""
+            """The type of the result (None: plain), its value and its edges, for any number and kind of arguments."""
             given, args = args, tuple(np.asarray(a) if type(a) is list else a for a in args)
             values = [stop_gradient(a) for a in args]
             variables = [a for a in args if isinstance(a, Node)]
@@ -119,7 +119,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             kind = None
             edges: tuple[Any, ...]
             if not (more or kwargs):
-                # One or two arguments: `general` unrolled, at half the price. A constant's pullback is never called,
+                # One or two arguments: `general` unrolled, at half the cost. A constant's pullback is never called,
                 # and need not be kept; a float promotes nothing.
                 try:
                     if isinstance(x, Node):
@@ -139,16 +139,16 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                         if type(x) is float or value.dtype is y._data.dtype:
                             kind, edges = type(y), (x, None, y, q)
                 except (ValueError, TypeError, IndexError):
-                    kind = None  # `general` meets it again, and explains it
+                    kind = None  # `general` raises it again, explained
             if kind is None:
                 args = tuple(a for a in (x, y, *more) if a is not absent)
                 if any(isinstance(a, Node) for a in kwargs.values()):
                     import inspect  # slow to import where NumPy has not done so, and seldom needed
 
-                    bound = inspect.signature(body).bind(*args, **kwargs)  # a variable given by keyword takes its place
+                    bound = inspect.signature(body).bind(*args, **kwargs)  # moves a variable to its position
                     if len(bound.args) > len(args):
                         return apply(*bound.args, **bound.kwargs)
-                    return body(*args, **kwargs)[0]  # it has none: what the body calls records it
+                    return body(*args, **kwargs)[0]  # keyword-only: the ops in the body record it
                 kind, value, edges = general(args, kwargs)
                 if kind is None:
                     return value
@@ -174,12 +174,12 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
 
 
 def implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a function stand for a NumPy function when that is called on Tensors."""
+    """Make a function the implementation of a NumPy function on Tensors."""
     return lambda ours: implementations.setdefault(function, ours)
 
 
 def constants(*functions: Callable[..., Any]) -> None:
-    """Let NumPy functions without a derivative (comparisons, shapes, argmax) give plain arrays on Tensors."""
+    """Let NumPy functions without a derivative (comparisons, shapes, argmax) return plain arrays for Tensors."""
     for function in functions:
         implementations[function] = functools.partial(_on_values, function)
 
@@ -212,12 +212,12 @@ def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) 
 def backward_pass(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
     """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
-    Those are the leaves, and what `retain_grad` was called on; nobody else holds their gradients. Newest first is an
-    order in which every result comes before its arguments, because arguments are always older. With `record` each op's
-    body runs again, on the Tensors it was called with, and its pullbacks then leave gradients that are Tensors too.
+    Those are the leaves, and the Tensors that `retain_grad` was called on; nobody else holds their gradients. Newest
+    first is a topological order, because arguments are always older than results. With `record` each op's body runs
+    again, on the Tensors it was called with, and its pullbacks then return gradients that are Tensors too.
     """
     heap: list[int] = []
-    waiting: dict[int, tuple[Any, Array]] = {}  # by stamp: a Tensor, and what has arrived of its gradient
+    waiting: dict[int, tuple[Any, Array]] = {}  # by stamp: a Tensor, and the sum of the contributions so far
     for output, seed in zip(outputs, seeds):
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
@@ -231,7 +231,7 @@ def backward_pass(outputs: Sequence[Node], seeds: Sequence[Array], record: bool 
         if visit is not None:
             visit(node, g)
         if node._retains:
-            # of a view others may hold the array, and what a result keeps also goes on to its arguments
+            # others may hold the array of a view, and the gradient that a result keeps also goes on to its arguments
             yield node, g if getattr(g, "base", g) is None and not node._edges else +g
         if not node._edges:
             if node._edges is None:
@@ -278,7 +278,7 @@ def replayed_edges(node: Any) -> list[Any]:
 
 
 def unbroadcast(h: Array, data: Array, node: Node) -> Array:
-    """A gradient in the shape and dtype of its argument: broadcasting undone by summing."""
+    """A gradient in the shape and dtype of its argument: summed over the axes that were broadcast."""
     shape = data.shape
     if h.shape != shape:
         extra = len(h.shape) - len(shape)

@@ -1,4 +1,4 @@
-"""What errors say: which op, which arguments by name and shape, what to do."""
+"""Error messages: the op, the arguments by name and shape, the remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def describe(a: Any) -> str:
 
 
 def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Exception:
-    """The same error, saying which op met it on which arguments."""
+    """The same error, with the op and the arguments that raised it."""
     kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
     return kind(f"{function.__name__} of {' and '.join(map(describe, args))}: {error}")
 
@@ -42,7 +42,7 @@ def wrong_shape(h: Any, shape: tuple[int, ...], node: Any) -> ValueError:
 
 def not_again(node: Any, error: TypeError) -> TypeError:
     return TypeError(
-        f"{node._op.__name__} cannot be differentiated again: its body or a pullback uses what has no gradient here "
+        f"{node._op.__name__} cannot be differentiated again: its body or a pullback is not differentiable here "
         f"({error}); write them with NumPy functions that have one"
     )
 

@@ -1,4 +1,4 @@
-"""What to write instead of a NumPy function that has no gradient here."""
+"""Replacements for NumPy functions that have no gradient here."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ HINTS = {
 
 
 def without_gradient(name: str) -> TypeError:
-    """The error for a NumPy function that is not there."""
+    """The error for a NumPy function that is not implemented."""
     instead = f"write {HINTS[name]}" if name in HINTS else "use t.data for the plain array, or mg.op for a rule"
     return TypeError(f"{name} has no gradient in minigrad; {instead}")

@@ -20,8 +20,8 @@ class _Mode(threading.local):
 
 mode = _Mode()
 
-#: An entry for each `recording(False)` that is on in any thread: while there is none, no thread need be asked for its
-#: mode, which costs more than all else that an op looks up.
+#: An entry for each `recording(False)` that is active in any thread. While there is none, no op has to look up the mode
+#: of its thread, which costs more than everything else an op looks up.
 paused: list[bool] = []
 
 

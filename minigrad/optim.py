@@ -45,11 +45,11 @@ class Optimizer:
         self.steps = 0
 
     def memory(self) -> list[Array]:
-        """Zeros in the shape of each parameter, for what an optimizer remembers."""
+        """Zeros in the shape of each parameter, for an optimizer's state."""
         return [np.zeros_like(p.data) for p in self.params]
 
     def update(self, i: int, at: Any, g: Array) -> Array:
-        """What to take from parameter i at an index (rows, or `...` for all) where its gradient is g."""
+        """The amount to subtract from parameter i at an index (rows, or `...` for all) for a gradient g."""
         raise NotImplementedError
 
     def step(self) -> None:
@@ -61,7 +61,7 @@ class Optimizer:
             at, g = (p.grad.indices, p.grad.rows) if isinstance(p.grad, RowSparse) else (..., p.grad)
             data = p.data
             data[at] -= self.update(i, at, g)
-            p.data = data  # tells the graphs that used the old value
+            p.data = data  # invalidates the graphs that used the old value
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -1,4 +1,4 @@
-"""Whose code it is: minigrad's, a library's, or the user's. Decided by where a file lies, here and nowhere else."""
+"""Whose code a file is: minigrad's, a library's, or the user's. Decided by its path, and only here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ PACKAGE = os.path.dirname(__file__) + os.sep
 NUMPY = os.path.dirname(np.__file__) + os.sep
 LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "purelib", "platlib"))
 
-#: Parts of minigrad that are written as a user would write them, on public names: what their objects hold is the
-#: user's state.
+#: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
 

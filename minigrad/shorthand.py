@@ -1,4 +1,4 @@
-"""Ops and functions of one line: their docstrings come from NumPy's."""
+"""Ops and functions defined in one line; their docstrings come from NumPy's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from minigrad.engine import Array, implements, op
 
-# what the examples are of
+# arguments of the examples
 V, M = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 5.0]]
 
 
 def _described(f: Any, function: Any, *args: Any) -> Any:
-    """f with the name and summary of a NumPy function, and the example that both give the same value."""
+    """f with the name and summary of a NumPy function, and an example that shows that both return the same."""
     f.__name__ = f.__qualname__ = name = function.__name__
     theirs = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy", "np")
-    lines = map(str.strip, function.__doc__.split("\n", 20))  # the summary stands in the first few
+    lines = map(str.strip, function.__doc__.split("\n", 20))  # the summary is in the first lines
     summary = next(line for line in lines if line and not line.startswith(f"{name}("))
     shown = ", ".join(f"np.array({a})" if isinstance(a, list) else repr(a) for a in args)
     f.__doc__ = f"{summary}\n\n>>> np.array_equal({name}({shown}), {theirs}({shown}))\nTrue\n"
@@ -45,5 +45,5 @@ def binary(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Array]
 
 
 def composed(function: Any, how: Callable[..., Any], *args: Any) -> Any:
-    """What stands for a NumPy function on Tensors: an expression of other ops. The arguments are its example."""
+    """The implementation of a NumPy function as an expression of other ops. The arguments are those of its example."""
     return implements(function)(_described(how, function, *args))

@@ -1,4 +1,4 @@
-"""The gradient of a table whose rows were looked up: zero but for a few rows."""
+"""The gradient of a table whose rows were looked up: zero except for those rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = Any
 
 
 class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that is zero but for some rows: what `embedding` sends back to its table.
+    """An array that is zero except for some rows: the gradient of the table of `embedding`.
 
     >>> import minigrad as mg
     >>> table = mg.Tensor(np.ones((1000, 2)), name="table")
@@ -22,18 +22,18 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     (array([3, 7]), array([[1., 1.],
            [2., 2.]]))
 
-    It costs what its rows cost as long as it is scaled, added to its like, or added into an array in place
+    Scaling it, adding another RowSparse, and adding it to an array in place cost only its rows
     (`table.data -= 0.1 * table.grad`). Every other NumPy function sees the dense array.
 
     Attributes:
         indices: the rows that are not zero, ascending, each once.
-        rows: what stands there, `(len(indices), *shape[1:])`.
+        rows: their values, `(len(indices), *shape[1:])`.
         shape: the table's shape.
     """
 
     __slots__ = ("_merged", "_parts", "dtype", "shape")
 
-    base = None  # as an array says that it is no view: what the parts hold is never written to
+    base = None  # it is no view: the arrays in the parts are never written to
 
     def __init__(self, parts: list[tuple[Array, Array]], shape: tuple[int, ...], merged: bool = False) -> None:
         self._parts = parts  # (indices, rows) of each look-up; where an index repeats, its rows are still to be summed
@@ -64,8 +64,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
             rows = np.concatenate([np.reshape(r, (-1, *width)) for _, r in self._parts])
-            # With its place in the low bits every index is a number of its own: a plain sort, several times as fast as
-            # a stable argsort, is then stable and tells the order too.
+            # With the position in its low bits every key is unique: a plain sort, several times faster than a stable
+            # argsort, is then stable, and the low bits are the permutation.
             bits = indices.size.bit_length()
             keys = np.sort(indices << bits | np.arange(indices.size))
             indices, order = keys >> bits, keys & (1 << bits) - 1
@@ -82,7 +82,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return out
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
-        """Add or subtract these rows in place: a few one by one, many merged first."""
+        """Add or subtract these rows in place: few row by row, many merged first."""
         if not self._merged and len(self._parts) * self._parts[0][1].size < mode.merge_rows_from:
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
@@ -154,8 +154,8 @@ def summed(rows: Array, order: Array, starts: Array) -> Array:
     """The sum of each run of rows[order]; a run ends where the next one starts."""
     if rows.size < 2000:
         return np.add.reduceat(np.take(rows, order, axis=0), starts, axis=0)
-    # reduceat goes down every run column by column, which is slow for short ones: those of a length that many have are
-    # laid side by side, and added row by row.
+    # reduceat sums each run column by column, which is slow for short runs: runs of a common length are placed side by
+    # side and added row by row.
     lengths = np.concatenate([starts[1:], np.array([order.size])]) - starts
     common = np.bincount(lengths) * rows[0].size > 2000
     common[1] = True
@@ -170,7 +170,7 @@ def summed(rows: Array, order: Array, starts: Array) -> Array:
     places = order[np.repeat(starts[runs] - first, counts) + np.arange(np.sum(counts))]
     taken = np.take(rows, places, axis=0)
     pairs = rows.ndim > 1 and rows.shape[-1] % 2 == 0 and rows.dtype.char in "fd"
-    if pairs:  # two columns go down as one, of complex numbers
+    if pairs:  # two columns are summed as one complex column
         taken = taken.view(np.result_type(rows, np.complex64))
     sums[runs] = np.add.reduceat(taken, first, axis=0).view(rows.dtype)
     return sums

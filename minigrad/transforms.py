@@ -1,7 +1,7 @@
 """Functions of functions: grad, value_and_grad, elementwise_grad, vjp, jvp, jacobian, hessian, hvp, checkpoint.
 
-They take a function of arrays (or of dicts, lists, tuples and dataclasses of arrays) and give a function of
-arrays. Inside another transform, and for Tensors, they give Tensors, so that they nest to any order.
+They take a function of arrays (or of dicts, lists, tuples and dataclasses of arrays) and return a function of
+arrays. Inside another transform, and for Tensors, the results are Tensors, so that transforms nest to any order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Argnums = int | str | Sequence[int | str]
 
 @op()
 def identity(x: Array) -> Array:
-    """x itself, as a variable of its own: what a transform inside another differentiates by."""
+    """x itself, as a new variable: a nested transform differentiates with respect to it."""
     return x, lambda g: g
 
 
@@ -42,7 +42,7 @@ def _plain(x: Any) -> Any:
 
 @contextmanager
 def transforming(*trees: Any) -> Iterator[bool]:
-    """Run a function on variables; tells whether it is nested, and its gradients must be recorded."""
+    """Run a function on variables; yields whether it is nested, so that its gradients must be recorded."""
     nested = mode.transforms > 0 or any(isinstance(x, Tensor) for tree in trees for x in leaves(tree))
     mode.transforms += 1
     try:
@@ -53,7 +53,7 @@ def transforming(*trees: Any) -> Iterator[bool]:
 
 
 def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool) -> list[Any]:
-    """The gradient of several outputs with respect to variables: zeros where there is no way from one to the other."""
+    """The gradient of several outputs with respect to variables: zeros for a variable that no output depends on."""
     found = reached_gradients(outputs, seeds, variables, record)
     return [np.zeros_like(x.data) if g is None else g for x, g in zip(variables, found)]
 
@@ -61,7 +61,7 @@ def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[
 def reached_gradients(
     outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool
 ) -> list[Any]:
-    """The same, None where there is no way."""
+    """The same, None for a variable that no output depends on."""
     reached = [(y, g) for y, g in zip(outputs, seeds) if isinstance(y, Tensor)]
     wanted = {x._stamp: i for i, x in enumerate(variables)}
     found: list[Any] = [None] * len(variables)
@@ -75,7 +75,7 @@ def reached_gradients(
 
 
 def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums) -> list[int | str]:
-    """The keys of the arguments to differentiate by: a number for a positional one, a name for one given by keyword."""
+    """The keys of the arguments to differentiate by: a number for a positional one, a name for a keyword."""
     keys: list[int | str] = []
     for key in [argnums] if isinstance(argnums, int | str) else argnums:
         if isinstance(key, str) and key not in kwargs:
@@ -94,7 +94,7 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
 
 
 def _about(f: Function, transform: str) -> Callable[[Function], Function]:
-    """Let a function made of f have its signature, and tell in its name what it is."""
+    """Name a function after the transform and f, and copy the signature of f."""
 
     def named(g: Function) -> Function:
         g = functools.wraps(f)(g)
@@ -119,7 +119,7 @@ def _on_variables(
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that gives f's value and its gradient, in one forward and one backward pass.
+    """A function that returns f's value and its gradient, from one forward and one backward pass.
 
     >>> import minigrad as mg
     >>> mg.value_and_grad(lambda x: mg.sum(x * x))(np.array([1.0, 2.0]))
@@ -127,7 +127,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
     Args:
         f: a function whose value is a scalar.
-        argnums: which argument to differentiate by, its number or its name; a tuple of them gives a tuple of gradients.
+        argnums: which argument to differentiate by, its number or its name; a tuple of them for a tuple of gradients.
         has_aux: f returns (value, aux), and the result is ((value, aux), gradient).
 
     Returns:
@@ -162,13 +162,13 @@ def _one(value: Any) -> Any:
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that gives the gradient of f.
+    """A function that returns the gradient of f.
 
     >>> import minigrad as mg
     >>> mg.grad(lambda x: x**3)(2.0), mg.grad(mg.grad(lambda x: x**3))(2.0)
     (np.float64(12.0), np.float64(12.0))
 
-    The arguments and errors are those of `value_and_grad`; with has_aux it gives (gradient, aux).
+    The arguments and errors are those of `value_and_grad`; with has_aux it returns (gradient, aux).
     """
     both = value_and_grad(f, argnums, has_aux)
 
@@ -181,13 +181,13 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
 
 
 def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
-    """A function that gives, for an f that works element by element, the derivative of each element.
+    """A function that returns the derivative of each element, for an f that works element by element.
 
     >>> import minigrad as mg
     >>> mg.elementwise_grad(np.tanh)(np.array([0.0, 1.0])).round(4)
     array([1.  , 0.42])
 
-    For any other f it gives the sums of the columns of the Jacobian.
+    For any other f it returns the sums of the columns of the Jacobian.
     """
 
     @_about(f, "elementwise_grad")
@@ -245,7 +245,7 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     >>> mg.jvp(lambda x: x * x, (np.array([1.0, 2.0]),), (np.array([1.0, 10.0]),))
     (array([1., 4.]), array([ 2., 40.]))
 
-    There is no second set of rules: the pullback is linear in the gradient it is given, so the derivative of the
+    There is no second set of rules: the pullback is linear in its argument, so the derivative of the
     pullback is the derivative of f transposed twice.
 
     Raises:
@@ -265,7 +265,7 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
-    """A function that gives all partial derivatives of f: shape f's shape + x's shape.
+    """A function that returns all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
@@ -320,7 +320,7 @@ def _stacked(passes: Sequence[Any], x: Any) -> Any:
 
 
 def _places(arrays: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
-    """Where the elements of each array stand when all are in a row."""
+    """The slice of each array when all are concatenated."""
     start = 0
     for y in arrays:
         yield slice(start, start + np.size(y)), y
@@ -337,7 +337,7 @@ def _behind(block: Any, n: int) -> Any:
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
-    """A function that gives the second derivatives of a scalar f: shape x's shape twice.
+    """A function that returns the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: mg.sum(x**3))(np.array([1.0, 2.0]))
@@ -348,7 +348,7 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
 
 
 def hvp(f: Function) -> Function:
-    """A function of (x, v) that gives the Hessian of f at x times v, without making the Hessian.
+    """A function of (x, v) that returns the Hessian of f at x times v, without computing the Hessian.
 
     >>> import minigrad as mg
     >>> mg.hvp(lambda x: mg.sum(x**3))(np.array([1.0, 2.0]), np.array([1.0, 1.0]))

@@ -79,11 +79,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch", type=int, help="true windows in a minibatch")
     sub.add_argument("--corrupt", type=int, help="corrupt windows for each true one")
     sub.add_argument("--optimizer", choices=OPTIMIZERS, help="how parameters move")
-    sub.add_argument("--learning-rate", type=float, help="(default: what suits the optimizer)")
+    sub.add_argument("--learning-rate", type=float, help="(default: depends on the optimizer)")
     sub.add_argument("--word-dropout", type=float, help="a word seen n times is unknown in a / (a + n) of its windows")
     sub.add_argument("--held-out", type=float, help="part of the training corpus that chooses the threshold")
     sub.add_argument("--average", type=float, help="weight of an epoch in the running mean of the parameters")
-    sub.add_argument("--seed", type=int, help="the same seed gives the same model")
+    sub.add_argument("--seed", type=int, help="the same seed trains the same model")
     sub.add_argument(
         "--compile",
         nargs="?",
@@ -222,7 +222,7 @@ def run_compare(options: argparse.Namespace) -> int:
     }
     for title, lines in tables.items():
         cells = [
-            [f"{line.formula}", str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", told(line)]
+            [f"{line.formula}", str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", verdict(line)]
             for line in lines
         ]
         terminal.table(title, ["", "shape", "by hand", "complex step", "verdict"], cells)
@@ -237,7 +237,7 @@ def run_compare(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def told(line: slides.Line) -> str:
+def verdict(line: slides.Line) -> str:
     return line.verdict if line.derivation.claim else f"the slides' slip, caught: {line.verdict}"
 
 

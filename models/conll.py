@@ -81,7 +81,7 @@ def spans(sentence: Sentence, entity: str = "LOC") -> list[tuple[int, int]]:
     [(0, 2), (2, 3)]
 
     A span goes on while the type stays the same; B, S and U start another, and so does whatever follows E, L, S or U.
-    In IO a span thus goes on until the type changes, which is all that IO can say. Types are told apart as in `inside`.
+    In IO a span thus goes on until the type changes: IO cannot say more. Types are distinguished as in `inside`.
     """
     found: list[tuple[int, int]] = []
     ended, before = False, ""  # of the tag before

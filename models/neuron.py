@@ -52,7 +52,7 @@ def neuron_by_hand(w: Array, b: Array, x: Array) -> dict[str, Array]:
 
 
 def log_loss_by_hand(w: Array, b: Array, x: Array, y: Array) -> dict[str, Array]:
-    """The gradients of the log loss of a batch: the error h - y, times what it came through.
+    """The gradients of the log loss of a batch: the error h - y, times the input.
 
     >>> log_loss_by_hand(np.zeros(1), 0.0, np.array([[2.0]]), np.array([1.0]))
     {'w': array([-1.]), 'b': np.float64(-0.5)}

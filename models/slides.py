@@ -1,4 +1,4 @@
-"""Every formula of the slides: as it stands there, as an expression, by hand, and checked."""
+"""Every formula of the slides: as printed there, as an expression, by hand, and checked."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Derivation:
 
     Attributes:
         title: where in the slides.
-        value: what is differentiated, as they write it.
+        value: the differentiated value, as they write it.
         f: the expression, a scalar function of the arguments.
         by_hand: the gradients by the names of the arguments.
         draw: random arguments, numbers up to a bound.
-        formulas: what the slides say each gradient is.
+        formulas: the gradients according to the slides.
         code: the names of f and by_hand in the project.
-        claim: False for what the slides say by mistake, and a comparison has to catch.
+        claim: False for a slip of the slides, which a comparison has to catch.
     """
 
     title: str
@@ -352,12 +352,12 @@ class Line:
 
     @property
     def as_claimed(self) -> bool:
-        """Do they agree; or, for what the slides say by mistake, was the mistake caught?"""
+        """Do they agree; or, for a slip of the slides, was it caught?"""
         return (self.verdict == "equal") == self.derivation.claim
 
 
 def lines(derivation: Derivation, many: Iterator[Arguments]) -> list[Line]:
-    """Compare at many arguments, and keep what is worst for each formula.
+    """Compare at many arguments, and keep the worst result for each formula.
 
     >>> from itertools import islice
     >>> [line.verdict for line in lines(DERIVATIONS[0], islice(random_arguments(DERIVATIONS[0]), 3))]
@@ -388,7 +388,7 @@ def random_arguments(derivation: Derivation, seed: int = 0) -> Iterator[Argument
 
 
 def trained_arguments(tagger: Tagger, derivation: Derivation, pairs: int = 5, seed: int = 0) -> Iterator[Arguments]:
-    """What a derivation needs, of a trained model on windows of the development sentences; none where it needs more."""
+    """Arguments of a derivation from a trained model on development sentences; none if it needs other parameters."""
     params = tagger.params
     known = {"U": params.U, "W": params.W, "b": params.b, "L": params.L}
     known = {name: value.astype(float) for name, value in known.items()}
@@ -482,7 +482,7 @@ def markdown(found: list[Line], draws: int) -> str:
         "Written by `python -m models.slides > docs/slides.md`. Each formula of the slides, the expression it is the",
         "gradient of, the same by hand, and the largest distance in units in the last place (ulp) of the magnitude of",
         f"the terms summed, over {draws} draws of parameters of all sizes: of the gradient by hand from autograd's,",
-        "and of autograd's from the complex step. `tests/test_slides.py` holds each row under its title, with",
+        "and of autograd's from the complex step. `tests/models/test_slides.py` holds each row under its title, with",
         "hypothesis, to at most 4 ulp. The magnitude counts all the terms, those of the sums Wx + b and 1 − f(z) too:",
         "a gradient that is the small difference of large terms is asked to be as exact as those allow.",
         "",

@@ -23,7 +23,7 @@ FORMAT = 1  # of the file; a reader of another number says so instead of guessin
 
 @dataclass(frozen=True)
 class Settings:
-    """What a model is made of; what it takes to use it again."""
+    """The architecture of a model: all that is needed to load it again."""
 
     entity: str = "LOC"
     radius: int = 2  # words to each side of the centre

@@ -14,7 +14,7 @@ RICH = importlib.util.find_spec("rich") is not None
 
 @contextmanager
 def progress() -> Iterator[Callable[[Progress], None]]:
-    """What to report training to while it runs: a bar with rich, a line an epoch without, nothing in a pipe.
+    """Reports the progress of training: a bar with rich, a line per epoch without, nothing in a pipe.
 
     >>> with progress() as report:
     ...     report(Progress(epoch=1, epochs=2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))

@@ -29,7 +29,7 @@ class Recipe:
     batch: int = 32  # true windows
     corrupt: int = 10  # windows for each true one
     optimizer: str = "adagrad"
-    learning_rate: float | None = None  # None: what suits the optimizer
+    learning_rate: float | None = None  # None: depends on the optimizer
     word_dropout: float = 1.0  # a: a word seen n times is unknown in a / (a + n) of its windows, to learn the unknown
     held_out: float = 0.15  # of the training sentences, to choose the threshold on
     average: float = 0.2  # the weight of an epoch in the running mean of the parameters, which is the model
@@ -52,7 +52,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands, told after every minibatch."""
+    """The progress of training, reported after every minibatch."""
 
     epoch: int
     epochs: int
@@ -104,7 +104,7 @@ def train(
     5
 
     Part of the training sentences is held out, and the threshold is chosen there: never on the development
-    sentences. Without development sentences that part also chooses the epoch. The same seed gives the same model.
+    sentences. Without development sentences that part also chooses the epoch. The same seed trains the same model.
     KeyboardInterrupt (Ctrl-C) ends training and keeps the best model so far.
 
     Raises:
@@ -181,7 +181,7 @@ def train(
             elif epoch - best_epoch >= recipe.patience:
                 break
     except KeyboardInterrupt:
-        if not best_epoch:  # not one epoch was whole: what there is, is the best
+        if not best_epoch:  # no epoch was completed: the current parameters are the best
             best = Tagger(settings, vocabulary, mapped(lambda p: p.data, variables))
             best.threshold = best_threshold(best.score(parts[0][0]), parts[0][1])
     return best

@@ -138,7 +138,7 @@ def hinge_by_hand(U: Array, W: Array, b: Array, x: Array, x_c: Array) -> dict[st
 
 
 def objective_by_hand(params: Parameters, true_windows: Windows, corrupt_windows: Windows) -> Parameters:
-    """The gradients of the full objective: those of each pair, summed; a word's over all places it stands in.
+    """The gradients of the full objective: those of each pair, summed; a word's over all its occurrences.
 
     >>> p = Parameters(np.ones(1), np.ones((1, 2)), np.ones(1), L=np.array([[1.0], [3.0]]))
     >>> objective_by_hand(p, Windows(np.array([[0, 1]])), Windows(np.array([[[0, 1]]]))).L

@@ -8,6 +8,6 @@ from minigrad.ops.products import *
 from minigrad.ops.reduce import *
 from minigrad.ops.shape import *
 
-# Every op by name, and np.linalg's and np.fft's in modules of their own; not what the modules import.
+# The names of all ops, without the modules' imports; the ops of np.linalg and np.fft are in modules of the same name.
 names = [name for name, f in vars().items() if getattr(f, "__module__", "").startswith("minigrad.ops.")]
 globals()["__all__"] = ["fft", "linalg", *names]

@@ -42,7 +42,7 @@ def gradient(x: Array, *spacing: Any, axis: Any = None, edge_order: int = 1) -> 
     Args:
         x: the samples, at least edge_order + 1 along each axis.
         spacing: one distance for all axes, or for each axis a distance or the places of its samples.
-        axis: one axis, or several; all when none is given.
+        axis: one axis, or several; all by default.
         edge_order: 1 or 2.
     """
     axes = range(np.ndim(x)) if axis is None else (axis,) if isinstance(axis, int) else axis

@@ -1,4 +1,4 @@
-"""NumPy functions that give plain arrays on Tensors: they have no derivative, or it is zero."""
+"""NumPy functions that return plain arrays for Tensors: they have no derivative, or it is zero."""
 
 import numpy as np
 

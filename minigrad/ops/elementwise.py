@@ -140,7 +140,7 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.0))
     0.5
 
-    Accurate to a few ulp and silent for every x: the exponents are kept below what overflows.
+    Accurate to a few ulp and silent for every x: exponents are clamped below overflow.
     """
     a = _logistic(x)
     return a, lambda g: g * a * (1.0 - a)
@@ -228,7 +228,7 @@ implements(np.radians)(deg2rad)
 implements(np.degrees)(rad2deg)
 
 
-#: sinc'(x) = pi sum of these times (pi x)**(2k + 1): what (cos(pi x) - sinc(x)) / x loses to cancellation near 0.
+#: sinc'(x) = pi sum of these times (pi x)**(2k + 1): near 0, (cos(pi x) - sinc(x)) / x cancels.
 _SINC_SERIES = [(-1) ** (k + 1) * (2 * k + 2) / math.factorial(2 * k + 3) for k in range(10)]
 
 
@@ -251,7 +251,7 @@ def sinc(x: Array) -> Array:
 
 @op(np.positive)
 def positive(x: Array, dtype: Any = None, casting: Any = "same_kind") -> Array:
-    """+x, in another floating-point type where one is given.
+    """+x, optionally in another floating-point type.
 
     >>> positive(np.array([1.0]), dtype=np.float32).dtype
     dtype('float32')

@@ -56,7 +56,7 @@ def rfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Ar
 
 @op(np.fft.irfft)
 def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
-    """The inverse of `rfft`, of n elements; of an even number where none is given.
+    """The inverse of `rfft`, of n elements; an even number by default.
 
     >>> irfft(np.array([2.0, 0.0]))
     array([1., 1.])
@@ -66,7 +66,7 @@ def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> A
 
     def pullback(g: Array) -> Array:
         half = _resized(np.fft.ifft(g, length, axis, norm), length // 2 + 1, axis)
-        # each of these stands for its conjugate too, but for the first and, where n is even, the last
+        # each of these represents its conjugate too, except for the first and, where n is even, the last
         twice = [1.0 if k in (0, length - k) else 2.0 for k in range(length // 2 + 1)]
         return _resized(half * np.reshape(twice, [-1] + [1] * (-axis - 1 if axis < 0 else g.ndim - 1 - axis)), m, axis)
 
@@ -75,7 +75,7 @@ def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> A
 
 
 def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int | None, int]]:
-    """(length, axis) of each transform: all axes when none is given, the last ones for as many lengths."""
+    """(length, axis) of each transform: all axes by default, the last ones for as many lengths."""
     if axes is None:
         axes = range(-(np.ndim(x) if s is None else len(s)), 0)
     return [(n, axis) for n, axis in zip([None] * len(axes) if s is None else s, axes)]

@@ -21,7 +21,7 @@ def matmul(x: Array, y: Array) -> Array:
     >>> matmul(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
     array([11.])
 
-    Shapes: (n) @ (n) a number; (..., m, n) @ (n) gives (..., m); (n) @ (..., n, p) gives (..., p);
+    Shapes: (n) @ (n) is a number; (..., m, n) @ (n) is (..., m); (n) @ (..., n, p) is (..., p);
     (..., m, n) @ (..., n, p) gives (..., m, p), the leading axes broadcast.
     """
     z, n, m = x @ y, x.ndim, y.ndim

@@ -122,7 +122,7 @@ def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
 ptp = composed(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, axis, **how), V)
 
 
-def _in_front(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
+def _reduction_axes_first(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     """x with the axes to reduce made one and put in front; and which they were."""
     n = np.ndim(x)
     axes = tuple(range(n)) if axis is None or n == 0 else tuple(k % n for k in np.atleast_1d(axis).tolist())
@@ -139,7 +139,7 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
 
     Multiplied by halves, so that the derivatives divide by nothing: they are right where elements are 0.
     """
-    x, axes = _in_front(x if where is True else elementwise.where(where, x, 1), axis)
+    x, axes = _reduction_axes_first(x if where is True else elementwise.where(where, x, 1), axis)
     while (n := np.shape(x)[0]) > 1:
         x = concatenate([x[: n // 2] * x[n // 2 : 2 * (n // 2)], x[2 * (n // 2) :]])
     y = getitem(x, 0) if n else sum(x, 0) + 1
@@ -245,12 +245,12 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
 
 @implements(np.quantile)
 def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The value below which a share q of the elements along axes lies, interpolated linearly.
+    """The value below which a fraction q of the elements along axes falls, interpolated linearly.
 
     >>> float(quantile([1.0, 2.0, 4.0], 0.25))
     1.5
     """
-    front, axes = _in_front(x, axis)
+    front, axes = _reduction_axes_first(x, axis)
     y, n = sort(front, 0), np.shape(front)[0]
     at = np.multiply(q, n - 1)
     low = np.floor(at).astype(int)

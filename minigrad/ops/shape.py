@@ -32,7 +32,7 @@ def _reshaped(x: Array, shape: int | Sequence[int], order: Any) -> Array:
 
 @op(np.transpose, np.permute_dims)
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
-    """The axes in another order, reversed when none is given.
+    """The axes in another order, reversed by default.
 
     >>> transpose(np.ones((2, 3))).shape
     (3, 2)
@@ -147,7 +147,7 @@ implements(np.linalg.matrix_transpose)(matrix_transpose)
 
 @op(np.flip)
 def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
-    """The elements in reverse along axes, along all when none is given.
+    """The elements in reverse along axes, along all by default.
 
     >>> flip(np.array([1.0, 2.0]))
     array([2., 1.])
@@ -174,7 +174,7 @@ def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 
 @op(np.roll)
 def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None) -> Array:
-    """Moved along axes, what leaves at the end comes back at the start.
+    """Moved along axes, with wrap-around.
 
     >>> roll(np.array([1.0, 2.0, 3.0]), 1)
     array([3., 1., 2.])
@@ -410,7 +410,7 @@ def choose(numbers: Array, choices: Sequence[Array]) -> Array:
 
 
 class At:
-    """`t.at[index]`: where a functional update of a Tensor goes. Each gives a new Tensor; t stays as it is.
+    """`t.at[index]`: functional updates of a Tensor. Each returns a new Tensor; t is unchanged.
 
     >>> import minigrad as mg
     >>> t = mg.Tensor([1.0, 2.0, 3.0])

@@ -159,7 +159,7 @@ def test_mistakes(words, message, capsys):
 def test_the_docs_have_the_table():
     found = slides.table((d, islice(slides.random_arguments(d), 1)) for d in DERIVATIONS)
     without_figures = [line.rsplit("|", 4)[0] for line in slides.markdown(found, 100).splitlines()]
-    docs = Path(__file__).parent.parent / "docs" / "slides.md"
+    docs = Path(__file__).parents[2] / "docs" / "slides.md"
     assert [line.rsplit("|", 4)[0] for line in docs.read_text("utf-8").splitlines()] == without_figures
 
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from models import conll
 from models.conll import Sentence, inside, spans
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
-
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
@@ -278,10 +276,8 @@ def test_embedded_has_two_parts():
         ("wnut17.dev.conll", 1009, 15733, {"LOC": 74, "PER": 470, "ORG": 34 + 39, "creative-work": 105}),
     ],
 )
-def test_real(name, sentences, tokens, found):
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"needs {name} in {SHARED}")
+def test_real(shared_data, name, sentences, tokens, found):
+    path = shared_data / name
     corpus = conll.read(path)
     assert (len(corpus), sum(len(s.tokens) for s in corpus)) == (sentences, tokens)
     assert {entity: sum(len(spans(s, entity)) for s in corpus) for entity in found} == found

@@ -10,7 +10,7 @@ import pytest
 from models import conll
 from models.__main__ import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(*words, cwd, stdin=None):
