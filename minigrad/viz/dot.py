@@ -1,4 +1,4 @@
-"""A Digraph of the graphviz package that is saved by suffix, and shown where the program `dot` is missing."""
+"""A graphviz.Digraph that is saved in the format of a suffix, and shows its text where the program `dot` is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REMEDY = "the program dot was not found; install Graphviz (apt install graphviz,
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
-    """A graph as DOT text: `.source`, `.render(...)` and notebooks as graphviz has them.
+    """A graph as DOT text, with the attributes and methods of a `graphviz.Digraph`: `.source`, `.render(...)`.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor(3.0, name="x")
@@ -23,7 +23,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
 
-        Without the program `dot` the DOT text goes to a .gv file beside it, one line says so, and its path is returned.
+        Without the program `dot` this writes the DOT text to a .gv file instead, says so in one line, and returns the
+        path of that file.
         """
         path = Path(filename) if filename is not None else None
         kind = path.suffix[1:].lower() if path is not None else "gv"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.terms import distance
+from minigrad.check.terms import distance
 from models.window import hinge, hinge_by_hand, score, score_by_hand, scores
 
 
