@@ -1,4 +1,4 @@
-"""The slides' two windows as a graph: what `python -m models draw` shows."""
+"""The slides' two windows as a graph, for `python -m models draw`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terms of a gradient: what is summed for it, and how large those terms are.
+"""The terms that a gradient is the sum of, and their magnitudes.
 
 A gradient that is the small difference of large terms cannot be more accurate than those terms. So the distance of two
 gradients is measured in units in the last place (ulp) of the total magnitude of the terms, including those of the sums

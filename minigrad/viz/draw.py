@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minigrad.viz.dot import Picture
 
 LINE = "#46525c"
-BACK = "#b23a00"  # what flows back
+BACK = "#b23a00"  # gradients
 QUIET = "#5b6770"
 DEAD = "#b8bec4"
 

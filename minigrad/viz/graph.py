@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Box:
     name: str  # "" where it has none
     data: Array
     node: Node | None = None  # None for a constant
-    times: int = 1  # how many values it stands for, where repeated structure is collapsed
+    times: int = 1  # the number of values it stands for, where repeated structure is collapsed
     scopes: tuple[Scope, ...] = ()
     grad: Array | None = None  # the gradient of the root with respect to it
     op: Op | None = None  # the op that computed it
@@ -77,9 +77,9 @@ class Op:
 class Graph:
     """A picture's boxes, the newest first: the first one is the root. Constants come last."""
 
-    boxes: list[Box] = field(default_factory=list)
-    more: int = 0  # Tensors left out
-    backward: bool = False  # does it have gradients?
+    boxes: list[Box]
+    more: int  # the number of Tensors left out
+    backward: bool  # does it have gradients?
 
     @property
     def root(self) -> Box:

@@ -49,10 +49,11 @@ def replay(
 
     Args:
         inputs: Tensors that are data, as distinct from parameters; arrays always are.
-        remarks: what to say about the steps of your own model: called with the graph and the box of each op's result,
-            it returns a sentence for that op's step back, or "". A box has a `label`, a symbol `delta` where its
-            gradient is an error signal, and an `op` with its `sign` and its `operands`, each with a `box` (see
-            `minigrad.viz.graph`): `lambda graph, box: "a sum" if box.op.sign == "+" else ""`.
+        remarks: a function that comments on the steps of your own model. It is called with the graph and the box of
+            an op's result, the newest first, and returns a sentence to show at the step back through that op, or "".
+            A box has a `label`, the symbol `delta` where its gradient is an error signal, and an `op` with a `sign`
+            and `operands`, each with its `box` (see `minigrad.viz.graph`). For example
+            `lambda graph, box: "Both terms get it." if box.op.sign == "+" else ""`.
 
     Raises:
         ValueError: for a value that is not a scalar, or one of more than 300 ops.
@@ -82,7 +83,7 @@ class _Page:
         self.ends = [(box, i, o.box) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
         self.numbers = {(box.key, i): number for number, (box, i, _) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
-        self.sums: dict[str, list[Array]] = {}  # what has arrived of each gradient: the partial sums
+        self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
 
     def content(self) -> dict[str, Any]:
         """All that the page's script reads."""

@@ -1,4 +1,4 @@
-"""compare: right gradients are equal, and each classic mistake is recognised by what it gives."""
+"""compare: right gradients are equal, and each classic mistake is recognised by the gradient it produces."""
 
 import json
 

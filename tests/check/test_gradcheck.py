@@ -1,4 +1,4 @@
-"""The check itself: what it accepts, what it finds, and what it says."""
+"""gradcheck: right gradients accepted, faults found, kinks told apart, and the reports."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pictures saved by suffix, and what happens without the program `dot`."""
+"""Pictures saved by suffix, with and without the program `dot`."""
 
 import inspect
 import subprocess

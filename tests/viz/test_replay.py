@@ -1,4 +1,4 @@
-"""`replay`: the file it writes, the remarks in it, and what it refuses."""
+"""`replay`: the file it writes, the remarks in it, and its errors."""
 
 import json
 import re
