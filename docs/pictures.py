@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from models.picture import fresh, pair
+from models.picture import fresh, pair, save
 from models.window import score
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def page(path: Path) -> None:
 
     J, inputs = pair(fresh())
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        replay = mg.replay(J, Path(folder) / "backprop.html", inputs=inputs)
+        replay = save(J, inputs, Path(folder) / "backprop.html")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": 1180, "height": 890}, reduced_motion="reduce")
         view.goto(replay.as_uri())

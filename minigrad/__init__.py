@@ -28,29 +28,30 @@ from minigrad.transforms import (
     vjp,
 )
 
-if TYPE_CHECKING:  # these come when they are asked for, see below
+if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad import optim
-    from minigrad.comparison import compare
+    from minigrad.check.compare import compare
+    from minigrad.check.numeric import GradientError, gradcheck
     from minigrad.derivation import compile, derive
-    from minigrad.drawing import draw
-    from minigrad.graph import name, scope, trace_source
-    from minigrad.numeric import GradientError, gradcheck
-    from minigrad.page import replay
+    from minigrad.viz.draw import draw
+    from minigrad.viz.names import name, scope, trace_source
+    from minigrad.viz.replay import replay
 
-#: Names that are loaded when first used, with their modules: some are slow to import, and few programs need all.
-#: No module has the name of a public function: importing it would replace the function.
+#: Names imported when they are first asked for, and the module that defines each: few programs need all of them, and
+#: some modules are slow to import. No module directly in this package has the name of a public function: importing it
+#: would overwrite the function.
 _LATER = {
-    "GradientError": "numeric",
-    "compare": "comparison",
+    "GradientError": "check.numeric",
+    "compare": "check.compare",
     "compile": "derivation",
     "derive": "derivation",
-    "draw": "drawing",
-    "gradcheck": "numeric",
-    "name": "graph",
+    "draw": "viz.draw",
+    "gradcheck": "check.numeric",
+    "name": "viz.names",
     "optim": "optim",
-    "replay": "page",
-    "scope": "graph",
-    "trace_source": "graph",
+    "replay": "viz.replay",
+    "scope": "viz.names",
+    "trace_source": "viz.names",
 }
 
 #: Names of the version before, which still work but warn.

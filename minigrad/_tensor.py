@@ -294,9 +294,9 @@ class Tensor(Node):
 
     def _repr_html_(self) -> str:
         """For notebooks: the value and the gradient side by side, large arrays as a strip of colours."""
-        from minigrad import show  # here, as only notebooks need it
+        from minigrad.viz import formats  # here, as only notebooks need it
 
-        return show.card(self.name, self._data, self.grad)
+        return formats.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._data, self.name)  # a copy, pickled or not, is a new variable

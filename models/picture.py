@@ -1,9 +1,9 @@
-"""The slides' two windows as a graph: drawn by `python -m models draw`."""
+"""The slides' two windows as a graph, for `python -m models draw`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ import minigrad as mg
 from models import text
 from models.tagger import Settings, Tagger
 from models.window import Parameters, hinge, inputs, score
+
+if TYPE_CHECKING:
+    from minigrad.viz.graph import Box, Graph
 
 SENTENCE = ["Not", "all", "museums", "in", "Paris", "are", "amazing"]
 TRUE, CORRUPT = 4, 2  # the centres of the slides' windows: Paris, museums
@@ -50,8 +53,29 @@ def pair(tagger: Tagger) -> tuple[mg.Tensor, list[mg.Tensor]]:
     return J, [x, x_c]
 
 
+def remark(graph: Graph, box: Box) -> str:
+    """The slides' words on a step back through s = U · f(W x + b): for `mg.replay`."""
+    assert box.op is not None
+    args = [o.box for o in box.op.operands if o.box is not None]
+    sign = box.op.sign
+    if sign == "·" and len(args) == 2 and args[1].op and args[1].op.sign == "σ":
+        U, a = (arg.label for arg in args)
+        return f"On the slides: ∂{box.label}/∂{U} = {a}."
+    if sign == "σ" and args[0].delta:
+        for s in graph.users(box)[:1]:
+            if s.op and s.op.sign == "·" and s.op.operands[0].box:
+                U, z, above = s.op.operands[0].box.label, args[0].label, f"∂{graph.root.label}/∂{s.label}"
+                return f"On the slides: δ = {U} ∘ f′({z}), the error signal; here times {above}."
+    if sign == "+" and box.delta and args[-1].op is None:
+        return f"On the slides: the gradient of the bias {args[-1].label} is δ (the heading there says a, a slip)."
+    if sign == "@" and box.delta and args[1].data.ndim == 1:
+        W, x = (arg.label for arg in args)
+        return f"On the slides: the gradient of {W} is δ {x}ᵀ, error signal times input; that of {x} is {W}ᵀ δ."
+    return ""
+
+
 def save(J: mg.Tensor, data: list[mg.Tensor], path: Path) -> Any:
-    """A picture in the format of the suffix; an .html is the page that steps through it. The path that was written."""
+    """Write a picture in the format of the suffix; .html is the page that steps through it. Returns the path."""
     if path.suffix == ".html":
-        return mg.replay(J, path, inputs=data)
+        return mg.replay(J, path, inputs=data, remarks=remark)
     return mg.draw(J, inputs=data, rankdir="TB").save(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from minigrad import graphviz_command
+from minigrad.viz import command
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -49,7 +49,7 @@ def no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_graphviz(no_dot: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which nothing draws."""
-    monkeypatch.setattr(graphviz_command.sysconfig, "get_path", lambda _: "")
+    monkeypatch.setattr(command.sysconfig, "get_path", lambda _: "")
 
 
 def pytest_configure(config: pytest.Config) -> None:

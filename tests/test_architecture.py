@@ -1,4 +1,4 @@
-"""Who may know whom, what an op body may say, and how long the engine may be."""
+"""Which module may import which, what an op body may say, and how long the engine may be."""
 
 import ast
 import re
@@ -13,13 +13,14 @@ import minigrad as mg
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "minigrad").rglob("*.py"))
 
-#: Each room and the rooms below it: a room imports only from what stands before it.
-ROOMS = [
+#: A module imports only from what is listed before it. An entry is a module, a package whose modules may import one
+#: another, or a package and its modules in order; a package may be listed in parts.
+ORDER: list[str | tuple[str, list[str]]] = [
     "errors",
     "hints",
     "mode",
     "origin",
-    "show",
+    ("viz", ["formats"]),  # a notebook shows a Tensor with it
     "sparse",
     "engine",
     "walk",
@@ -28,15 +29,8 @@ ROOMS = [
     "_tensor",
     "trees",
     "transforms",
-    "numeric",
-    "terms",
-    "comparison",
-    "notation",
-    "graph",
-    "graphviz_command",
-    "dotfile",
-    "drawing",
-    "page",
+    ("check", ["numeric", "terms", "compare"]),
+    ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
     "tracer",
     "captured",
     "record",
@@ -45,41 +39,78 @@ ROOMS = [
     "fast",
     "derivation",
 ]
-PUBLIC_ONLY = ["optim", "nn"]  # these know what a user knows, and the RowSparse gradients
+PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients
+
+MODULES = [
+    name
+    for entry in ORDER
+    for name in ([entry] if isinstance(entry, str) else [f"{entry[0]}.{module}" for module in entry[1]])
+]
+PACKAGES = {entry[0] for entry in ORDER if not isinstance(entry, str)}
 
 
-def room(path: Path) -> str:
-    return path.relative_to(ROOT / "minigrad").parts[0].removesuffix(".py")
+def module(path: Path) -> str:
+    """The dotted name of a file's module inside minigrad, "" for the package itself."""
+    parts = path.relative_to(ROOT / "minigrad").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def listed(name: str) -> str:
+    """The entry of a module: its own name, or that of its package where that is listed as a whole."""
+    return name if name in MODULES else name.split(".")[0]
+
+
+NAMES = {module(path) for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
-    """The modules a file imports, anywhere in it."""
+    """The modules that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {
-                f"{node.module}.{alias.name}" if node.module == "minigrad" else str(node.module) for alias in node.names
-            }
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                is_module = node.module == "minigrad" or whole.removeprefix("minigrad.") in NAMES
+                found.add(whole if is_module else str(node.module))
     return found
 
 
+def importable(name: str) -> set[str]:
+    """The entries that a module may import from: those before its own, and its own where that is a whole package."""
+    if name in PUBLIC_ONLY:
+        return {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine"}
+    return set(MODULES[: MODULES.index(listed(name)) + 1])
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_rooms_do_not_import_upwards(path: Path) -> None:
-    here = room(path)
-    inside = {name.split(".")[1] for name in imports(path) if name.startswith("minigrad.")}
-    if here in ROOMS:
-        assert inside - {here} <= set(ROOMS[: ROOMS.index(here)])
-    elif here in PUBLIC_ONLY:
-        assert inside <= {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine"}
-    else:
-        assert here == "__init__"
+def test_modules_do_not_import_upwards(path: Path) -> None:
+    name = module(path)
+    inside = {listed(name.removeprefix("minigrad.")) for name in imports(path) if name.startswith("minigrad.")}
+    if name in PACKAGES:
+        assert not inside, "a package's __init__ has only a docstring, so that no submodule hides a function"
+    elif name:
+        assert inside <= importable(name)
+
+
+def test_the_order_holds_inside_packages_too() -> None:
+    assert {"viz.names", "viz.formats", "check.compare", "ops"} < importable("viz.graph")
+    assert not {"viz.notation", "viz.draw", "viz"} & importable("viz.graph")
+    assert "ops" in importable("ops.reduce") and "_tensor" not in importable("ops.reduce")
+    assert "viz.names" not in importable("_tensor")
+
+
+@pytest.mark.parametrize("package", ["check", "viz"])
+def test_graphs_are_read_through_walk(package: str) -> None:
+    assert not [path for path in FILES if module(path).split(".")[0] == package and "._edges" in code(path)]
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in FILES if room(p) in ("engine", "ops", "show", "sparse", "_tensor")], ids=lambda p: p.name
+    "path",
+    [p for p in FILES if listed(module(p)) in ("engine", "ops", "viz.formats", "sparse", "_tensor")],
+    ids=lambda p: p.name,
 )
 def test_the_core_needs_numpy_only(path: Path) -> None:
     outside = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
@@ -100,7 +131,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "ops"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [p for p in FILES if listed(module(p)) == "ops"], ids=lambda p: p.name)
 def test_op_bodies_speak_for_any_array(path: Path, what: str) -> None:
     assert not re.search(FORBIDDEN[what], code(path)), what
 
@@ -132,7 +163,7 @@ def test_no_paths_of_one_machine(path: Path) -> None:
 
 def test_the_ops_fit_a_sitting_too() -> None:
     """Under 1,000 lines without docstrings and comments, as they are written."""
-    assert sum(written(p) for p in FILES if room(p) == "ops") < 1000
+    assert sum(written(p) for p in FILES if listed(module(p)) == "ops") < 1000
 
 
 def written(path: Path) -> int:
@@ -152,16 +183,16 @@ def run(code: str) -> str:
 
 def test_importing_minigrad_loads_what_everybody_needs() -> None:
     slow = {"inspect", "dataclasses", "ast", "graphviz", "numpy.ma", "numpy.testing", "numpy.f2py"}
-    rooms = {f"minigrad.{room}" for room in [*ROOMS[ROOMS.index("numeric") :], *PUBLIC_ONLY]}
+    later = {f"minigrad.{name}" for name in [*MODULES[MODULES.index("check.numeric") :], *PACKAGES, *PUBLIC_ONLY]}
     code = "import sys, numpy; before = {*sys.modules}; import minigrad; print(*sys.modules.keys() - before)"
     loaded = set(run(code).split())
     assert "minigrad.engine" in loaded
-    assert not loaded & (slow | rooms)
+    assert not loaded & (slow | later)
 
 
-def test_no_room_hides_something_public() -> None:
-    rooms = sorted({room(path) for path in FILES} - {"__init__", "fast"})  # numba may be missing
-    load = "\n".join(f"import minigrad.{room}" for room in rooms)
+def test_no_module_hides_something_public() -> None:
+    names = sorted(NAMES - {"", "fast"})  # numba may be missing
+    load = "\n".join(f"import minigrad.{name}" for name in names)
     public = sorted({*mg.__all__} - {"fft", "linalg", "optim"})
     code = f"{load}\nprint(*(name for name in {public} if not callable(getattr(minigrad, name))))"
     assert run(code).split() == []

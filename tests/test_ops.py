@@ -10,8 +10,8 @@ from duck import Duck, plain
 from ops_table import PAGE, page
 
 import minigrad as mg
+from minigrad.check.numeric import EPS
 from minigrad.engine import implementations
-from minigrad.numeric import EPS
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
 

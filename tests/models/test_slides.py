@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
-from minigrad.numeric import Problem
-from minigrad.terms import Graph, distance
+from minigrad.check.numeric import Problem
+from minigrad.check.terms import GradientTerms, distance
 from models import slides
 from models.__main__ import main
 from models.slides import DERIVATIONS
@@ -45,14 +45,14 @@ def test_by_hand_equals_autograd(derivation, data):
     with np.errstate(over="ignore", invalid="ignore"):
         assume(np.isfinite(derivation.f(*values)))
         problem = Problem(derivation.f, tuple(values))
-        graph = Graph(problem)
+        terms = GradientTerms(problem)
         by_hand = derivation.by_hand(*values)
         for k, name in enumerate(problem.names):
             if name in derivation.formulas:
-                gradient = graph.gradient(k)
+                gradient = terms.gradient(k)
                 assume(np.all(np.isfinite(gradient)))
                 assert np.shape(by_hand[name]) == gradient.shape == np.shape(arguments[name])
-                off = distance(np.asarray(by_hand[name]), gradient, graph.magnitude(k), np.finfo(float).eps)
+                off = distance(np.asarray(by_hand[name]), gradient, terms.magnitude(k), np.finfo(float).eps)
                 assert np.max(off) <= MAXIMUM
 
 

@@ -1,4 +1,4 @@
-"""compare: right gradients are equal, and each classic mistake is recognised by what it gives."""
+"""compare: right gradients are equal, and each classic mistake is recognised by the gradient it produces."""
 
 import json
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.terms import distance
+from minigrad.check.terms import distance
 from models.window import hinge, hinge_by_hand, score, score_by_hand, scores
 
 

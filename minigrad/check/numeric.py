@@ -1,10 +1,10 @@
-"""Is a gradient right? Autograd beside a derivative taken from the function's values alone."""
+"""Numeric derivatives: autograd against a derivative computed from the function's values alone."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +12,18 @@ import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed
 from minigrad.engine import Array
-from minigrad.show import columns
-from minigrad.transforms import gradients, reached_gradients, transforming, unit_seed, variable
+from minigrad.transforms import Function, gradients, reached_gradients, transforming, unit_seed, variable
 from minigrad.trees import leaves, paths, unflatten
-
-Function = Callable[..., Any]
+from minigrad.viz.formats import columns
 
 #: An argument with more elements is checked along random directions instead of element by element.
-EVERY_ELEMENT = 200
+MAX_ELEMENTS = 200
 DIRECTIONS = 20
 
 COMPLEX, DIFFERENCE = "complex step", "central differences"
 
-#: Tolerances in ulp of the magnitudes involved: what a derivative from values can be trusted to.
-TOLERANCE = {COMPLEX: 200.0, DIFFERENCE: 1e8}
+#: The accuracy of each method, in ulp of the magnitudes involved.
+ACCURACY = {COMPLEX: 200.0, DIFFERENCE: 1e8}
 
 TINY_STEP = 1e-20
 EPS = float(np.finfo(float).eps)
@@ -33,7 +31,7 @@ TINY = float(np.finfo(float).tiny)
 
 
 class GradientError(AssertionError):
-    """A gradient that is not the derivative; the message is the table of what was compared.
+    """A gradient that is not the derivative; the message is the table of the comparison.
 
     >>> import minigrad as mg
     >>> twice = mg.op()(lambda x: (2 * x, lambda g: 3 * g))
@@ -46,8 +44,8 @@ class GradientError(AssertionError):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One derivative: of the checked function along one element, or one direction, of one argument."""
+class Derivative:
+    """The derivative of the checked function along one element, or one direction, of one argument."""
 
     argument: str
     where: str
@@ -60,27 +58,27 @@ class Row:
 
 @dataclass
 class Report:
-    """What `gradcheck` compared. True when all is well; prints as a table."""
+    """The derivatives that `gradcheck` compared. True when none is wrong; prints as a table."""
 
     order: int
     dtype: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Derivative] = field(default_factory=list)
 
     @property
     def method(self) -> str:
         return " and ".join(dict.fromkeys(row.method for row in self.rows))
 
     @property
-    def wrong(self) -> list[Row]:
+    def wrong(self) -> list[Derivative]:
         return [row for row in self.rows if row.verdict == "WRONG"]
 
     @property
-    def kinks(self) -> list[Row]:
+    def kinks(self) -> list[Derivative]:
         return [row for row in self.rows if row.verdict == "kink"]
 
     @property
     def worst(self) -> float:
-        """The largest error, in ulp of the magnitudes summed, kinks left out."""
+        """The largest error, in ulp of the magnitudes summed, kinks excluded."""
         return max((row.error for row in self.rows if row.verdict != "kink"), default=0.0)
 
     def __bool__(self) -> bool:
@@ -107,31 +105,30 @@ class Report:
 
 
 def gradcheck(f: Function, *args: Any, order: int = 1) -> Report:
-    """Check f's gradient at args against a derivative that needs only f's values.
+    """Check f's gradient at args against a derivative computed from f's values alone.
 
     >>> import minigrad as mg
     >>> report = mg.gradcheck(lambda W, x: mg.tanh(W @ x), np.ones((2, 2)), np.array([0.1, 0.2]))
     >>> bool(report), report.method, len(report.rows)
     (True, 'complex step', 6)
 
-    Where f can be computed on complex numbers the derivative is Im f(x + ih) / h with h = 1e-20, which has no
-    cancellation and is right to a few ulp (Squire and Trapp, SIAM Review 40, 1998); it is believed only where a
-    central difference agrees. Elsewhere it is the central difference of fourth order. Both are computed in double
-    precision whatever the dtype of the arguments. A function with several outputs is checked along one random
-    combination of them. An argument of up to 200 elements is checked element by element, a larger one along 20
-    random directions.
+    Where f accepts complex numbers the derivative is Im f(x + ih) / h with h = 1e-20, which has no cancellation and is
+    accurate to a few ulp (Squire and Trapp, SIAM Review 40, 1998); it is used only where a central difference agrees
+    with it. Elsewhere the derivative is the central difference of fourth order. Both are computed in double precision
+    whatever the dtype of the arguments. A function with several outputs is checked along one random combination of
+    them. An argument of up to 200 elements is checked element by element, a larger one along 20 random directions.
 
     Args:
         f: a function of arrays, or of dicts, lists, tuples of arrays, or an op.
-        args: where to check. Floating-point arrays (and numbers) are differentiated by, all else is constant.
-        order: 2 checks the gradient of the gradient, too.
+        args: the point at which to check. Floating-point arrays and numbers are variables, all else is constant.
+        order: 2 checks the gradient of the gradient too.
 
     Returns:
         A report, which prints as a table.
 
     Raises:
         GradientError: for a wrong gradient (with the table), one that is not finite, a function that does not
-            depend on an argument, or one that gives another value when called again.
+            depend on an argument, or one that returns another value when called again.
     """
     if order not in (1, 2):
         raise ValueError(f"gradcheck checks order 1 or 2, got {order}")
@@ -145,7 +142,7 @@ def gradcheck(f: Function, *args: Any, order: int = 1) -> Report:
 
 
 class Problem:
-    """A function, and where to differentiate it: its floating-point arguments, one after the other."""
+    """A function, and the point at which to differentiate it: its floating-point arguments in a list."""
 
     def __init__(self, f: Function, args: tuple[Any, ...], order: int = 1) -> None:
         self.f, self.args, self.order = f, args, order
@@ -175,7 +172,7 @@ class Problem:
         return self.f(*unflatten(self.args, new))
 
     def scalar(self, values: Sequence[Array]) -> Any:
-        """The one number that is differentiated: a fixed random combination of the outputs."""
+        """The number that is differentiated: a fixed random combination of the outputs."""
         return sum(np.sum(w * y) for w, y in zip(self.weights, leaves(self.call(values))))
 
     def autograd(self) -> list[Array]:
@@ -196,9 +193,9 @@ class Problem:
         return found
 
     def gradient_function(self) -> Function:
-        """The gradient of the scalar as a function of the same arguments: what order 2 checks."""
+        """The gradient of the scalar as a function of the same arguments, which order 2 checks."""
 
-        @functools.wraps(self.f)  # for the names of its arguments
+        @functools.wraps(self.f)  # keeps the names of its arguments
         def gradient(*args: Any) -> Any:
             flat = leaves(args)
             with transforming(args) as nested:
@@ -222,19 +219,19 @@ class Problem:
             eps = float(np.finfo(self.values[k].dtype).eps)
             for label, v, ours, numeric, method in measured:
                 error = abs(ours - numeric) / (eps * scale)
-                allowed = TOLERANCE[method] * (self.order if method == COMPLEX else EPS / eps) + TOLERANCE[COMPLEX]
+                allowed = ACCURACY[method] * (self.order if method == COMPLEX else EPS / eps) + ACCURACY[COMPLEX]
                 verdict = "equal" if error <= allowed else "WRONG"
                 if verdict == "WRONG" and self.between_slopes(double, k, v, ours, 1e-4 * scale):
                     verdict = "kink"
-                report.rows.append(Row(name, label, ours, numeric, error, method, verdict))
+                report.rows.append(Derivative(name, label, ours, numeric, error, method, verdict))
         return report
 
     def derivative(self, values: list[Array], k: int, v: Array) -> tuple[float, str]:
-        """The derivative along v in argument k, and how it was taken."""
+        """The derivative along v in argument k, and its method."""
         by_difference = self.central_difference(values, k, v)
         try:
             with np.errstate(all="ignore"):
-                y = self.scalar(moved(values, k, 1j * TINY_STEP * v))
+                y = self.scalar(perturbed(values, k, 1j * TINY_STEP * v))
         except (TypeError, ValueError):
             return by_difference, DIFFERENCE
         by_complex = float(np.imag(y)) / TINY_STEP
@@ -244,32 +241,35 @@ class Problem:
         return by_difference, DIFFERENCE
 
     def central_difference(self, values: list[Array], k: int, v: Array) -> float:
-        """The fourth-order central difference, its step made smaller until the function is defined around the point."""
+        """The fourth-order central difference, with a step small enough for f to be finite around the point."""
         h = 1e-4 * max(1.0, float(np.max(np.abs(values[k]), initial=0.0)))
         slope = np.nan
         with np.errstate(all="ignore"):
             while not np.isfinite(slope) and h > 1e-9:
-                near, far = ([self.scalar(moved(values, k, s * n * h * v)) for s in (1, -1)] for n in (1, 2))
+                near, far = ([self.scalar(perturbed(values, k, s * n * h * v)) for s in (1, -1)] for n in (1, 2))
                 slope = float(8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * h)
                 h /= 10
         return slope
 
     def between_slopes(self, values: list[Array], k: int, v: Array, ours: float, slack: float) -> bool:
-        """Is this a kink, with autograd's value between the slopes on its two sides?"""
+        """Is this a kink, with autograd's derivative between the slopes to its left and right?"""
         h = 1e-6
-        here, right, left = (float(self.scalar(moved(values, k, s * h * v))) for s in (0, 1, -1))
+        here, right, left = (float(self.scalar(perturbed(values, k, s * h * v))) for s in (0, 1, -1))
         low, high = sorted([(right - here) / h, (here - left) / h])
         return high - low > 2 * slack and low - slack <= ours <= high + slack
 
 
-def moved(values: list[Array], k: int, by: Array) -> list[Array]:
-    """The values with one moved; all of them complex where the step is, so that no gradient inside drops its part."""
+def perturbed(values: list[Array], k: int, by: Array) -> list[Array]:
+    """The values with one of them perturbed.
+
+    All become complex if the step is, so that a gradient computed inside f keeps its imaginary part.
+    """
     return [x + by if i == k else x + 0 * by.dtype.type(1) for i, x in enumerate(values)]
 
 
 def directions(x: Array) -> Iterator[tuple[str, Array]]:
-    """Every element of a small array, random directions of a large one."""
-    if x.size <= EVERY_ELEMENT:
+    """Labelled directions: every element of a small array, random ones for a large array."""
+    if x.size <= MAX_ELEMENTS:
         for index in np.ndindex(x.shape):
             v = np.zeros_like(x)
             v[index] = 1
@@ -285,7 +285,7 @@ def is_variable(x: Any) -> bool:
 
 
 def argument_names(f: Function, args: tuple[Any, ...]) -> list[str]:
-    """What the leaves of the arguments are called: by f's own parameters where it tells them."""
+    """Names of the leaves of the arguments, from the parameters of f where its signature is known."""
     try:
         names = [p.name if p.kind is not p.VAR_POSITIONAL else None for p in inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):

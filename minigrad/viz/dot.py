@@ -8,11 +8,11 @@ from typing import Any
 
 import graphviz
 
-from minigrad.graphviz_command import NoGraphviz, installed_command
+from minigrad.viz.command import NoGraphviz, installed_command
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
-    """A graph as DOT text: `.source`, `.render(...)` and notebooks as graphviz has them.
+    """A graph as DOT text, with the attributes and methods of a `graphviz.Digraph`: `.source`, `.render(...)`.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor(3.0, name="x")

@@ -1,4 +1,4 @@
-"""How numbers and arrays are shown to people: short text, and colours for a heat strip."""
+"""Numbers and arrays for people: short text, colours for a heat strip, small tables."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import numpy as np
 
 Array = Any
 
-FULL = 8  # elements: an array of so many is shown in full, a larger one by a strip and its range
-NEGATIVE, ZERO, POSITIVE = (
-    (33, 102, 172),
-    (247, 247, 247),
-    (224, 130, 20),
-)  # told apart by the colour-blind, and in grey
+FULL = 8  # elements: an array of up to this size is shown in full, a larger one as a strip and its range
+NEGATIVE, ZERO, POSITIVE = (33, 102, 172), (247, 247, 247), (224, 130, 20)  # distinct for the colour-blind too
 BAD = "#c8102e"  # NaN and inf
 
 
 def columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells as text, the cells of a column one below the other.
+    """Rows of cells as lines of text, the columns aligned.
 
     >>> columns([["at", "verdict"], ["[10]", "equal"]])
     ['at    verdict', '[10]  equal']
@@ -45,7 +41,7 @@ def number(x: Any, digits: int = 3) -> str:
 
 
 def brief(x: Any) -> str:
-    """A number in a cell: two digits, and one with an exponent where it is small.
+    """A number for a small cell: two digits, or one with an exponent where it is small or large.
 
     >>> brief(-1.234), brief(-0.00069), brief(123456.0)
     ('−1.2', '−7e−4', '1e5')
@@ -57,7 +53,7 @@ def brief(x: Any) -> str:
 
 
 def elements(data: Array, most: int) -> list[Any]:
-    """The elements of an array in a row; of a large one the means of `most` equal runs.
+    """The elements of an array, flat; for a large one the means of `most` runs of equal length.
 
     >>> elements(np.array([[1.0, 2.0], [3.0, 6.0]]), 2)
     [1.5, 4.5]
@@ -71,7 +67,7 @@ def elements(data: Array, most: int) -> list[Any]:
 
 
 def colour(x: Any, largest: float) -> str:
-    """The colour of a number on a scale that goes from -largest (blue) through 0 (white) to largest (orange).
+    """The colour of a number on a scale from -largest (blue) through 0 (white) to largest (orange).
 
     >>> colour(-2.0, 2.0), colour(0.0, 2.0), colour(float("nan"), 2.0) == BAD
     ('#2166ac', '#f7f7f7', True)
@@ -85,7 +81,7 @@ def colour(x: Any, largest: float) -> str:
 
 
 def ink(background: str) -> str:
-    """Black or white, whichever reads better on a colour.
+    """Black or white, whichever is easier to read on a colour.
 
     >>> ink("#2166ac"), ink("#f7f7f7")
     ('#ffffff', '#111111')
@@ -100,7 +96,7 @@ def scale(values: list[Any]) -> float:
 
 
 def rows(data: Array) -> list[list[Any]]:
-    """A small array in rows to be printed: a matrix in its own, anything else four to a row.
+    """The rows in which a small array is printed: those of a matrix, four elements each for anything else.
 
     >>> rows(np.arange(5.0))
     [[0.0, 1.0, 2.0, 3.0], [4.0]]
@@ -112,7 +108,7 @@ def rows(data: Array) -> list[list[Any]]:
 
 
 def span(data: Array) -> str:
-    """The range of a large array in words.
+    """The range of a large array as text.
 
     >>> span(np.arange(10.0))
     'min 0 · mean 4.5 · max 9'
@@ -124,7 +120,7 @@ def span(data: Array) -> str:
 
 
 def table(data: Array) -> str:
-    """An array as a small table in HTML: numbers on their colours, or a strip and the range."""
+    """An array as a small HTML table: numbers on colours, or a strip and the range."""
     full = data.size <= FULL
     lines = rows(data) if full else [elements(data, 24)]
     largest = scale([v for line in lines for v in line])
@@ -153,7 +149,7 @@ def card(name: str | None, data: Array, grad: Array | None) -> str:
     heads = html.escape(name or "Tensor"), "gradient"
     if grad is None:
         below = "<i>no gradient yet</i>"
-    elif hasattr(grad, "rows"):  # row-sparse: only the rows that are there
+    elif hasattr(grad, "rows"):  # row-sparse: only the stored rows
         below = f"{len(grad.indices)} of {grad.shape[0]} rows<br>{table(grad.rows)}"
     else:
         below = table(np.asarray(grad))

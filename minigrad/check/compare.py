@@ -1,4 +1,4 @@
-"""A gradient derived by hand beside autograd and the numeric derivative: is it right, where not, and why."""
+"""A gradient derived by hand against autograd and the numeric derivative: where they differ, and why."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.check.numeric import COMPLEX, TINY_STEP, Problem
+from minigrad.check.terms import GradientTerms, distance
 from minigrad.engine import Array
-from minigrad.numeric import COMPLEX, TINY_STEP, Problem
-from minigrad.show import columns
-from minigrad.terms import Graph, distance
+from minigrad.transforms import Function
+from minigrad.viz.formats import columns
 
-Function = Callable[..., Any]
-
-#: Equal is what differs by less, in ulp of the magnitudes summed: room for another order of the same sums.
+#: Tolerance in ulp; allows reordered sums.
 TOLERANCE = 32.0
 
-#: What central differences can be trusted to.
+#: The accuracy of central differences, in the same ulp.
 DIFFERENCE_TOLERANCE = 1e9
 
-#: The smallest derivative that a step of 1e-20 can tell from zero.
+#: The smallest derivative that a step of 1e-20 can distinguish from zero.
 RESOLUTION = float(np.finfo(float).smallest_subnormal) / TINY_STEP
 
-#: Elements of an argument that are differentiated numerically; of a larger argument, as many drawn at random.
+#: The number of elements of an argument that are differentiated numerically; those of a larger one are random.
 NUMERIC_ELEMENTS = 200
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One argument: its gradient by hand, by autograd and from values alone.
+    """The gradient of one argument: by hand, by autograd and numerically.
 
-    Distances are in ulp, of the magnitude of the terms that were summed: a gradient that is the small difference of
-    large terms cannot be more exact than those.
+    Distances are in ulp of the magnitude of the terms that were summed: a gradient that is the small difference of
+    large terms cannot be more accurate than those.
     """
 
     argument: str
     shape: tuple[int, ...]
-    verdict: str  # "equal", or what is wrong
-    index: tuple[int, ...] | None  # where by hand and autograd are furthest apart
-    by_hand: float | None  # there
+    verdict: str  # "equal", or the mistake
+    index: tuple[int, ...] | None  # of the element in which by_hand and autograd differ most
+    by_hand: float | None  # this element
     autograd: float | None
     numeric: float | None
-    absolute: float  # the largest difference between by hand and autograd
+    absolute: float  # the largest difference between by_hand and autograd
     relative: float
-    ulp: float  # the largest distance of by hand from autograd
+    ulp: float  # the largest distance of by_hand from autograd
     numeric_ulp: float  # the largest distance of autograd from the numeric derivative
     method: str  # of the numeric derivative
 
@@ -58,7 +57,7 @@ HEADS = ("argument", "shape", "at", "by hand", "autograd", "numeric", "ulp", "nu
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What `compare` found, an argument after the other. True when all are equal; prints as a table."""
+    """The comparisons of all arguments. True when all gradients are equal; prints as a table."""
 
     rows: tuple[Comparison, ...]
 
@@ -72,11 +71,13 @@ class Comparisons:
         return next(row for row in self.rows if row.argument == argument)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The same as plain numbers and strings, by argument."""
+        """The comparisons as plain numbers and strings, by argument."""
         return {row.argument: asdict(row) for row in self.rows}
 
     def cells(self) -> list[tuple[str, ...]]:
-        def number(x: float | None) -> str:
+        """The rows of the table."""
+
+        def written(x: float | None) -> str:
             return "" if x is None else f"{x:.9g}"
 
         return [
@@ -84,9 +85,9 @@ class Comparisons:
                 row.argument,
                 str(row.shape),
                 "" if row.index is None else str(list(row.index)),
-                number(row.by_hand),
-                number(row.autograd),
-                number(row.numeric),
+                written(row.by_hand),
+                written(row.autograd),
+                written(row.numeric),
                 f"{row.ulp:.3g}",
                 f"{row.numeric_ulp:.3g}",
                 row.verdict,
@@ -120,7 +121,7 @@ class Comparisons:
 
 
 def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
-    """Put a gradient derived by hand next to autograd's and the numeric one, argument by argument.
+    """Compare a gradient derived by hand with autograd's and the numeric one, argument by argument.
 
     >>> import minigrad as mg
     >>> def f(w, x):
@@ -132,35 +133,35 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
     >>> bool(report), report["w"].verdict, report["x"].verdict
     (False, 'equal', 'the sign is flipped')
 
-    A wrong gradient is tried against the classic mistakes: transposed, a flipped sign, a factor too many or missing
-    (2, 1/N, the derivative of a non-linearity), a sum over the batch not taken, a term counted twice, left out or
-    with the wrong sign, the gradient or the value of something else. Each is tested by computing what the mistake
-    would give; none is guessed.
+    A wrong gradient is tested for the classic mistakes: transposed, a flipped sign, an extra or a missing factor
+    (2, 1/N, the derivative of a nonlinearity), a missing sum over the batch, a term counted twice, left out or with the
+    wrong sign, the gradient or the value of another variable. Each test computes the gradient that the mistake would
+    produce; none is a guess.
 
     Args:
         f: a function of arrays whose value is a scalar.
-        by_hand: a function of the same arguments: the gradients in a dict by the names of f's arguments (of some or
-            all), in a tuple or list in their order, or the one gradient of a function of one argument.
-        args: where to compare, arrays of floating-point numbers.
+        by_hand: a function of the same arguments that returns the gradients: in a dict by the names of f's arguments
+            (some or all of them), in a tuple or list in their order, or alone where f has one argument.
+        args: the point at which to compare, arrays of floating-point numbers.
 
     Returns:
-        Comparisons: true where all are equal, a table when printed (in colour with rich), HTML in notebooks.
+        Comparisons: true when all are equal, a table when printed (in colour with rich), HTML in notebooks.
 
     Raises:
-        ValueError: where f's value is not a scalar, or by_hand gives gradients of arguments that f does not have.
-        GradientError: where f is random, or has no finite value here.
+        ValueError: if f's value is not a scalar, or by_hand returns gradients of arguments that f does not have.
+        GradientError: if f is random, or its value here is not finite.
     """
     problem = Problem(f, args)
     if any(isinstance(x, dict | list | tuple) for x in args):
         raise TypeError("compare needs arrays as arguments, got a container; give its arrays as arguments of their own")
-    graph = Graph(problem)
+    terms = GradientTerms(problem)
     hands = given_gradients(by_hand(*args), problem.names)
     numbers = {name: k for k, name in enumerate(problem.names)}
-    return Comparisons(tuple(compared(problem, graph, numbers[name], h) for name, h in hands.items()))
+    return Comparisons(tuple(compared(problem, terms, numbers[name], h) for name, h in hands.items()))
 
 
 def given_gradients(gradients: Any, names: list[str]) -> dict[str, Array]:
-    """What by_hand returned, by the names of the arguments."""
+    """The gradients that by_hand returned, by the names of the arguments."""
     if isinstance(gradients, Mapping):
         strange = [name for name in gradients if name not in names]
         if strange:
@@ -175,13 +176,13 @@ def given_gradients(gradients: Any, names: list[str]) -> dict[str, Array]:
     return {name: np.asarray(g) for name, g in zip(names, listed)}
 
 
-#: The derivatives of the non-linearities, as people write them with a = f(z).
+#: The derivatives of the nonlinearities as they are usually written, with a = f(z).
 FACTORS = {"sigmoid": "a*(1-a)", "tanh": "1-a*a", "relu": "1{m > 0}", "exp": "a", "square": "2*x", "abs": "sign(x)"}
 
 
-def compared(problem: Problem, graph: Graph, k: int, hand: Array) -> Comparison:
-    """One argument."""
-    name, auto, size = problem.names[k], graph.gradient(k), graph.magnitude(k)
+def compared(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> Comparison:
+    """The comparison of one argument."""
+    auto, size = terms.gradient(k), terms.magnitude(k)
     eps = float(np.finfo(auto.dtype).eps)
     numeric, numeric_index, method = numeric_gradient(problem, k)
     off = [distance(auto[i], g, np.maximum(size[i], RESOLUTION / eps), eps) for i, g in zip(numeric_index, numeric)]
@@ -209,10 +210,10 @@ def compared(problem: Problem, graph: Graph, k: int, hand: Array) -> Comparison:
     elif equal(hand):
         verdict = "equal"
     else:
-        verdict = mistake(problem, graph, k, hand, equal)
+        verdict = mistake(problem, terms, k, hand, equal)
     at = dict(zip(numeric_index, numeric))
     return Comparison(
-        argument=name,
+        argument=problem.names[k],
         shape=auto.shape,
         verdict=verdict,
         index=place,
@@ -228,7 +229,7 @@ def compared(problem: Problem, graph: Graph, k: int, hand: Array) -> Comparison:
 
 
 def numeric_gradient(problem: Problem, k: int) -> tuple[list[float], list[tuple[int, ...]], str]:
-    """Derivatives by the elements of an argument, those elements, and how they were taken."""
+    """Derivatives by elements of an argument, the indices of those elements, and the method."""
     x = problem.values[k]
     chosen = list(np.ndindex(x.shape))
     if x.size > NUMERIC_ELEMENTS:
@@ -245,9 +246,9 @@ def numeric_gradient(problem: Problem, k: int) -> tuple[list[float], list[tuple[
     return found, chosen, " and ".join(dict.fromkeys(methods))
 
 
-def mistake(problem: Problem, graph: Graph, k: int, hand: Array, equal: Callable[..., bool]) -> str:
-    """What is wrong with a gradient by hand: the first of the classic mistakes that gives it."""
-    auto = graph.gradient(k)
+def mistake(problem: Problem, terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str:
+    """The verdict on a wrong gradient: the first of the classic mistakes that produces it."""
+    auto = terms.gradient(k)
     if np.any(np.isnan(hand)):
         return "it is not a number in some elements"
     if hand.ndim == auto.ndim == 2 and equal(hand.T):
@@ -257,33 +258,59 @@ def mistake(problem: Problem, graph: Graph, k: int, hand: Array, equal: Callable
             return "the sign is flipped"
         if factor := common_factor(hand, auto, equal):
             return f"differs by a factor of exactly {factor}"
-    for op_name in dict.fromkeys(node._op.__name__ for node in graph.nodes if node._op is not None):
-        if op_name in FACTORS and equal(graph.without_factor(op_name, k), hand):
+    return (
+        missing_factor(terms, k, hand, equal)
+        or wrong_term(terms, k, hand, equal)
+        or missing_sum(auto, hand, equal)
+        or of_something_else(problem, terms, k, hand)
+        or ("differs" if hand.shape == auto.shape else f"needs the shape {auto.shape}, has {hand.shape}")
+    )
+
+
+def missing_factor(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str | None:
+    """Is the derivative of a nonlinearity left out?"""
+    for op_name in dict.fromkeys(node._op.__name__ for node in terms.nodes if node._op is not None):
+        if op_name in FACTORS and equal(terms.without_factor(op_name, k), hand):
             return f"missing the factor {FACTORS[op_name]}, the derivative of {op_name}"
-    if hand.shape == auto.shape:
-        for op_name, term in graph.terms(k):
-            for sign, said in (1, "is counted twice"), (-1, "is missing"), (-2, "has the wrong sign"):
-                if np.any(term) and equal(hand, auto + sign * term):
-                    return f"the term that comes through {op_name} {said}"
+    return None
+
+
+def wrong_term(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str | None:
+    """Is a term counted twice, left out, or of the wrong sign?"""
+    auto = terms.gradient(k)
+    if hand.shape != auto.shape:
+        return None
+    for op_name, term in terms.terms(k):
+        for times, said in (1, "is counted twice"), (-1, "is missing"), (-2, "has the wrong sign"):
+            if np.any(term) and equal(hand, auto + times * term):
+                return f"the term that comes through {op_name} {said}"
+    return None
+
+
+def missing_sum(auto: Array, hand: Array, equal: Callable[..., bool]) -> str | None:
+    """Does it still have the axis of the batch?"""
     for axis in range(hand.ndim):
         if hand.ndim == auto.ndim + 1 and equal(np.sum(hand, axis=axis)):
             return f"a missing sum over the batch: equals autograd's when summed over axis {axis}"
-    arguments = list(zip(problem.names, graph.variables))
-    results = [(node.name or node._op.__name__, node) for node in graph.nodes if node._op is not None]
-    alike = [
-        (called, node)
-        for called, node in arguments + results
-        if node is not graph.variables[k] and np.shape(node.data) == hand.shape and np.any(hand)
+    return None
+
+
+def of_something_else(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> str | None:
+    """Is it a value, or the gradient of another value?"""
+    arguments = list(zip(problem.names, terms.variables))
+    results = [(node.name or node._op.__name__, node) for node in terms.nodes if node._op is not None]
+    others = [
+        (name, node)
+        for name, node in arguments + results
+        if node is not terms.variables[k] and np.shape(node.data) == hand.shape and np.any(hand)
     ]
-    for called, node in alike:
+    for name, node in others:
         if _same(hand, node.data):
-            return f"equals the value of {called}, not a gradient"
-    for called, node in alike:
-        if _same(hand, graph.gradients.get(node._stamp, np.zeros_like(node.data))):
-            return f"equals the gradient of {called}"
-    if hand.shape != auto.shape:
-        return f"needs the shape {auto.shape}, has {hand.shape}"
-    return "differs"
+            return f"equals the value of {name}, not a gradient"
+    for name, node in others:
+        if _same(hand, terms.gradients.get(node._stamp, np.zeros_like(node.data))):
+            return f"equals the gradient of {name}"
+    return None
 
 
 def _same(x: Array, y: Array) -> bool:
@@ -291,7 +318,7 @@ def _same(x: Array, y: Array) -> bool:
 
 
 def common_factor(hand: Array, auto: Array, equal: Callable[..., bool]) -> str | None:
-    """The one number that hand is autograd's times, where there is one and it is a simple fraction."""
+    """The factor by which hand is a multiple of autograd's, if it is a simple fraction."""
     from fractions import Fraction  # here, as it is slow to import
 
     i = int(np.argmax(np.abs(auto)))

@@ -1,0 +1,1 @@
+"""Gradients checked: against numeric derivatives, and against gradients derived by hand."""

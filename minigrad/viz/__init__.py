@@ -1,0 +1,1 @@
+"""Pictures of computation graphs, and the page that steps through a backward pass."""

@@ -1,0 +1,238 @@
+"""The computation graph as a picture, in Graphviz's language."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.engine import Array, Node
+from minigrad.sparse import RowSparse
+from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
+from minigrad.viz.graph import Box, Graph, Op, Operand, build, is_zero
+from minigrad.viz.names import Scope, variables
+from minigrad.viz.notation import annotate, derivative
+
+if TYPE_CHECKING:
+    from minigrad.viz.dot import Picture
+
+LINE = "#46525c"
+BACK = "#b23a00"  # gradients
+QUIET = "#5b6770"
+DEAD = "#b8bec4"
+
+#: Kinds differ in form as well as in colour: for grey print, and for the colour-blind.
+LOOKS = {
+    "parameter": {"shape": "box", "style": "filled", "fillcolor": "#dcebf9", "color": "#1f5f99", "penwidth": "2.4"},
+    "input": {"shape": "note", "style": "filled", "fillcolor": "#fdf1cf", "color": "#8a6a12", "penwidth": "1.2"},
+    "result": {"shape": "box", "style": "rounded,filled", "fillcolor": "#ffffff", "color": LINE},
+}
+
+
+def draw(
+    root: Node,
+    *,
+    inputs: Sequence[Node] = (),
+    values: bool = True,
+    backward: bool | None = None,
+    collapse: bool = False,
+    limit: int = 100,
+    rankdir: str = "LR",
+) -> Picture:
+    """Draw the computation graph of a value, from the variables to the value.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([1.0, 2.0], name="x")
+    >>> picture = mg.draw(mg.sum(x))
+    >>> picture.save("picture.svg")  # doctest: +SKIP
+    'picture.svg'
+
+    A parameter is a blue box with a thick border, an input a yellow sheet with a folded corner, a result a white box
+    with round corners, an op a circle with its sign. Notebooks show the picture; `.source` is its DOT text. Drawing
+    does not change the graph.
+
+    Args:
+        inputs: Tensors that are data, as distinct from parameters; arrays always are.
+        values: show numbers: small arrays in full, larger ones as a strip of colours and their range.
+        backward: show gradients, and on every edge the contribution that flows back along it; None: if `backward()`
+            has been called.
+        collapse: draw repeated structure once, with the number of times it occurs.
+        limit: the largest number of Tensors drawn, those nearest to the root; the picture says how many are left out.
+        rankdir: "LR" from left to right, "TB" from top to bottom.
+
+    Raises:
+        ValueError: for gradients of a value that is not a scalar.
+        RuntimeError: for backward=True after data has changed.
+    """
+    around = variables(sys._getframe(1))
+    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=around)
+    return _Drawing(annotate(graph), values, backward).picture(rankdir)
+
+
+class _Drawing:
+    """A graph, and how much of it is drawn."""
+
+    def __init__(self, graph: Graph, values: bool, backward: bool | None) -> None:
+        self.graph, self.values, self.backward = graph, values, backward
+
+    def picture(self, rankdir: str) -> Picture:
+        from minigrad.viz.dot import Picture  # here, so that importing minigrad does not import graphviz
+
+        picture = Picture()
+        picture.attr("graph", rankdir=rankdir, bgcolor="white", fontname="Helvetica", fontsize="11", nodesep="0.22")
+        picture.attr("graph", ranksep="0.32")
+        picture.attr("node", fontname="Helvetica", fontsize="12", margin="0.08,0.04")
+        picture.attr("edge", fontname="Helvetica", fontsize="10", color=LINE, arrowsize="0.6")
+        self.boxes(picture, ())
+        for box in self.graph.boxes:
+            if box.op:
+                self.edges(picture, box, box.op)
+        if self.graph.more:
+            picture.node("more", f"… {self.graph.more:,} more", shape="plaintext", fontcolor=QUIET)
+        return picture
+
+    def boxes(self, picture: Any, scopes: tuple[Scope, ...]) -> None:
+        """Draw the boxes inside these scopes, and a frame for every scope within."""
+        depth = len(scopes)
+        inner: list[Scope] = []
+        for box in self.graph.boxes:
+            if box.scopes[:depth] != scopes:
+                continue
+            if len(box.scopes) == depth:
+                self.box(picture, box)
+            elif box.scopes[depth] not in inner:
+                inner.append(box.scopes[depth])
+        for i, scope in enumerate(inner):
+            outer = picture.name or "cluster"
+            with picture.subgraph(name=f"{outer}_{i}") as cluster:
+                cluster.attr(label=f"<<b>{_html(scope.name)}</b>>", color="#9aa5ad", style="rounded", fontcolor=QUIET)
+                self.boxes(cluster, (*scopes, scope))
+
+    def box(self, picture: Any, box: Box) -> None:
+        """Draw a value, and the op that computed it."""
+        off = is_zero(box.grad)
+        look = LOOKS[box.kind] | ({"fontcolor": QUIET, "color": DEAD, "style": "dashed"} if off else {})
+        if box is self.graph.root:
+            look |= {"penwidth": "2.4"}
+        note = " (nothing flows back)" if off else ""
+        tooltip = _plain(f"{box.label} {box.data.shape} {box.data.dtype}{note}")
+        picture.node(box.key, f"<{self.label(box)}>", tooltip=tooltip, **look)
+        if box.op:
+            _draw_op(picture, box, box.op, off)
+
+    def edges(self, picture: Any, box: Box, op: Op) -> None:
+        """Draw the edges from the operands to an op."""
+        several = len(op.operands) > 1 and op.ordered
+        for i, o in enumerate(op.operands, 1):
+            look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "9"} if several else {}
+            if o.times > 1:
+                look["label"] = f"×{o.times:,}"
+            if o.flow is not None:
+                if is_zero(o.flow):
+                    look |= {"color": DEAD, "style": "dashed", "label": f'<<font color="{QUIET}">0</font>>'}
+                else:
+                    look |= {"label": f"<{self.flow(o, o.flow, op)}>", "color": f"{LINE}:{BACK}", "dir": "both"}
+            picture.edge(o.box.key if o.box else "more", _op_key(box), **look)
+
+    def label(self, box: Box) -> str:
+        """The inside of a box: name, shape and dtype, the value, the gradient."""
+        shape = f"{box.data.shape} " if box.data.shape else ""
+        lines = [f'<b>{_html(box.label)}</b>  <font point-size="8" color="{QUIET}">{shape}{box.data.dtype}</font>']
+        if box.times > 1:
+            lines[0] += f"  <b>×{box.times:,}</b>"
+        else:
+            lines += (_array(box.data) if self.values else []) + self.gradient(box)
+        return _table(lines)
+
+    def gradient(self, box: Box) -> list[str]:
+        """The gradient of a box, or that there is none yet."""
+        grad = box.grad if self.graph.backward else box.node.grad if box.node is not None else None
+        if grad is not None and self.backward is not False:
+            above, below = map(_html, derivative(self.graph, box))
+            title = f"∂{above}/∂{below}" if self.graph.backward else "grad"
+            title += f" = <b>{box.delta}</b>" if box.delta else ""
+            title += f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
+            return [f'<font color="{BACK}" point-size="10">{title}</font>', *_array(grad, BACK)]
+        if box.kind == "parameter" and self.values and self.backward is None and not self.graph.backward:
+            return [f'<font color="{QUIET}" point-size="9"><i>no gradient yet</i></font>']
+        return []
+
+    def flow(self, operand: Operand, flow: Array, op: Op) -> str:
+        """The label of an edge: the contribution, and its formula where the op does not show the local derivative."""
+        lines = _array(flow, BACK, small=True) if self.values else []
+        if operand.formula and not (op.local and self.values):
+            lines.insert(0, f'<font color="{BACK}">{_html(operand.formula)}</font>')
+        return _table(lines, "")
+
+
+def _draw_op(picture: Any, box: Box, op: Op, off: bool) -> None:
+    label = f"<b>{_html(op.sign)}</b>"
+    is_circle = len(label) == len("<b>+</b>")
+    if box.grad is not None and op.local and not off:
+        label += f'<br/><font color="{BACK}" point-size="10">{_html(op.local)}</font>'
+        is_circle = False
+    form = {"shape": "circle", "margin": "0.02", "width": "0.34"} if is_circle else {"shape": "box"}
+    form["style"] = "filled" if is_circle else "rounded,filled"
+    line = DEAD if off else LINE
+    picture.node(_op_key(box), f"<{label}>", fillcolor="#eceff1", color=line, tooltip=_plain(op.expression), **form)
+    times = {"label": f"×{box.times:,}"} if box.times > 1 else {}
+    picture.edge(_op_key(box), box.key, color=line, **times)
+
+
+def _op_key(box: Box) -> str:
+    return f"op{box.key[1:]}"
+
+
+def _table(lines: list[str], cellborder: str = ' cellborder="0"') -> str:
+    """Lines of Graphviz's HTML one below the other."""
+    body = "".join(f"<tr><td>{line}</td></tr>" for line in lines)
+    return f'<table border="0"{cellborder} cellspacing="0" cellpadding="1">{body}</table>'
+
+
+def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]:
+    """An array as lines of Graphviz's HTML: a number, a table of numbers on colours, or a strip and its range."""
+    if isinstance(data, RowSparse):
+        return [f'<font point-size="8">{len(data.indices)} of {data.shape[0]:,} rows</font>', *_array(data.rows, tone)]
+    data = np.asarray(data)
+    if data.shape == ():
+        text = number(data.item())
+        return [f'<font color="{tone if np.isfinite(data) else BAD}">{text}</font>']
+    if data.size == 0:
+        return [f'<font color="{QUIET}" point-size="9">empty</font>']
+    full = data.size <= FULL and not small
+    lines = rows(data) if full else [elements(data, 16)]
+    largest = scale([v for line in lines for v in line])
+    body = ""
+    for line in lines:
+        cells = ""
+        for v in line:
+            fill = colour(v, largest)
+            text = f'<font color="{ink(fill)}" point-size="8">{brief(v)}</font>' if full else ""
+            size = ' width="30"' if full else ' width="6" height="9" fixedsize="true"'
+            cells += f'<td bgcolor="{fill}"{size}>{text}</td>'
+        body += f"<tr>{cells}</tr>"
+    size = "" if full else f' fixedsize="true" width="{6 * len(lines[0])}" height="9"'  # else it would fill the box
+    out = [f'<table border="0" cellborder="0" cellspacing="0" cellpadding="{1 if full else 0}"{size}>{body}</table>']
+    bad = data.size - int(np.count_nonzero(np.isfinite(data)))
+    if bad:
+        out.append(f'<font color="{BAD}" point-size="9"><b>{bad} not finite</b></font>')
+    elif not full and not small:
+        out.append(f'<font point-size="8" color="{QUIET}">{span(data)}</font>')
+    return out
+
+
+def _plain(text: str) -> str:
+    """Text for a quoted string of DOT: backslashes stand for themselves."""
+    return _printable(text).replace("\\", "\\\\")
+
+
+def _html(text: str) -> str:
+    from html import escape
+
+    return escape(_printable(text if len(text) <= 40 else text[:39] + "…"), quote=False)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

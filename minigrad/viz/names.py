@@ -1,0 +1,181 @@
+"""Names, scopes and source lines of Tensors, remembered outside the engine.
+
+They are kept by weak references and by the stamps of Tensors: no Tensor is kept alive by its name, and recording costs
+nothing where none was asked for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad import engine
+from minigrad.engine import Node
+from minigrad.origin import users_frame
+
+# names
+
+_names: dict[int, tuple[weakref.ref[Any], str]] = {}  # by id, as long as the object lives
+
+
+def name(**values: Any) -> None:
+    """Name Tensors and arrays for pictures and error messages.
+
+    >>> import minigrad as mg
+    >>> z = mg.Tensor([1.0, 2.0]) * 2
+    >>> mg.name(z=z)
+    >>> z
+    Tensor([2., 4.], name='z', op=multiply)
+    """
+    for key, value in values.items():
+        if isinstance(value, Node):
+            value.name = key
+        else:
+            _remember(key, value)
+
+
+def _remember(key: str, value: Any) -> None:
+    me = id(value)
+    if me not in _names:
+        _names[me] = weakref.ref(value, lambda _: _names.pop(me, None)), key
+
+
+def name_of(value: Any, around: Mapping[int, str]) -> str:
+    """The name of a Tensor or an array: its own, one that was recorded, or by its id one of those around; or ""."""
+    if isinstance(value, Node) and value.name:
+        return value.name
+    known = _names.get(id(value))
+    return known[1] if known else around.get(id(value), "")
+
+
+def variables(frame: FrameType) -> list[tuple[str, Any]]:
+    """The local variables of a function that hold Tensors and arrays."""
+    found = frame.f_locals
+    pairs = [(key, value) for key, value in found.items() if key[0] != "_" and isinstance(value, Node | np.ndarray)]
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(found) is dict and sys.getrefcount(found) <= 3:
+        found.clear()  # Python 3.11 and 3.12 keep this snapshot with the frame, and with it all that it refers to
+    return pairs
+
+
+# scopes
+
+
+@dataclass(eq=False, repr=False)
+class Scope:
+    """A named part of a computation: all that was computed between two stamps."""
+
+    name: str
+    first: int
+    last: int | None = None  # None while it is open
+
+
+_scopes: deque[Scope] = deque(maxlen=10_000)  # a training loop may open one in every step
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Group the values computed inside: pictures draw a frame around them.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor(3.0, name="x")
+    >>> with mg.scope("square"):
+    ...     y = x * x
+    >>> "cluster" in mg.draw(y).source
+    True
+
+    The last 10,000 scopes are remembered, those of all threads together.
+    """
+    here = Scope(name, engine.tick())
+    _scopes.append(here)
+    try:
+        yield
+    finally:
+        here.last = engine.tick()
+
+
+def scopes_around(nodes: list[Node]) -> dict[int, tuple[Scope, ...]]:
+    """The scopes around each Tensor, by its id, the outermost first; the Tensors come newest first."""
+    newest, oldest = nodes[0]._stamp, nodes[-1]._stamp  # stamps count down
+    overlapping = [s for s in _scopes if s.first >= newest and (s.last is None or s.last <= oldest)]
+    opened = [(-s.first, True, s) for s in overlapping]
+    closed = [(-s.last, False, s) for s in overlapping if s.last is not None]
+    events = deque(sorted(opened + closed, key=lambda event: event[0]))
+    inside: list[Scope] = []
+    found = {}
+    for node in reversed(nodes):
+        while events and events[0][0] < -node._stamp:
+            _, opens, s = events.popleft()
+            inside.append(s) if opens else inside.remove(s)
+        if inside:
+            found[id(node)] = tuple(inside)
+    return found
+
+
+# source lines
+
+
+class Line(NamedTuple):
+    """The line of the user's code that made a Tensor."""
+
+    code: CodeType
+    lineno: int
+
+
+_lines: dict[int, Line] = {}  # by stamp
+MAX_LINES = 100_000  # the newest are kept
+
+
+class trace_source:
+    """Record the line of your code that makes each Tensor, and the variables' names, for `draw` and `replay`.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor(3.0)
+    >>> with mg.trace_source():
+    ...     y = x * x
+    >>> "<b>y</b>" in mg.draw(y).source
+    True
+
+    Outside the block nothing is recorded, at no cost.
+    """
+
+    def __enter__(self) -> None:
+        self.frame, self.thread = sys._getframe(1), threading.get_ident()
+        engine.observe_stamps(self.record, True)
+
+    def record(self, stamp: int) -> None:
+        """Remember the user's line that makes the Tensor of a stamp, and the names of the variables around it."""
+        if threading.get_ident() != self.thread or (frame := users_frame()) is None:
+            return
+        _lines[stamp] = Line(frame.f_code, frame.f_lineno)
+        if len(_lines) > MAX_LINES:
+            del _lines[next(iter(_lines))]
+        frames = [frame]
+        while frame is not self.frame and (frame := frame.f_back) is not None:
+            frames.append(frame)
+        for outer in reversed(frames):
+            _remember_variables(outer)
+
+    def __exit__(self, *problem: Any) -> None:
+        engine.observe_stamps(self.record, False)
+        _remember_variables(self.frame)
+        del self.frame  # it would keep that function's Tensors alive
+
+
+def _remember_variables(frame: FrameType) -> None:
+    for key, value in variables(frame):
+        _remember(key, value)
+
+
+def line_of(node: Node) -> Line | None:
+    """The line that made a Tensor, where it was recorded."""
+    return _lines.get(node._stamp)

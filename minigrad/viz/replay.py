@@ -1,0 +1,238 @@
+"""A page that steps through the forward and the backward pass."""
+
+from __future__ import annotations
+
+import math
+import os.path
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.engine import Array, Node
+from minigrad.sparse import RowSparse
+from minigrad.viz.formats import elements, span
+from minigrad.viz.graph import Box, Graph, Op, build, reachable
+from minigrad.viz.layout import layout
+from minigrad.viz.names import line_of, variables
+from minigrad.viz.notation import annotate, assignment, derivative, equation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_OPS = 300  # more than anyone steps through
+MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
+
+Remarks = Callable[[Graph, Box], str]
+
+
+def replay(
+    root: Node,
+    path: str | Path = "backprop.html",
+    *,
+    inputs: Sequence[Node] = (),
+    remarks: Remarks | None = None,
+) -> Path:
+    """Write a page that steps through the forward and the backward pass of a scalar, and return its path.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor(3.0, name="x")
+    >>> with mg.trace_source():
+    ...     J = x * x + x
+    >>> mg.replay(J, "backprop.html")  # doctest: +SKIP
+    PosixPath('backprop.html')
+
+    The page is a single file and needs no network. Graphviz lays the graph out. Beside it is the code that
+    made each value: your source where `trace_source` was on, else the graph written line by line. Gradients are
+    computed for the page alone, and `.grad` stays as it is.
+
+    Args:
+        inputs: Tensors that are data, as distinct from parameters; arrays always are.
+        remarks: a function that comments on the steps of your own model. It is called with the graph and the box of
+            an op's result, the newest first, and returns a sentence to show at the step back through that op, or "".
+            A box has a `label`, the symbol `delta` where its gradient is an error signal, and an `op` with a `sign`
+            and `operands`, each with its `box` (see `minigrad.viz.graph`). For example
+            `lambda graph, box: "Both terms get it." if box.op.sign == "+" else ""`.
+
+    Raises:
+        ValueError: for a value that is not a scalar, or one of more than 300 ops.
+        RuntimeError: where data was changed since the forward pass, or Graphviz is missing (`pip install
+            graphviz-pure` is enough).
+    """
+    import json  # here, as importing minigrad should cost little more than importing numpy
+    from pathlib import Path
+
+    ops = sum(node._op is not None for node in reachable(root))
+    if ops > MAX_OPS:
+        raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
+    graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
+    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    path = Path(path)
+    path.write_text(page.replace("{{DATA}}", content.replace("<", "\\u003c")), encoding="utf-8")
+    return path
+
+
+class _Page:
+    """The content of a page: the graph, its arrays, the steps, and the code beside them."""
+
+    def __init__(self, graph: Graph, remarks: Remarks | None) -> None:
+        self.graph, self.remarks = graph, remarks
+        self.arrays = _Arrays()
+        self.results = [(box, box.op) for box in graph.boxes if box.op]
+        self.ends = [(box, i, o.box) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
+        self.numbers = {(box.key, i): number for number, (box, i, _) in enumerate(self.ends)}  # of edges
+        self.code, self.lines = _code(self.results)
+        self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
+
+    def content(self) -> dict[str, Any]:
+        """All that the page's script reads."""
+        graph = self.graph
+        width, height, places, frames, curves = layout(graph)
+        return {
+            "root": derivative(graph, graph.root)[0],
+            "rootKey": graph.root.key,
+            "width": width,
+            "height": height,
+            "boxes": [self.box(box) | {"place": places[box.key]} for box in graph.boxes],
+            "edges": [{"from": x.key, "to": box.key, "path": curves[box.key, i]} for box, i, x in self.ends],
+            "frames": frames,
+            "steps": self.steps(),
+            "code": self.code,
+            "arrays": self.arrays.table,
+        }
+
+    def box(self, box: Box) -> dict[str, Any]:
+        return {
+            "key": box.key,
+            "kind": box.kind,
+            "label": box.label,
+            "shape": f"{box.data.shape}" if box.data.shape else "",
+            "dtype": str(box.data.dtype),
+            "value": self.arrays.add(box.data),
+            "grad": None if box.grad is None else self.arrays.add(box.grad),
+            "under": derivative(self.graph, box)[1],
+            "delta": box.delta,
+            "sign": box.op.sign if box.op else "",
+        }
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The forward pass, the oldest op first, then the backward pass, the newest first."""
+        leaves = [box for box in self.graph.boxes if not box.op]
+        forward = [self.forward_step(box, op) for box, op in reversed(self.results)]
+        backward = [self.backward_step(box, op) for box, op in self.results]
+        return [
+            {"phase": "start", "boxes": [box.key for box in leaves]},
+            *forward,
+            {"phase": "seed", "box": self.graph.root.key},
+            *(step for step in backward if step),
+            {"phase": "end", "boxes": [box.key for box in leaves if box.grad is not None]},
+        ]
+
+    def forward_step(self, box: Box, op: Op) -> dict[str, Any]:
+        return {
+            "phase": "forward",
+            "box": box.key,
+            "title": equation(box),
+            "from": list(dict.fromkeys(o.box.key for o in op.operands if o.box)),
+            "line": self.lines.get(box.key),
+        }
+
+    def backward_step(self, box: Box, op: Op) -> dict[str, Any] | None:
+        """The step back through an op; None where no gradient flows through it."""
+        moves = self.moves(box, op)
+        if box.grad is None or not moves:
+            return None
+        return {
+            "phase": "backward",
+            "box": box.key,
+            "g": box.symbol,
+            "moves": moves,
+            "title": equation(box),
+            "why": op.why,
+            "slide": self.remarks(self.graph, box) if self.remarks else "",
+            "local": op.local,
+            "line": self.lines.get(box.key),
+        }
+
+    def moves(self, box: Box, op: Op) -> list[dict[str, Any]]:
+        """The contributions of an op to the gradients of its operands, each with the sum so far."""
+        moves = []
+        for i, o in enumerate(op.operands):
+            if o.flow is None or o.box is None:
+                continue
+            sums = self.sums.setdefault(o.box.key, [])
+            sums.append(sums[-1] + o.flow if sums else o.flow)
+            moves.append(
+                {
+                    "to": o.box.key,
+                    "edge": self.numbers[box.key, i],
+                    "formula": o.formula,
+                    "flow": self.arrays.add(o.flow),
+                    "sum": self.arrays.add(sums[-1]),
+                    "nth": len(sums),
+                    "of": o.box.arrivals,
+                }
+            )
+        return moves
+
+
+class _Arrays:
+    """The arrays of a page, each once."""
+
+    def __init__(self) -> None:
+        self.table: list[dict[str, Any]] = []
+        self._known: dict[int, tuple[int, Array]] = {}  # with the array itself, so that its id stays its own
+
+    def add(self, x: Array) -> int:
+        """The index of an array in the table."""
+        if id(x) not in self._known:
+            self._known[id(x)] = len(self.table), x
+            self.table.append(_array(x))
+        return self._known[id(x)][0]
+
+
+def _array(x: Array) -> dict[str, Any]:
+    note = ""
+    if isinstance(x, RowSparse):
+        note, x = f"{len(x.indices)} of {x.shape[0]:,} rows: {', '.join(map(str, x.indices[:8].tolist()))}", x.rows
+    x = np.asarray(x)
+    shape = x.shape
+    if x.size > MAX_ELEMENTS:
+        note = f"{note} means of {MAX_ELEMENTS} runs of {x.size:,} elements; {span(x)}".strip()
+        shape = (MAX_ELEMENTS,)
+    return {"shape": shape, "data": [_json(v) for v in elements(x, MAX_ELEMENTS)], "note": note}
+
+
+def _json(v: Any) -> Any:
+    """A number as JSON has it: NaN, infinities and complex numbers as text."""
+    if isinstance(v, complex):
+        return str(v)
+    return v if not isinstance(v, float) or math.isfinite(v) else str(v)
+
+
+def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
+    """Blocks of code, and the block and the line of each result: the user's source, or else the graph's equations."""
+    import linecache
+
+    found = {box.key: line for box, op in results if (line := line_of(op.node)) is not None}
+    blocks: dict[Any, list[int]] = {}
+    for line in found.values():
+        if linecache.getline(line.code.co_filename, line.lineno):
+            blocks.setdefault(line.code, []).append(line.lineno)
+    code: list[dict[str, Any]] = []
+    lines: dict[str, list[int]] = {}
+    for i, (block, numbers) in enumerate(sorted(blocks.items(), key=lambda b: b[0].co_firstlineno)):
+        wanted = set(range(min(numbers), max(numbers) + 1))
+        if block.co_name != "<module>":
+            wanted.add(block.co_firstlineno)
+        shown = sorted(wanted)
+        texts = [linecache.getline(block.co_filename, n).rstrip() for n in shown]
+        code.append({"title": os.path.basename(block.co_filename), "numbers": shown, "lines": texts})
+        lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
+    if not code:
+        texts = [assignment(box) for box, _ in reversed(results)]
+        code.append({"title": "the graph, line by line", "numbers": [*range(1, len(texts) + 1)], "lines": texts})
+        lines = {box.key: [0, i] for i, (box, _) in enumerate(reversed(results))}
+    return code, lines

@@ -1,0 +1,88 @@
+"""Names, scopes and source lines: found, grouped, and neither kept alive nor paid for."""
+
+import gc
+import re
+import weakref
+
+import numpy as np
+import pytest
+from dot_text import drawn, written
+
+import minigrad as mg
+from minigrad.viz import names
+
+
+def test_names_of_variables_here_and_in_functions():
+    def inner(x):
+        z = x * 2
+        return mg.tanh(z)
+
+    x = mg.Tensor(1.0)
+    with mg.trace_source():
+        a = inner(x)
+    labels = {b.label for b in written(a).boxes}
+    assert {"z", "x", "a"} <= labels
+    other = mg.Tensor(2.0)
+    assert "<b>other</b>" in mg.draw(other * 3).source  # draw looks around
+    total = other * 3
+    mg.name(renamed=total, data=(c := np.ones(2)))
+    assert total.name == "renamed" and names._names[id(c)][1] == "data"
+
+
+def test_scopes_are_clusters_within_clusters():
+    x = mg.Tensor(1.0, "x")
+    with mg.scope("outer"):
+        y = x * 2
+        with mg.scope("inner"):
+            z = y * 3
+    w = z * 4
+    source = drawn(w)
+    depth, found = 0, {}
+    for line in source.splitlines():
+        depth += line.count("subgraph") - (line.strip() == "}")
+        if m := re.match(r"\s*(t\d+) \[", line):
+            found[m.group(1)] = depth
+    assert [found[k] for k in ("t0", "t1", "t2", "t3")] == [0, 2, 1, 0]
+    with mg.scope("open"):
+        assert "open" in drawn(x * 5)
+
+
+def test_tracing_does_not_hold_the_function_it_ran_in():
+    def step():
+        x = mg.Tensor(1.0)
+        tracing = mg.trace_source()
+        with tracing:
+            y = x * 2
+        return weakref.ref(y)
+
+    gc.disable()
+    try:
+        assert step()() is None
+    finally:
+        gc.enable()
+
+
+def test_what_is_remembered_does_not_grow():
+    def step():
+        x = mg.Tensor(np.ones(3))
+        with mg.trace_source(), mg.scope("step"):
+            y = mg.sum(x * np.ones(3))
+        return drawn(y)
+
+    step()
+    known = len(names._names)
+    for _ in range(20):
+        step()
+    assert len(names._names) == known
+    assert names._scopes.maxlen and len(names._lines) <= names.MAX_LINES
+
+
+def test_tracing_costs_nothing_when_off():
+    from minigrad import engine
+
+    with mg.trace_source(), mg.trace_source():
+        assert engine.new_stamp is not engine.tick
+    assert engine.new_stamp is engine.tick
+    with pytest.raises(KeyError), mg.trace_source():
+        raise KeyError
+    assert engine.new_stamp is engine.tick

@@ -1,0 +1,91 @@
+"""How values, ops and gradients are written: signs, constants, labels, formulas, error signals."""
+
+import re
+
+import numpy as np
+from dot_text import drawn, edges, nodes, slide, written
+
+import minigrad as mg
+from minigrad import ops
+from minigrad.viz.notation import assignment, derivative, equation, pattern
+
+
+def test_signs_order_parallel_edges_and_constants_inline():
+    x, y = mg.Tensor(2.0, "x"), mg.Tensor(3.0, "y")
+    assert edges(drawn(x + x)).count(("t1", "op0")) == 2
+    source = drawn(x - y)
+    assert re.search(r"t2 -> op0 \[headlabel=1", source) and re.search(r"t1 -> op0 \[headlabel=2", source)
+    assert "headlabel" not in drawn(x + y)
+    for expression, sign in (
+        (1 - x, "1 − ·"),
+        (x**2, "·²"),
+        (x**0.5, "·^0.5"),
+        (x**3, "·³"),
+        (2.5 * x, "2.5 ∘ ·"),
+        (mg.sigmoid(x), "σ"),
+    ):
+        assert f"<b>{sign}</b>" in nodes(drawn(expression))["op0"]
+    X = mg.Tensor(np.ones((2, 3)), "X")
+    assert "axis=1" in nodes(drawn(mg.sum(X, axis=1)))["op0"]
+    assert "0" in nodes(drawn(X[0]))["op0"]
+
+
+def test_delta_is_where_the_nonlinearity_is_and_not_at_the_hinge():
+    J, _ = slide()
+    J.backward()
+    marked = {b.label for b in written(J).boxes if b.delta}
+    assert marked == {"z", "W @ x", "W @ x_c"}
+
+
+def test_every_op_has_a_sign_and_an_op_of_ones_own_is_drawn_by_its_name_and_its_source():
+    @mg.op()
+    def cube(x):
+        return x * x * x, lambda g: g * 3 * x * x
+
+    y = cube(mg.Tensor(2.0, "x"))
+    y.backward()
+    source = drawn(y)
+    assert "<b>cube</b>" in source and "g · 3 · x · x" in source
+    for name in ("add", "matmul", "sigmoid", "relu", "getitem", "concatenate"):
+        assert hasattr(ops, name)
+    assert pattern(mg.concatenate([mg.Tensor([1.0]), mg.Tensor([2.0])])).sign == "join"
+
+
+def test_labels_of_values_without_a_name():
+    x = mg.Tensor([1.0, 2.0])
+    graph = written(mg.sum(mg.tanh(x * np.ones(2)) * (x + 1.0)), inputs=[x])
+    assert [(b.label, b.kind) for b in graph.boxes] == [
+        ("Σ v1", "result"),
+        ("v1", "result"),
+        ("input + 1", "result"),
+        ("tanh(v4)", "result"),
+        ("v4", "result"),
+        ("input", "input"),
+        ("constant", "input"),
+    ]
+
+
+def test_a_leaf_keeps_its_label_after_its_data_has_changed():
+    x = mg.Tensor(3.0)
+    y = x * x
+    x.data = np.float64(2.0)  # x is newer than y from now on
+    del x
+    assert written(y).boxes[0].label == "variable" and written(y).boxes[1].label == "v1"
+
+
+def test_equations_lines_and_derivatives():
+    W, x = mg.Tensor(np.ones((2, 2)), "W"), mg.Tensor(np.ones(2), "x")
+    z = W @ x
+    z.name = "z"
+    graph = written(mg.sum(mg.tanh(z)))
+    total, a, z_box, *_ = graph.boxes
+    assert equation(z_box) == "z = W @ x" and assignment(z_box) == "z = W @ x"
+    assert equation(a) == "tanh(z)" and assignment(a) == "v1 = tanh(z)"
+    assert derivative(graph, z_box) == ("J", "z")
+    assert derivative(graph, total) == ("J", "(Σ tanh(z))")
+
+
+def test_gradients_are_written_as_1_at_the_root_delta_below_a_nonlinearity_and_g_elsewhere():
+    W, x, b = mg.Tensor(np.ones((2, 2)), "W"), mg.Tensor(np.ones(2), "x"), mg.Tensor(np.ones(2), "b")
+    graph = written(mg.sum(mg.tanh(W @ x + b)), backward=True)
+    assert [box.symbol for box in graph.boxes if box.op] == ["1", "g", "δ", "δ"]

@@ -1,0 +1,96 @@
+"""`replay`: the file it writes, the remarks in it, and its errors."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+
+def content(path):
+    """The content of a page, as its script reads it."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S).group(1))
+
+
+def remarks_of(path):
+    """The remarks of a page, by the titles of their steps."""
+    return {step["title"]: step["slide"] for step in content(path)["steps"] if step.get("slide")}
+
+
+def test_refusals(tmp_path):
+    x = mg.Tensor([1.0, 2.0], "x")
+    with pytest.raises(ValueError, match=r"gradients need a scalar, got shape \(2,\)"):
+        mg.replay(x * 2, tmp_path / "a.html")
+    y = mg.sum(x)
+    for _ in range(400):
+        y = y + 1
+    with pytest.raises(ValueError, match="at most 300 ops, got 401"):
+        mg.replay(y, tmp_path / "a.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_replay_leaves_the_graph_as_it_is(tmp_path):
+    x = mg.Tensor(2.0, "x")
+    y = x * x
+    mg.replay(y, tmp_path / "a.html")
+    assert x.grad is None and y.grad is None and y.name is None
+    y.backward()
+    assert x.grad == 4.0
+
+
+def test_the_data_is_plain_json(window):
+    data = content(window[1])
+    assert data["root"] == "J" and len(data["boxes"]) == 16
+
+
+def test_it_is_one_small_file_that_asks_for_nothing(window):
+    text = window[1].read_text(encoding="utf-8")
+    assert len(text.encode()) < 200_000
+    assert (
+        not re.search(r"(src|href)=(?!\"data:)", text)
+        and "@import" not in text
+        and "url(" not in text.replace("url(#", "")
+    )
+    assert "default-src 'none'" in text
+
+
+def test_the_numbers_of_the_steps(tmp_path):
+    """x is used twice: the second contribution is added to the first."""
+    x = mg.Tensor(3.0, "x")
+    y = x * 2.0
+    y.name = "y"
+    page = content(mg.replay(y + x, tmp_path / "a.html"))
+    steps = {step["box"]: step for step in page["steps"] if step["phase"] == "backward"}
+    assert [step["phase"] for step in page["steps"]] == [
+        *("start", "forward", "forward", "seed", "backward", "backward", "end"),
+    ]
+    first, second = steps["t0"]["moves"][1], steps["t1"]["moves"][0]
+    numbers = [page["arrays"][move[key]]["data"] for move in (first, second) for key in ("flow", "sum")]
+    assert numbers == [[1.0], [1.0], [2.0], [3.0]]
+    assert [(m["to"], m["nth"], m["of"]) for m in (first, second)] == [("t2", 1, 2), ("t2", 2, 2)]
+    assert [page["edges"][m["edge"]]["from"] for m in (first, second)] == ["t2", "t2"]
+
+
+def test_remarks_are_those_of_the_caller(tmp_path):
+    W, x = mg.Tensor(np.ones((2, 2)), "W"), mg.Tensor(np.ones(2), "x")
+    seen = []
+
+    def remark(graph, box):
+        seen.append((box.label, graph.root.label, [user.label for user in graph.users(box)]))
+        return f"the product of {box.op.operands[0].box.label} and x" if box.op.sign == "@" else ""
+
+    J = mg.sum(W @ x)
+    path = mg.replay(J, tmp_path / "a.html", remarks=remark)
+    assert remarks_of(path) == {"W @ x": "the product of W and x"}
+    assert seen == [("J", "J", []), ("W @ x", "J", ["J"])]  # the newest first
+    assert remarks_of(mg.replay(J, tmp_path / "b.html")) == {}
+
+
+def test_the_library_has_no_remarks_of_its_own(window, tmp_path):
+    """Those on the slides' model are the model's."""
+    J, path = window
+    assert len(remarks_of(path)) == 7
+    assert remarks_of(mg.replay(J, tmp_path / "a.html")) == {}
