@@ -95,6 +95,14 @@ def test_modules_do_not_import_upwards(path: Path) -> None:
         assert inside <= importable(name)
 
 
+def test_readme_lists_the_modules_in_their_order() -> None:
+    table = re.findall(r"^\| (`minigrad/.*?) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    words = re.findall(r"`(?:minigrad/)?(\w+)(?:\.py|/)`", " ".join(table))
+    entries = [entry if isinstance(entry, str) else entry[0] for entry in ORDER]
+    in_order = sorted(set(entries), key=lambda name: len(entries) - entries[::-1].index(name))
+    assert words == [*in_order, *(name for name in PUBLIC_ONLY if name in NAMES)]
+
+
 def test_the_order_holds_inside_packages_too() -> None:
     assert {"viz.names", "viz.formats", "check.compare", "ops"} < importable("viz.graph")
     assert not {"viz.notation", "viz.draw", "viz"} & importable("viz.graph")
