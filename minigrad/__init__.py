@@ -31,7 +31,7 @@ from minigrad.transforms import (
 if TYPE_CHECKING:  # these come when they are asked for, see below
     from minigrad import optim
     from minigrad.comparison import compare
-    from minigrad.derivation import compile, derive
+    from minigrad.compiler.api import compile, derive
     from minigrad.drawing import draw
     from minigrad.graph import name, scope, trace_source
     from minigrad.numeric import GradientError, gradcheck
@@ -42,8 +42,8 @@ if TYPE_CHECKING:  # these come when they are asked for, see below
 _LATER = {
     "GradientError": "numeric",
     "compare": "comparison",
-    "compile": "derivation",
-    "derive": "derivation",
+    "compile": "compiler.api",
+    "derive": "compiler.api",
     "draw": "drawing",
     "gradcheck": "numeric",
     "name": "graph",

@@ -11,7 +11,7 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
-from minigrad.tracer import Refused
+from minigrad.compiler.tracer import Refused
 from minigrad.trees import leaves
 from models import conll
 from models.tagger import Settings
@@ -403,7 +403,7 @@ def test_rows_that_numba_adds(
 ) -> None:
     """A loop is for as many rows of a matrix as there are indices; what else NumPy broadcasts is left to it."""
     pytest.importorskip("numba")
-    monkeypatch.setattr("minigrad.fast.numpy_is_faster", lambda writer: not whole)
+    monkeypatch.setattr("minigrad.compiler.numba.numpy_is_faster", lambda writer: not whole)
 
     def f(table: Any, ids: Any, rows: Any) -> Any:
         sums = table * 2

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
-from minigrad.tracer import Refused
+from minigrad.compiler.tracer import Refused
 from minigrad.trees import leaves
 from models import network, neuron, softmax, window
 from models.window import Parameters, Windows, hinge, objective, score

@@ -10,9 +10,20 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
-from minigrad import rules
-from minigrad.rules import INEXACT, RULES, VARIABLES, Simplifier
-from minigrad.tracer import ARGUMENT, Name, Trace, Traced, Value, assigned, astype, examples, made_from, values_in
+from minigrad.compiler import rules
+from minigrad.compiler.rules import INEXACT, RULES, VARIABLES, Simplifier
+from minigrad.compiler.tracer import (
+    ARGUMENT,
+    Name,
+    Trace,
+    Traced,
+    Value,
+    assigned,
+    astype,
+    examples,
+    made_from,
+    values_in,
+)
 
 EXACT, ROUGH = RULES.strip().splitlines(), INEXACT.strip().splitlines()
 FLOATS = [np.float32, np.float64]

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.captured import Found, Slot, has_attributes, reach
+from minigrad.compiler.captures import Found, Slot, has_attributes, reach
+from minigrad.compiler.tracer import OPS_OWN, Name, Refused, Trace, Traced, Value, made_from, names_watched
 from minigrad.engine import Node
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
-from minigrad.tracer import OPS_OWN, Name, Refused, Trace, Traced, Value, made_from, names_watched
 from minigrad.trees import children, map_leaves, paths
 
 Function = Callable[..., Any]

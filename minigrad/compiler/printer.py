@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.rules import is_elementwise, number, repeated
-from minigrad.sparse import RowSparse
-from minigrad.tracer import (
+from minigrad.compiler.rules import is_elementwise, number, repeated
+from minigrad.compiler.tracer import (
     OPERATORS,
     OPS_OWN,
     UPDATES,
@@ -34,6 +33,7 @@ from minigrad.tracer import (
     mapped,
     values_in,
 )
+from minigrad.sparse import RowSparse
 from minigrad.trees import map_leaves
 
 LONGEST = 60  # formula, in signs, that a value used once may become part of

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from minigrad._tensor import conjugated, unit_seed
-from minigrad.captured import Slot, has_attributes
-from minigrad.engine import tick
-from minigrad.mode import merging_rows
-from minigrad.record import (
+from minigrad.compiler.captures import Slot, has_attributes
+from minigrad.compiler.printer import Faster, Program, Spelling, Writer, executable, identical
+from minigrad.compiler.record import (
     Arguments,
     Recorded,
     Row,
@@ -30,10 +29,11 @@ from minigrad.record import (
     plain,
     record,
 )
-from minigrad.rules import Simplifier, let_layouts_count
-from minigrad.source import Faster, Program, Spelling, Writer, executable, identical
+from minigrad.compiler.rules import Simplifier, let_layouts_count
+from minigrad.compiler.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
+from minigrad.engine import tick
+from minigrad.mode import merging_rows
 from minigrad.sparse import RowSparse
-from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 
@@ -81,7 +81,7 @@ class Plan:
 
     def use_numba(self, writer: Writer, captured: list[Value]) -> None:
         """Run the program compiled, as far as that is faster; where it cannot be, as NumPy, and warn why."""
-        from minigrad.fast import Missing, compiled, numpy_is_faster, with_loops
+        from minigrad.compiler.numba import Missing, compiled, numpy_is_faster, with_loops
 
         program = self.program
         if numpy_is_faster(writer):

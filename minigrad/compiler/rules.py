@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.tracer import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
+from minigrad.compiler.tracer import UPDATES, USERS, Value, assigned, astype, examples, mapped, values_in
 
 RULES = """
 a * 1 = a

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.compiler.tracer import Refused, Traced
 from minigrad.engine import Node
 from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
 from minigrad.sparse import RowSparse
-from minigrad.tracer import Refused, Traced
 from minigrad.trees import leaves
 
 DATA = (np.ndarray, np.generic, int, float, complex, str, tuple, list, dict, set, deque, Node)

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.rules import is_elementwise
-from minigrad.source import (
+from minigrad.compiler.printer import (
     ATOM,
     Code,
     Faster,
@@ -27,8 +26,9 @@ from minigrad.source import (
     is_number_repeated,
     is_reversed,
 )
+from minigrad.compiler.rules import is_elementwise
+from minigrad.compiler.tracer import Value, examples
 from minigrad.sparse import summed
-from minigrad.tracer import Value, examples
 from minigrad.trees import leaves
 
 HELPERS = '''
