@@ -37,7 +37,28 @@ ORDER: list[str | tuple[str, list]] = [
     "dotfile",
     "drawing",
     "page",
-    ("compiler", ["tracer", "captures", "record", "rules", "printer", "numba", "api"]),
+    (
+        "compiler",
+        [
+            "program",
+            "tracer",
+            "names",
+            "captures",
+            "record",
+            "rules",
+            "layout",
+            "simplify",
+            "source",
+            "schedule",
+            "identifiers",
+            "printer",
+            ("dialects", ["readable", "fast", "numba", "loops"]),
+            "jit",
+            "guards",
+            "specialization",
+            "api",
+        ],
+    ),
 ]
 
 

@@ -341,9 +341,9 @@ def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole:
             steps[-1](windows(shape, seed))
         tables.append(m.L.data)
     np.testing.assert_allclose(tables[1], tables[0], rtol=1e-12, atol=1e-12)
-    ((plan,),) = steps[1].cache.values()
-    assert isinstance(plan.run, numba.core.dispatcher.Dispatcher) == whole
-    assert "_subtract_rows" in getattr(plan.run, "py_func", plan.run).__code__.co_names
+    ((specialization,),) = steps[1].cache.values()
+    assert isinstance(specialization.run, numba.core.dispatcher.Dispatcher) == whole
+    assert "_subtract_rows" in getattr(specialization.run, "py_func", specialization.run).__code__.co_names
 
 
 def test_what_is_concatenated_counts_as_it_lies() -> None:
@@ -403,7 +403,7 @@ def test_rows_that_numba_adds(
 ) -> None:
     """A loop is for as many rows of a matrix as there are indices; what else NumPy broadcasts is left to it."""
     pytest.importorskip("numba")
-    monkeypatch.setattr("minigrad.compiler.numba.numpy_is_faster", lambda writer: not whole)
+    monkeypatch.setattr("minigrad.compiler.jit.numpy_is_faster", lambda schedule: not whole)
 
     def f(table: Any, ids: Any, rows: Any) -> Any:
         sums = table * 2

@@ -10,20 +10,21 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
-from minigrad.compiler import rules
-from minigrad.compiler.rules import INEXACT, RULES, VARIABLES, Simplifier
-from minigrad.compiler.tracer import (
+from minigrad.compiler.program import (
     ARGUMENT,
     Name,
-    Trace,
-    Traced,
     Value,
     assigned,
     astype,
     examples,
     made_from,
+    new_value,
+    number,
     values_in,
 )
+from minigrad.compiler.rules import COMMUTATIVE, INEXACT, RULES, VARIABLES
+from minigrad.compiler.simplify import Simplifier, frozen, symbolic
+from minigrad.compiler.tracer import Trace, Tracer
 
 EXACT, ROUGH = RULES.strip().splitlines(), INEXACT.strip().splitlines()
 FLOATS = [np.float32, np.float64]
@@ -185,7 +186,7 @@ def test_planted_rule_that_is_false_is_found(line: str) -> None:
 def test_sums_and_products_may_be_turned_around() -> None:
     """A rule for x + y is one for y + x."""
     assert not counted("x + y = y + x")[1] and not counted("x * y = y * x")[1]
-    assert {np.add, np.multiply} == rules.COMMUTATIVE
+    assert {np.add, np.multiply} == COMMUTATIVE
 
 
 # the same rules, as the simplifier applies them
@@ -207,7 +208,7 @@ def simplified(line: str, scope: dict[str, Any], exact: bool = True) -> tuple[An
     simplifier, simplest = Simplifier(exact), {}
     for value in trace.values:
         simplest[value] = simplifier(value, simplest)
-    return simplest[left.value], simplest[right.value] if isinstance(right, Traced) else right
+    return simplest[left.value], simplest[right.value] if isinstance(right, Tracer) else right
 
 
 def is_applied(line: str, scope: dict[str, Any], exact: bool = True) -> bool:
@@ -269,7 +270,7 @@ def test_memory_that_is_written_into_is_no_copy_of_itself() -> None:
 
 
 def value(call: Any, *args: Any, **kwargs: Any) -> Value:
-    return rules.make(call, *args, **kwargs)
+    return new_value(call, *args, **kwargs)
 
 
 def argument(x: Any, name: str = "x") -> Value:
@@ -304,9 +305,9 @@ def test_what_is_computed_from_constants_is_one(dtype: Any) -> None:
 
 
 def test_zeros_of_both_signs_are_no_number_repeated() -> None:
-    assert isinstance(rules.symbolic(np.array([0.0, -0.0])), np.ndarray)
-    assert rules.symbolic(np.array([-0.0, -0.0])).call is np.full
-    assert np.signbit(rules.number(rules.symbolic(np.array([-0.0, -0.0]))))
+    assert isinstance(symbolic(np.array([0.0, -0.0])), np.ndarray)
+    assert symbolic(np.array([-0.0, -0.0])).call is np.full
+    assert np.signbit(number(symbolic(np.array([-0.0, -0.0]))))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -366,8 +367,8 @@ def test_what_is_computed_twice_is_computed_once() -> None:
     ],
 )
 def test_constants_that_differ_make_different_calls(one: Any, other: Any) -> None:
-    assert rules.frozen(one) != rules.frozen(other)
-    assert rules.frozen(one) == rules.frozen(one)
+    assert frozen(one) != frozen(other)
+    assert frozen(one) == frozen(one)
 
 
 def test_what_goes_without_saying_is_not_said() -> None:
