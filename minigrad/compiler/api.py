@@ -182,8 +182,9 @@ def derive(
         return s, (a, dW, delta, dx)
     >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
 
-    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified (minigrad/compiler/rules.py) and
-    printed. Called, it gives f's value and gradients, equal to those of `value_and_grad` to the last bit.
+    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified by exact rules
+    (minigrad/compiler/rules.py) and printed. Called, it gives f's value and gradients, equal to those of
+    `value_and_grad` to the last bit.
 
     Args:
         f: a function of arrays, or of containers of arrays; a scalar value, or one array.

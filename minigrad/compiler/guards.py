@@ -65,7 +65,7 @@ class Guard(NamedTuple):
         e = self.expected
         return CONDITIONS[self.kind].format(
             x=self.place,
-            e=e.place if self.kind == "same place" else brief(e),
+            e=e.place if self.kind == "same place" else brief(e, self.kind == "identity"),
             type=type_of(e).__name__,
             length=length_of(e),
             shape=getattr(e, "shape", ()),
@@ -100,13 +100,10 @@ def length_of(expected: Any) -> int:
     return expected if isinstance(expected, int) else 0
 
 
-def brief(x: Any) -> str:
-    """A value in one short line: numbers, strings and keys themselves, the name of a function or class, else a type."""
-    if (
-        x is None
-        or isinstance(x, int | float | complex | str)
-        or (isinstance(x, list | set) and all(isinstance(e, int | float | str) for e in x))
-    ):
+def brief(x: Any, by_identity: bool = False) -> str:
+    """A value in a short line: a number, a string or keys as they are, the name of a function, else the type."""
+    of_keys = isinstance(x, list | set) and all(isinstance(e, int | float | str) for e in x)
+    if x is None or isinstance(x, int | float | complex | str) or (of_keys and not by_identity):
         text = repr(x)
     else:
         name = getattr(x, "__qualname__", None)
@@ -211,13 +208,16 @@ class GuardSource:
 
     def __init__(self) -> None:
         self.scope: dict[str, Any] = {"identical": identical}
+        self.bound: dict[int, str] = {}  # by the id of an object in the scope: its name there
         self.checked: dict[int, str] = {}  # by the id of a slot: the name of the object that a guard before it found
 
     def bind(self, x: Any, word: str) -> str:
         """A global name for an object. The word is for the reader: only ASCII of it enters the source."""
+        if id(x) in self.bound:
+            return self.bound[id(x)]
         name = f"{re.sub(r'[^A-Za-z0-9]+', '_', word)[:40].strip('_')}_{len(self.scope)}"
         name = name if name[0].isalpha() else f"x_{name.lstrip('_')}"
-        self.scope[name] = x
+        self.scope[name], self.bound[id(x)] = x, name
         return name
 
     def place(self, slot: Slot) -> str:
