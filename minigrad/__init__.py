@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad import optim
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
-    from minigrad.derivation import compile, derive
+    from minigrad.compiler.api import compile, derive
     from minigrad.viz.draw import draw
     from minigrad.viz.names import name, scope, trace_source
     from minigrad.viz.replay import replay
@@ -43,8 +43,8 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
 _LATER = {
     "GradientError": "check.numeric",
     "compare": "check.compare",
-    "compile": "derivation",
-    "derive": "derivation",
+    "compile": "compiler.api",
+    "derive": "compiler.api",
     "draw": "viz.draw",
     "gradcheck": "check.numeric",
     "name": "viz.names",

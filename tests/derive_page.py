@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.rules import INEXACT, RULES
+from minigrad.compiler.rules import INEXACT, RULES
 from models.window import hinge, score
 
 PAGE = Path(__file__).parent.parent / "docs" / "derive.md"

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import rich.console
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,8 +177,7 @@ def test_as_a_table_as_html_as_numbers():
 
 
 def test_as_a_rich_table():
-    console = pytest.importorskip("rich.console")
-    out = console.Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    out = rich.console.Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with out.file:
         out.print(mg.compare(score, score_by_hand, *arguments()))
     assert out.export_text().count("equal") == 4

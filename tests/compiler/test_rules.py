@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from derived import same_bits
+from program_values import FLOATS, nasty
 
 import minigrad as mg
-from minigrad import rules
-from minigrad.rules import INEXACT, RULES, VARIABLES, Simplifier
-from minigrad.tracer import ARGUMENT, Name, Trace, Traced, Value, assigned, astype, examples, made_from, values_in
+from minigrad.compiler.program import (
+    Value,
+    assigned,
+    astype,
+    examples,
+    made_from,
+    values_in,
+)
+from minigrad.compiler.rules import COMMUTATIVE, INEXACT, RULES, VARIABLES
+from minigrad.compiler.simplify import Simplifier
+from minigrad.compiler.tracer import Trace, Tracer
 
 EXACT, ROUGH = RULES.strip().splitlines(), INEXACT.strip().splitlines()
-FLOATS = [np.float32, np.float64]
 KINDS = {
     "floats": FLOATS,
     "complex": [np.complex128, np.float64],
@@ -25,36 +33,6 @@ KINDS = {
 }
 rng = np.random.default_rng(7)
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
-
-# the values that break rules
-
-
-def nasty(dtype: Any) -> np.ndarray:
-    """NaN, infinities, zeros of both signs, the smallest and the largest numbers, and ordinary ones; twelve in all."""
-    if np.dtype(dtype).kind == "b":
-        return np.array([True, False] * 6)
-    if np.dtype(dtype).kind in "iu":
-        ends = np.iinfo(dtype)
-        return np.array([ends.min, ends.max, ends.min + 1, ends.max - 1, 0, 1, 2, 3, 5, 7, 100, 127], dtype)
-    if np.dtype(dtype).kind == "c":
-        parts = nasty(np.float64)
-        return np.array([complex(a, b) for a, b in zip(parts, [*parts[5:], *parts[:5]])], dtype)
-    kind = np.finfo(dtype)
-    few = [
-        np.nan,
-        np.inf,
-        -np.inf,
-        0.0,
-        -0.0,
-        kind.smallest_subnormal,
-        -kind.tiny,
-        kind.max,
-        -kind.max,
-        1.0,
-        -1 / 3,
-        3.7,
-    ]
-    return np.array(few, dtype)
 
 
 def matrices(dtype: Any) -> list[np.ndarray]:
@@ -174,7 +152,7 @@ def test_planted_rule_that_is_false_is_found(line: str) -> None:
 def test_sums_and_products_may_be_turned_around() -> None:
     """A rule for x + y is one for y + x."""
     assert not counted("x + y = y + x")[1] and not counted("x * y = y * x")[1]
-    assert {np.add, np.multiply} == rules.COMMUTATIVE
+    assert {np.add, np.multiply} == COMMUTATIVE
 
 
 # the same rules, as the simplifier applies them
@@ -196,7 +174,7 @@ def simplified(line: str, scope: dict[str, Any], exact: bool = True) -> tuple[An
     simplifier, simplest = Simplifier(exact), {}
     for value in trace.values:
         simplest[value] = simplifier(value, simplest)
-    return simplest[left.value], simplest[right.value] if isinstance(right, Traced) else right
+    return simplest[left.value], simplest[right.value] if isinstance(right, Tracer) else right
 
 
 def is_applied(line: str, scope: dict[str, Any], exact: bool = True) -> bool:
@@ -252,119 +230,6 @@ def test_memory_that_is_written_into_is_no_copy_of_itself() -> None:
     compiled = mg.compile(step)
     np.testing.assert_array_equal(compiled(np.ones(2)), [1.0, 2.0])
     np.testing.assert_array_equal(w.data, [0.0, 1.0])
-
-
-# what is no line: constants, numbers repeated, zeros that are filled, what is computed twice
-
-
-def value(call: Any, *args: Any, **kwargs: Any) -> Value:
-    return rules.make(call, *args, **kwargs)
-
-
-def argument(x: Any, name: str = "x") -> Value:
-    made = Value(None, (), {}, x)
-    made.name = Name(ARGUMENT, name)
-    return made
-
-
-def simplest(*values: Value) -> list[Any]:
-    """What values become, in a program that makes all they are made of first."""
-    order: dict[Value, None] = {}
-
-    def visit(v: Value) -> None:
-        for x in values_in((v.args, v.kwargs)):
-            visit(x)
-        order[v] = None
-
-    for v in values:
-        visit(v)
-    simplifier, new = Simplifier(), {}
-    for v in order:
-        new[v] = simplifier(v, new)
-    return [new[v] for v in values]
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_what_is_computed_from_constants_is_one(dtype: Any) -> None:
-    (three,) = simplest(value(np.add, dtype(1), dtype(2)))
-    assert three == 3 and type(three) is dtype
-    (ones,) = simplest(value(np.exp, value(np.broadcast_to, dtype(0), (2, 3))))
-    assert ones.call is np.full and ones.args == ((2, 3), 1) and ones.dtype == dtype
-
-
-def test_zeros_of_both_signs_are_no_number_repeated() -> None:
-    assert isinstance(rules.symbolic(np.array([0.0, -0.0])), np.ndarray)
-    assert rules.symbolic(np.array([-0.0, -0.0])).call is np.full
-    assert np.signbit(rules.number(rules.symbolic(np.array([-0.0, -0.0]))))
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("call", [np.add, np.multiply, np.maximum, np.power, np.copysign])
-def test_a_number_repeated_is_spread_only_as_far_as_needed(call: Any, dtype: Any) -> None:
-    x = argument(nasty(dtype))
-    for c in nasty(dtype):
-        with_array = value(call, x, value(np.broadcast_to, c, (12,)))
-        (made,) = simplest(with_array)
-        assert not any(isinstance(a, Value) and a.call is np.broadcast_to for a in getattr(made, "args", ()))
-        assert same_bits(made.example, with_array.example) and made.dtype == dtype
-
-
-def test_a_number_that_gives_the_shape_stays_spread() -> None:
-    (made,) = simplest(value(np.add, argument(np.ones(())), value(np.broadcast_to, np.float64(2), (3,))))
-    assert made.shape == (3,) and made.call is np.full
-
-
-@pytest.mark.parametrize("index", [..., slice(None), (slice(None), slice(None)), (slice(None), ...)])
-def test_zeros_of_which_all_is_assigned_are_what_is_assigned(index: Any) -> None:
-    x = argument(nasty(np.float64).reshape(3, 4))
-    filled, x_now = simplest(value(assigned, value(np.zeros, (3, 4), np.dtype(float)), index, x), x)
-    assert filled is x_now
-
-
-@pytest.mark.parametrize("index", [slice(0, 2), 0, (slice(None), slice(1, 4)), np.array([0, 1, 2])])
-def test_zeros_of_which_a_part_is_assigned_stay(index: Any) -> None:
-    zeros = np.zeros((3, 4))
-    part = argument(np.ones_like(zeros[index]))
-    (made,) = simplest(value(assigned, value(np.zeros, (3, 4), np.dtype(float)), index, part))
-    assert made.call is assigned
-
-
-def test_zeros_that_are_filled_with_what_is_broadcast_stay() -> None:
-    (made,) = simplest(value(assigned, value(np.zeros, (3, 4), np.dtype(float)), ..., argument(np.ones(4))))
-    assert made.call is assigned
-
-
-def test_what_is_computed_twice_is_computed_once() -> None:
-    x = argument(np.ones(3))
-    a, b, c = simplest(value(np.exp, x), value(np.exp, x), value(np.sin, x))
-    assert a is b and a is not c
-    first, second = simplest(value(np.sum, x, axis=0), value(np.sum, x, axis=None))
-    assert first is not second
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ((0.0,), (-0.0,)),
-        ((1,), (1.0,)),
-        ((1,), (True,)),
-        ((np.float32(1),), (np.float64(1),)),
-        ((np.array([1, 2]),), (np.array([[1, 2]]),)),
-        ((slice(0, 1),), ((0, 1, None),)),
-        (([0, 1],), ((0, 1),)),
-    ],
-)
-def test_constants_that_differ_make_different_calls(one: Any, other: Any) -> None:
-    assert rules.frozen(one) != rules.frozen(other)
-    assert rules.frozen(one) == rules.frozen(one)
-
-
-def test_what_goes_without_saying_is_not_said() -> None:
-    x = argument(np.ones((2, 3)))
-    plain, said, initial = simplest(
-        value(np.sum, x), value(np.sum, x, axis=None, keepdims=False), value(np.sum, x, initial=0.0)
-    )
-    assert plain is said and plain is not initial
 
 
 def test_every_variable_of_a_rule_is_known() -> None:

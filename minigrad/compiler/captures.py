@@ -1,6 +1,6 @@
-"""What a function reaches beside its arguments: Tensors, arrays and numbers in its closure, globals, objects, lists.
+"""Captures: the Tensors, arrays and numbers that a function reaches through its closure, globals, objects and lists.
 
-A derived function takes those as further inputs, so that nothing is frozen in it that may change.
+A derived function takes them as further inputs, so that nothing is frozen in it that may change.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
 from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
 from minigrad.sparse import RowSparse
-from minigrad.tracer import Refused, Traced
 from minigrad.trees import leaves
 
 DATA = (np.ndarray, np.generic, int, float, complex, str, tuple, list, dict, set, deque, Node)
 
 
 class Slot(NamedTuple):
-    """A place that holds something, an attribute or an item of a holder, and what the variable is called.
+    """A place that holds something, an attribute or an item of a holder, and the name of the variable.
 
-    The holder of an element of a list or tuple is the place where that is held: it may be another one by then.
+    The holder of an element of a list or tuple is the place of that container, which may be replaced meanwhile.
     """
 
     name: str
@@ -58,14 +58,14 @@ class Slot(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A place within a function's reach, what it holds, and the number of the place that holds its holder."""
+    """A place that a function can reach, its content, and the number of the place that holds its holder."""
 
     slot: Slot
     held: Any
     within: int
 
 
-def reach(f: Callable[..., Any]) -> list[Found]:
+def find_captures(f: Callable[..., Any]) -> list[Found]:
     """Every place that a function can reach through its closure and its globals.
 
     Containers come before what is in them. Modules, classes and functions of libraries are not entered.
@@ -110,7 +110,7 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
         yield from (Slot(f"{at.name}{i}", at, i) for i in range(len(x)))
     elif isinstance(x, type):
         yield from places_of_class(x)
-    elif not isinstance(x, types.ModuleType | Traced | RowSparse):
+    elif not isinstance(x, types.ModuleType | Tracer | RowSparse):
         if has_attributes(x):
             yield from (Slot(key, x, key, True) for key in vars(x))
         for kind in filter(is_users, type(x).__mro__):
@@ -162,6 +162,6 @@ def global_names(code: types.CodeType) -> set[str]:
 
 def has_attributes(x: Any) -> bool:
     """Is it an object of the user's, or an optimizer?"""
-    if isinstance(x, types.ModuleType | type | Traced | RowSparse) or not hasattr(x, "__dict__"):
+    if isinstance(x, types.ModuleType | type | Tracer | RowSparse) or not hasattr(x, "__dict__"):
         return False
     return holds_users_state(type(x))

@@ -1,4 +1,4 @@
-"""Recording: a function is run once on tracers, with all that it reaches replaced by tracers too."""
+"""Recording: a function is run once on tracers, with its captures replaced by tracers too."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.captured import Found, Slot, has_attributes, reach
+from minigrad.compiler.captures import Found, Slot, find_captures, has_attributes
+from minigrad.compiler.names import names_watched
+from minigrad.compiler.program import OPS_OWN, Name, Value, made_from
+from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Node
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
-from minigrad.tracer import OPS_OWN, Name, Refused, Trace, Traced, Value, made_from, names_watched
 from minigrad.trees import children, map_leaves, paths
 
 Function = Callable[..., Any]
 
 
 class Arguments(NamedTuple):
-    """The arguments of a call: of each parameter its name and value."""
+    """The arguments of a call: the name and value of each parameter."""
 
     positional: tuple[tuple[str, Any], ...]
     keyword: tuple[tuple[str, Any], ...]
@@ -38,12 +40,12 @@ class Arguments(NamedTuple):
 def parameters_of(f: Function) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(f).parameters.values())
-    except ValueError:  # a builtin does not tell
+    except ValueError:  # a builtin without a signature
         return []
 
 
 def parameter_names(f: Function) -> tuple[list[str], str]:
-    """The names of a function's parameters, and that of any further ones."""
+    """The names of a function's parameters, and the name of its *args."""
     parameters = parameters_of(f)
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
@@ -55,7 +57,7 @@ def has_parameter(f: Function, name: str) -> bool:
 
 
 def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """The arguments with the names that f has for them."""
+    """The arguments of a call with the names of the parameters."""
     own, rest = names
     free = (name for i in itertools.count() if (name := f"{rest}{i}") not in own and name not in kwargs)
     further = list(itertools.islice(free, max(0, len(args) - len(own))))
@@ -71,7 +73,7 @@ def plain(x: Any) -> Any:
 
 
 def kind_of(x: Any) -> Any:
-    """What of an argument a derived function is for: shape and dtype of an array, the value of anything else."""
+    """The part of an argument that a function is specialized for: an array's shape and dtype, else the value."""
     if type(x) is np.ndarray:
         return x.shape, x.dtype
     if is_array(x):
@@ -82,29 +84,29 @@ def kind_of(x: Any) -> Any:
     return type(x), x if x.__hash__ else id(x)
 
 
-def described(x: Any) -> str:
-    """What an argument is, in an error message."""
+def describe_argument(x: Any) -> str:
+    """An argument in an error message."""
     if is_array(x):
         return f"{np.shape(plain(x))} {np.result_type(plain(x))}"
     below = children(x)
-    return repr(x) if below is None else "{" + ", ".join(f"{key}: {described(e)}" for key, e in below) + "}"
+    return repr(x) if below is None else "{" + ", ".join(f"{key}: {describe_argument(e)}" for key, e in below) + "}"
 
 
 class Recorded(NamedTuple):
-    """What a run on tracers has left behind."""
+    """The record of a run: its inputs, its values, and the changes to be made after a call."""
 
     inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
     captured: list[tuple[Slot, Value]]
-    guards: list[tuple[Slot, Any]]  # what is no input: it must stay what it is
-    same: list[tuple[Slot, Slot]]  # two places that hold one array
-    written: list[tuple[Slot, Value, Value]]  # an array that was written into: its Value at first and at last
-    rebound: list[tuple[Slot, Any]]  # what holds something else at last
+    guards: list[tuple[Slot, Any]]  # captures that are no inputs, with what they held
+    same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same array
+    written: list[tuple[Slot, Value, Value]]  # an array that was written into: its first and last Value
+    rebound: list[tuple[Slot, Any]]  # a place, and its new content
     values: list[Value]
     output: Any
 
 
-class Row(NamedTuple):
-    """A list or tuple of arrays within another, where as well another of its length may stand."""
+class TypeAndLength(NamedTuple):
+    """A list or tuple of arrays within another: guarded by type and length only."""
 
     kind: type
     length: int
@@ -120,33 +122,33 @@ class Leftover:
 
 
 class Changed(Exception):
-    """A number that f reaches is not what it was before."""
+    """A captured number was changed by the run."""
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
 
 
-def record(f: Function, arguments: Arguments, run: Function, strong: frozenset[str] = frozenset()) -> Recorded:
+def record(f: Function, arguments: Arguments, run: Function, strongly_typed: frozenset[str] = frozenset()) -> Recorded:
     """Run f on tracers: again where a number turns out to be state, or to be needed as a number.
 
     Args:
-        f: what is looked through for what it reaches.
-        arguments: an example of them.
-        run: what is run: a function of a dict of the arguments, with tracers in place of arrays.
-        strong: arguments in which Python's numbers are float64 arrays, as they are where they are differentiated by.
+        f: the function whose captures are replaced.
+        arguments: examples.
+        run: called with a dict of the arguments, with tracers in place of arrays.
+        strongly_typed: arguments whose Python numbers become float64 arrays, since they are differentiated.
     """
-    fixed: set[int] = set()  # the slots whose numbers Python needs to know
-    state: set[int] = set()  # the slots whose numbers f changes
+    fixed: set[int] = set()  # captured numbers that Python reads
+    state: set[int] = set()  # captured numbers that f changes
     while True:
         trace = Trace()
         try:
-            return record_once(trace, f, arguments, run, strong, fixed, state)
+            return record_once(trace, f, arguments, run, strongly_typed, fixed, state)
         except Changed as change:
             state.add(change.slot)
         except Refused:
             inputs = {v for v in made_from(trace.asked_for) if v.call is None}
-            asked = {trace.numbers[v] for v in inputs & trace.numbers.keys()}
-            if not asked - fixed or asked & state or inputs - trace.numbers.keys():
+            asked = {trace.captured_at[v] for v in inputs & trace.captured_at.keys()}
+            if not asked - fixed or asked & state or inputs - trace.captured_at.keys():
                 raise
             fixed |= asked
 
@@ -156,12 +158,12 @@ def record_once(
     f: Function,
     arguments: Arguments,
     run: Function,
-    strong: frozenset[str],
+    strongly_typed: frozenset[str],
     fixed: set[int],
     state: set[int],
 ) -> Recorded:
     inputs: list[tuple[str, str, Value]] = []
-    given: list[Traced] = []
+    given: list[Tracer] = []
 
     def traced(name: str, tree: Any) -> Any:
         places = iter(paths(tree))
@@ -170,7 +172,7 @@ def record_once(
             path = next(places)
             if not is_array(x):
                 return x
-            x = np.asarray(plain(x)) if name in strong else plain(x)
+            x = np.asarray(plain(x)) if name in strongly_typed else plain(x)
             word = re.findall(r"[^\W\d]\w*", path)  # params['W'] is W, layers[0] is layers0
             t = trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
             inputs.append((name, path, t.value))
@@ -180,12 +182,12 @@ def record_once(
         return map_leaves(leaf, tree)
 
     trees = {name: traced(name, tree) for name, tree in arguments.all}
-    found = reach(f)
-    replaced: dict[int, Traced] = {}
+    found = find_captures(f)
+    replaced: dict[int, Tracer] = {}
     holders: dict[int, int] = {}  # of each array: the first place that holds it
     contents = [(x, copy.copy(x)) for x in map(contained, found) if x is not None]
-    draws = [(held, stands(held)) for _, held, _ in found if isinstance(held, GENERATORS)]
-    everywhere = drawn_so_far()
+    draws = [(held, rng_state(held)) for _, held, _ in found if isinstance(held, GENERATORS)]
+    everywhere = global_rng_state()
     try:
         for i, (slot, held, _) in enumerate(found):
             if isinstance(held, RowSparse):
@@ -194,7 +196,7 @@ def record_once(
                 first = holders.setdefault(id(held), i) if isinstance(held, np.ndarray) else i
                 if first == i:
                     replaced[i] = trace.input(held, slot.name if slot.name.isidentifier() else "c")
-                    trace.numbers[replaced[i].value] = i
+                    trace.captured_at[replaced[i].value] = i
                 slot.set(replaced.setdefault(i, replaced[first]))
         with names_watched():
             mode.tracing = True
@@ -220,10 +222,10 @@ def record_once(
             elif set(now) != set(before):
                 now.clear()
                 now.update(before)
-        drawn = any(pickle.dumps(stands(held)) != pickle.dumps(before) for held, before in draws)
+        drawn = any(pickle.dumps(rng_state(held)) != pickle.dumps(before) for held, before in draws)
         for held, before in draws:
-            stand(held, before)
-    if drawn or any(np.any(x != y) for x, y in zip(drawn_so_far(), everywhere)):
+            set_rng_state(held, before)
+    if drawn or any(np.any(x != y) for x, y in zip(global_rng_state(), everywhere)):
         raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
     for (name, path, value), t in zip(inputs, given):
         if t.value is not value:
@@ -237,7 +239,7 @@ def record_once(
             if holder != i:
                 same.append((slot, found[holder].slot))
             if now is not replaced[i]:
-                if isinstance(now, Traced):
+                if isinstance(now, Tracer):
                     now.value.adopt(Name(OPS_OWN, slot.name if slot.name.isidentifier() else ""))
                 rebound.append((slot, now))
             if last is not value and (holder == i or slot.owner is not None):
@@ -247,7 +249,7 @@ def record_once(
             if now is not held and not isinstance(now, Leftover):
                 rebound.append((slot, now))
         elif now is held or isinstance(held, tuple):
-            guards.append((slot, held if telling(i, found) else Row(type(held), len(held))))
+            guards.append((slot, held if guards_identity(i, found) else TypeAndLength(type(held), len(held))))
         elif isinstance(held, int | float):
             raise Changed(i)
         else:
@@ -264,14 +266,14 @@ def record_once(
 
 
 def contained(place: Found) -> Any:
-    """The list, dict or set that is held in a place, or the dict that holds the attributes of what is held there."""
+    """The container in a place, or the attribute dict of an object in it: its keys are checked after the run."""
     if isinstance(place.held, list | dict | set | deque):
         return place.held
     return vars(place.held) if has_attributes(place.held) else None
 
 
-def telling(i: int, found: list[Found]) -> bool:
-    """Would f do something else if another thing were there? Not for a row of arrays in a list of them."""
+def guards_identity(i: int, found: list[Found]) -> bool:
+    """Is a place guarded by the identity of its content? A row of arrays in a list of rows is not."""
     place = found[i]
     if not isinstance(place.held, tuple | list) or place.within < 0:
         return True
@@ -282,15 +284,15 @@ def telling(i: int, found: list[Found]) -> bool:
 GENERATORS = np.random.Generator | np.random.RandomState | random.Random
 
 
-def stands(generator: Any) -> Any:
-    """Where a generator of random numbers stands."""
+def rng_state(generator: Any) -> Any:
+    """The state of a random generator."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
 
 
-def stand(generator: Any, state: Any) -> None:
-    """Put a generator of random numbers back to where it stood."""
+def set_rng_state(generator: Any, state: Any) -> None:
+    """Put a random generator back into an earlier state."""
     if isinstance(generator, random.Random):
         generator.setstate(state)
     elif isinstance(generator, np.random.Generator):
@@ -299,14 +301,14 @@ def stand(generator: Any, state: Any) -> None:
         generator.set_state(state)
 
 
-def drawn_so_far() -> tuple[Any, ...]:
-    """Where the global generators of NumPy and of Python stand."""
+def global_rng_state() -> tuple[Any, ...]:
+    """The states of the global random generators of NumPy and Python."""
     state: Any = np.random.get_state()
     return (*state[1:3], hash(random.getstate()))
 
 
 def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:
-    """Is what a slot holds an input? Whole numbers are where they change; they say how many and which otherwise."""
+    """Is the content of a place an input? An int is one only where f changes it: else it is a size or an index."""
     if isinstance(held, bool) or i in fixed:
         return False
     return isinstance(held, np.ndarray | np.generic | float | complex) or i in state

@@ -1,0 +1,334 @@
+"""derive and compile: a function is recorded on tracers, simplified, and printed as NumPy source."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad._tensor import conjugated, unit_seed
+from minigrad.compiler.guards import Guards
+from minigrad.compiler.program import USERS, Name
+from minigrad.compiler.record import (
+    Arguments,
+    describe_argument,
+    has_parameter,
+    is_array,
+    kind_of,
+    named_arguments,
+    parameter_names,
+    plain,
+    record,
+)
+from minigrad.compiler.simplify import simplified
+from minigrad.compiler.specialization import GuardFailed, Specialization
+from minigrad.compiler.tracer import Refused, Tracer
+from minigrad.mode import merging_rows
+from minigrad.transforms import Argnums, gradients, transforming, variable
+from minigrad.trees import children, leaves, map_leaves, unflatten
+
+Function = Callable[..., Any]
+MAX_CACHED = 8  # kinds of arguments, and specializations for each
+BACKENDS = "numpy", "numba"
+
+
+def identifier(f: Function, otherwise: str) -> str:
+    """The name of a function, another for a lambda."""
+    name = getattr(f, "__name__", "")
+    return name if name.isidentifier() else otherwise
+
+
+class Derived:
+    """A function and its specializations; see `derive` and `compile`.
+
+    >>> import minigrad as mg
+    >>> d = mg.derive(lambda x: mg.sum(x * x), np.ones(3))
+    >>> d(np.ones(4)), len(d.cache)  # for another shape it is derived anew
+    ((np.float64(4.0), array([2., 2., 2., 2.])), 2)
+    >>> print(d.guards)
+    type(x) is ndarray and x.shape == (4,) and x.dtype is float64
+
+    Attributes:
+        cache: the specializations by the kind of the arguments; the oldest goes when there are more than 8.
+        source: the source of the specialization that was used last.
+        guards: the conditions under which that one is used again: of the arguments, of values that f reaches and that
+            decide what it does (a flag, an int, a function), and of the shapes of arrays that it reaches. Printed, each
+            is a line; each is a record of a place, a kind and the expected value.
+    """
+
+    __name__: str
+
+    def __init__(
+        self,
+        f: Function,
+        recipe: Callable[[Arguments], tuple[Function, frozenset[str]]],
+        *,
+        pinned: bool,
+        exact: bool,
+        backend: str,
+        pure: bool,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
+        if backend == "numba" and importlib.util.find_spec("numba") is None:
+            raise ImportError('backend="numba" needs numba: pip install -e ".[fast]"')
+        functools.update_wrapper(self, f)
+        self.names = parameter_names(f)
+        self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
+        self.cache: dict[Any, list[Specialization]] = {}
+        self.latest: Specialization | None = None
+        self.quick: Function | None = None
+        self.count = 0  # of the arguments of the quick path
+        self.pinned_to = ""  # the arguments that it was derived for first
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.quick is not None and not kwargs and len(args) == self.count:
+            try:
+                return self.quick(*args)
+            except GuardFailed:
+                pass
+        arguments = named_arguments(self.names, args, kwargs)
+        specialization = self.specialized(arguments)
+        self.use(specialization)
+        return specialization(arguments)
+
+    def use(self, specialization: Specialization) -> None:
+        """Try this one first from now on."""
+        self.latest, self.quick = specialization, specialization.quick
+        self.count = len(specialization.program.parameters)
+
+    def specialized(self, arguments: Arguments) -> Specialization:
+        """The specialization for such arguments, from the cache or new."""
+        kind = tuple((name, kind_of(x)) for name, x in arguments.all)
+        for specialization in self.cache.get(kind, ()):
+            if specialization.fits():
+                return specialization
+        if self.pinned and self.cache:
+            got = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+            raise TypeError(
+                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
+                "derive it for these, or without pinned=True"
+            )
+        run, strongly_typed = self.recipe(arguments)
+        with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
+            recorded = record(self.f, arguments, run, strongly_typed)
+        moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
+        changed = [slot.name or "something" for slot in moved]
+        if self.pure and changed:
+            raise Refused(
+                f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
+            )
+        program = simplified(identifier(self.f, "f"), arguments, recorded, self.exact)
+        specialization = Specialization(program, recorded, arguments, strongly_typed, self.backend)
+        if not self.cache:
+            self.pinned_to = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+        elif len(self.cache) >= MAX_CACHED:
+            del self.cache[next(iter(self.cache))]
+        self.cache[kind] = [specialization, *self.cache.get(kind, [])][:MAX_CACHED]
+        return specialization
+
+    @property
+    def source(self) -> str:
+        return self.used_last("source").source
+
+    @property
+    def guards(self) -> Guards:
+        return self.used_last("guards").guards
+
+    def used_last(self, asked_for: str) -> Specialization:
+        """The latest specialization; an error that says what to do where there is none yet."""
+        if self.latest is None:
+            name = identifier(self.f, "f")
+            raise ValueError(f"{name} is compiled when it is first called: call it, then look at its {asked_for}")
+        return self.latest
+
+    def __str__(self) -> str:
+        return self.source.rstrip()
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.source}```"
+
+
+def derive(
+    f: Function,
+    *args: Any,
+    wrt: Argnums | None = None,
+    backend: str = "numpy",
+    pinned: bool = False,
+    exact: bool = True,
+    **kwargs: Any,
+) -> Derived:
+    """The gradient of f as the NumPy function that a careful person would write, and the function itself.
+
+    >>> import minigrad as mg
+    >>> def score(U, W, b, x):
+    ...     z = W @ x + b
+    ...     a = np.tanh(z)
+    ...     s = U @ a
+    ...     return s
+    >>> d = mg.derive(score, np.ones(3), np.ones((3, 2)), np.ones(3), np.ones(2))
+    >>> print(d)
+    def score(U, W, b, x):
+        # U (3,), W (3, 2), b (3,), x (2,): float64
+        z = W @ x + b  # shape (3,)
+        a = np.tanh(z)  # ∂s/∂U, shape (3,)
+        s = U @ a
+        delta = U * (1 - a * a)  # ∂s/∂z = ∂s/∂b, shape (3,)
+        dW = np.outer(delta, x)  # ∂s/∂W, shape (3, 2)
+        dx = W.T @ delta  # ∂s/∂x, shape (2,)
+        return s, (a, dW, delta, dx)
+    >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
+
+    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified by exact rules
+    (minigrad/compiler/rules.py) and printed. Called, it gives f's value and gradients, equal to those of
+    `value_and_grad` to the last bit.
+
+    Args:
+        f: a function of arrays, or of containers of arrays; a scalar value, or one array.
+        args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of
+            what is no array (an int, a flag).
+        wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none:
+            then the value alone is given.
+        backend: "numpy", or "numba" to compile the same source (`pip install -e ".[fast]"`).
+        pinned: other shapes are an error; otherwise it is derived again for them.
+        exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
+
+    Returns:
+        A function of the same arguments, whose `source` needs NumPy alone: paste it anywhere. In the source a
+        row-sparse gradient is a list of pairs (row numbers, rows to add there), and the arrays and numbers that f
+        reaches in its closure and its globals are further arguments at the end; a call looks them up. Where f's value
+        is no scalar, the function takes its gradient too, as `backward` does, by the keyword `gradient` (where f has a
+        parameter of that name: `gradient_of_value`).
+
+    Raises:
+        TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
+            program of NumPy calls cannot say that. It names the op and the line.
+    """
+    own = named_arguments(parameter_names(f), args, kwargs)
+    seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
+
+    def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
+        chosen, bare = wanted(arguments, wrt, seed_name)
+
+        def run(trees: dict[str, Any]) -> Any:
+            inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
+            with transforming():
+                value = f(
+                    *(inside[name] for name, _ in arguments.positional),
+                    **{name: inside[name] for name, _ in arguments.keyword if name != seed_name},
+                )
+                if not chosen:
+                    return map_leaves(plain, value)
+                trees_of_variables = [inside[name] for name in chosen]
+                seed = seed_of(value, trees.get(seed_name), seed_name)
+                found = gradients([value], [seed], leaves(trees_of_variables), record=False)
+            value = plain(value)
+            if isinstance(value, Tracer):
+                value.value.adopt(Name(USERS, identifier(f, "y")))
+            structured = unflatten(trees_of_variables, map(conjugated, found))
+            return value, structured[0] if bare else tuple(structured)
+
+        return run, frozenset(chosen)
+
+    derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True)
+    try:
+        derived.use(derived.specialized(own))
+    except NotScalar as error:
+        gradient = np.ones(error.shape, error.dtype)
+        derived.use(derived.specialized(own._replace(keyword=(*own.keyword, (seed_name, gradient)))))
+    return derived
+
+
+class NotScalar(ValueError):
+    """A function whose value is no scalar, and no gradient of it was given."""
+
+    def __init__(self, value: Any, keyword: str) -> None:
+        self.shape, self.dtype = np.shape(value), np.result_type(value)
+        super().__init__(
+            f"the value has shape {self.shape}, so its pullback is derived: call it with {keyword}=, of that shape"
+        )
+
+
+def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
+    """The gradient that goes back from a value."""
+    if gradient is not None:
+        return conjugated(gradient)
+    if children(value) is not None:
+        kind = type(value).__name__
+        raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
+    if np.shape(value) != ():
+        raise NotScalar(value, keyword)
+    return unit_seed(value) if hasattr(value, "_data") else 1.0
+
+
+def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:
+    """The names of the arguments to differentiate by, and whether the gradient comes bare, not in a tuple."""
+    given = dict(arguments.all)
+    names = [name for name in given if name != seed_name]
+    if wrt is None:
+        floating = [name for name in names if leaves(given[name]) and all(map(is_floating, leaves(given[name])))]
+        return floating, len(floating) == 1
+    chosen = []
+    for key in [wrt] if isinstance(wrt, int | str) else wrt:
+        if (key not in names) if isinstance(key, str) else not -len(names) <= key < len(names):
+            raise TypeError(f"wrt={wrt!r} needs an argument {key}, got the arguments {', '.join(names)}")
+        name = key if isinstance(key, str) else names[key]
+        for x in leaves(given[name]):
+            if not is_floating(x):
+                got = describe_argument(x)
+                raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {got}; use x.astype(float)")
+        chosen.append(name)
+    return chosen, isinstance(wrt, int | str)
+
+
+def is_floating(x: Any) -> bool:
+    return is_array(x) and np.result_type(plain(x)).kind in "fc"
+
+
+def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> Derived:
+    """A function, such as a whole training step, as straight-line NumPy; what it changes is changed in place.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([1.0, 2.0], name="w")
+    >>> @mg.compile
+    ... def step(x, lr):
+    ...     J = mg.sum((w * x) ** 2)
+    ...     J.backward()
+    ...     w.data -= lr * w.grad
+    ...     w.grad = None
+    ...     return J
+    >>> step(np.ones(2), 0.1), w.data
+    (np.float64(5.0), array([0.8, 1.6]))
+    >>> print(step)
+    def step(x, lr, w):
+        # x (2,), w (2,): float64
+        t = w * x  # shape (2,)
+        J = (t**2).sum()
+        w -= lr * (2 * t * x)  # shape (2,)
+        return J
+
+    The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it
+    reaches is looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step
+    is compiled again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is
+    compiled at the first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the
+    same seed the losses are those of the step itself, with backend "numpy" to the last bit.
+
+    Args:
+        step: a function of arrays and of containers of them.
+        backend, exact: as in `derive`.
+
+    Raises:
+        TypeError: as `derive` does; and where a step stores a computed value where nobody could find it again (a list).
+    """
+
+    def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
+        def run(trees: dict[str, Any]) -> Any:
+            positional = [trees[name] for name, _ in arguments.positional]
+            return map_leaves(plain, step(*positional, **{name: trees[name] for name, _ in arguments.keyword}))
+
+        return run, frozenset()
+
+    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False)

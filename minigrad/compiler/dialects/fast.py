@@ -1,0 +1,104 @@
+"""NumPy as it runs fastest: 0-d arrays for numbers, broadcasting instead of outer, take, and concatenation in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.dialects.readable import python_number
+from minigrad.compiler.layout import is_c_contiguous
+from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
+from minigrad.compiler.program import Value, is_elementwise
+from minigrad.compiler.schedule import Schedule
+from minigrad.compiler.source import Code, called, constant
+
+
+class FastNumPy(Dialect):
+    """The same results as the readable listing, bit for bit, in cheaper forms."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__(schedule)
+        self.zero_dim: dict[str, str] = {}  # the names of the 0-d arrays for constants, by the calls that make them
+        self.parts = places_of_parts(schedule)
+
+    def arguments(self, printer: Printer, v: Value) -> tuple[Any, ...]:
+        args = tuple(python_number(v, x) for x in v.args)
+        if v.ndim and (dtype := common_dtype(v)) is not None:
+            return tuple(self.as_array(x, dtype) if type(x) in (int, float, Code) else x for x in args)
+        return args
+
+    def as_array(self, x: Any, dtype: Any) -> Code:
+        """A constant as a 0-d array made once, before the function: ufuncs take it faster than a number."""
+        made = f"np.array({constant(x)}, np.{dtype})"
+        return Code(self.zero_dim.setdefault(made, f"_{len(self.zero_dim)}"))
+
+    def formula(self, printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
+        if v.call is np.take and len(args) == 3:
+            return f"{printer.parenthesized(args[0], ATOM)}.take({printer.text(args[1])}, {args[2]})", ATOM
+        if v in self.parts:
+            if v.call is np.concatenate:
+                return self.parts[v], ATOM
+            return f"{called(v.call)}({', '.join(map(printer.text, args))}, out={self.parts[v]})", ATOM
+        return column_times_row(printer, v, args)
+
+    def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
+        parameters, unpacked = super().signature(printer)
+        for v, name in printer.names.items():
+            if v.call is None and type(v.example) is float and (dtype := self.met_often(v)) is not None:
+                unpacked.append(f"{name} = np.array({name}, np.{dtype})")
+        return parameters, unpacked
+
+    def met_often(self, v: Value) -> Any:
+        """The dtype of the arrays that a number meets, where it meets several and nothing else."""
+        users = self.schedule.users.get(v, ())
+        kinds = {common_dtype(u) if u.ndim else None for u in users}
+        return kinds.pop() if len(users) > 1 and len(kinds) == 1 and v not in self.schedule.outputs else None
+
+    def prelude(self) -> list[str]:
+        return [f"{name} = {made}" for made, name in self.zero_dim.items()]
+
+
+def places_of_parts(schedule: Schedule) -> dict[Value, str]:
+    """The place in a concatenated array of each value that is only made to be concatenated, and the array itself."""
+    places: dict[Value, str] = {}
+    for v in schedule.values:
+        if v.call is np.concatenate and type(parts := v.args[0]) in (tuple, list) and not (v.args[1:] or v.kwargs):
+            made = [m for part in parts if (m := made_for(schedule, part)) is not None and m.dtype == v.dtype]
+            if len(made) == len(parts) and (not v.layout_sensitive or any(map(is_c_contiguous, parts))):
+                whole, end = f"_c{len(places)}", 0
+                for m, part in zip(made, parts):
+                    start, end = end, end + part.shape[0]
+                    places[m] = f"{whole}[{start}:{end}].reshape({m.shape})"
+                first = min(made, key=lambda m: schedule.position[m])
+                space = f"({whole} := np.empty({v.shape}, np.{v.dtype}))"
+                places[first] = space + places[first].removeprefix(whole)
+                places[v] = whole
+    return places
+
+
+def made_for(schedule: Schedule, part: Any) -> Value | None:
+    """The value with a line that is used for one part of a concatenation only, perhaps reshaped; None without one."""
+    while isinstance(part, Value) and len(schedule.users[part]) == 1 and part not in schedule.outputs:
+        if part in schedule.lines:
+            into_new = isinstance(part.call, np.ufunc) and not part.kwargs and part not in schedule.overwrites
+            return part if into_new else None
+        if part.call is not np.reshape or len(part.args) != 2:
+            return None
+        part = part.args[0]
+    return None
+
+
+def column_times_row(printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
+    """np.outer of vectors by broadcasting, which runs faster."""
+    if v.call is np.outer and all(x.ndim == 1 for x in args):
+        return f"{printer.parenthesized(args[0], ATOM)}[:, None] * {printer.parenthesized(args[1], 8)}", 7
+    return None
+
+
+def common_dtype(v: Value) -> Any:
+    """The floating-point dtype of the arrays in an elementwise call, None where they have several or another."""
+    if not is_elementwise(v.call):
+        return None
+    kinds = {x.dtype for x in v.args if isinstance(x, Value) and hasattr(x.example, "dtype")}
+    return kinds.pop() if len(kinds) == 1 and next(iter(kinds)).kind == "f" else None

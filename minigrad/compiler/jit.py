@@ -1,0 +1,172 @@
+"""The backend numba: programs and loops compiled to machine code. numba is imported only when something is compiled."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.dialects.loops import NumPyWithLoops
+from minigrad.compiler.dialects.numba import Missing, Numba
+from minigrad.compiler.identifiers import Identifiers
+from minigrad.compiler.printer import Printer
+from minigrad.compiler.schedule import Schedule
+from minigrad.compiler.source import executable, executed
+
+#: NumPy functions that numba lacks, or is slower at, as loops.
+KERNELS = '''
+@njit
+def _place(k, n):
+    """An index from the start, in bounds."""
+    k = k + n if k < 0 else k
+    if not 0 <= k < n:
+        raise IndexError("an index is out of bounds for an axis of the table")
+    return k
+
+
+@njit
+def _rows(x, ids):
+    """np.take(x, ids, 0), of a matrix, its rows one below the other."""
+    out = np.empty((ids.size, x.shape[1]), x.dtype)
+    for i, k in enumerate(ids.flat):
+        row = _place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            out[i, j] = x[row, j]
+    return out
+
+
+@njit
+def _add_rows(x, ids, v, scale):
+    """np.add.at(x, ids, v * scale), of a matrix."""
+    for i, k in enumerate(ids.flat):
+        row = _place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            x[row, j] += v[i, j] * scale
+
+
+@njit
+def _subtract_rows(x, ids, v, scale):
+    """np.subtract.at(x, ids, v * scale), of a matrix."""
+    for i, k in enumerate(ids.flat):
+        row = _place(k, x.shape[0])
+        for j in range(x.shape[1]):
+            x[row, j] -= v[i, j] * scale
+
+
+@njit
+def _sum_runs(x, starts):
+    """np.add.reduceat(x, starts, axis=0), of a matrix."""
+    out = np.zeros((starts.size, x.shape[1]), x.dtype)
+    for run in range(starts.size):
+        for i in range(starts[run], starts[run + 1] if run + 1 < starts.size else x.shape[0]):
+            for j in range(x.shape[1]):
+                out[run, j] += x[i, j]
+    return out
+
+
+@njit
+def _largest(x):
+    """np.max(x, axis=-1), of a matrix."""
+    out = np.empty(x.shape[0], x.dtype)
+    for i in range(x.shape[0]):
+        top = x[i, 0]
+        for j in range(x.shape[1]):
+            if not x[i, j] <= top:
+                top = x[i, j]
+        out[i] = top
+    return out
+
+
+@njit_sums
+def _inner(x, y):
+    """x @ y, of vectors."""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
+
+
+@njit_sums
+def _inner_rows(w, x):
+    """w @ x, of a matrix and a vector: the products of x with the rows."""
+    out = np.empty(w.shape[0], w.dtype)
+    for i in range(w.shape[0]):
+        out[i] = _inner(w[i], x)
+    return out
+
+
+@njit_sums
+def _weighted_rows(x, w):
+    """x @ w, of a vector and a matrix: the rows, each times its weight, added up."""
+    out = np.zeros(w.shape[1], w.dtype)
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            out[j] += x[i] * w[i, j]
+    return out
+'''
+
+#: Extra nanoseconds per element: numba's scalar loop against NumPy's SIMD.
+SCALAR_COST: dict[Any, int] = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 2) | dict.fromkeys(
+    (np.tanh, np.sinh, np.cosh, np.tan, np.log1p, np.expm1, np.arctan, np.arcsin, np.arccos, np.cbrt), 8
+)
+CALL_OVERHEAD = 500  # nanoseconds that a call of NumPy costs more than one in compiled code
+
+
+def numpy_is_faster(schedule: Schedule) -> bool:
+    """Would numba lose more on the elements of exponentials and the like than it would save on calls?"""
+    loss = sum(SCALAR_COST.get(v.call, 0) * np.size(v.example) for v in schedule.values)
+    return loss > CALL_OVERHEAD * len(schedule.values)
+
+
+def with_loops(schedule: Schedule, identifiers: Identifiers) -> Callable[..., Any]:
+    """A program in NumPy, its loops compiled."""
+    return _with_loops(Printer(schedule, identifiers, NumPyWithLoops).source(), schedule.program.name)
+
+
+def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any]) -> Callable[..., Any]:
+    """A program compiled by numba for the types of example arguments: it takes and returns them in a flat tuple.
+
+    Raises:
+        Missing: where a call has no form for numba.
+    """
+    import numba
+
+    function = _compiled(Printer(schedule, identifiers, Numba).source(), schedule.program.name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
+        try:
+            function.compile(tuple(map(numba.typeof, arguments)))
+        except (numba.core.errors.NumbaError, NotImplementedError) as error:  # the latter for a dtype it lacks
+            file, at = function.py_func.__code__.co_filename, getattr(error, "loc", None)
+            if at is None or at.filename != file:
+                raise Missing(f"the program ({str(error).strip().splitlines()[0]})") from error
+            raise Missing(f"`{linecache.getline(file, at.line).partition('  #')[0].strip()}`") from error
+    return function
+
+
+@functools.lru_cache(64)
+def _compiled(source: str, name: str) -> Any:
+    """The compiled function of a source: the same source is compiled once."""
+    return njit(executable(source, name, _kernels()), boundscheck=True)
+
+
+@functools.lru_cache(64)
+def _with_loops(source: str, name: str) -> Callable[..., Any]:
+    """The function of a source with compiled loops: the same loops are compiled once."""
+    return executable(source, name, _kernels())
+
+
+@functools.cache
+def _kernels() -> dict[str, Any]:
+    njit_sums = functools.partial(njit, fastmath={"reassoc", "contract"})  # sums in any order, as in BLAS
+    return executed(KERNELS, "kernels", {"njit": njit, "njit_sums": njit_sums})
+
+
+def njit(function: Callable[..., Any], **options: Any) -> Any:
+    import numba
+
+    return numba.njit(error_model="numpy", **options)(function)

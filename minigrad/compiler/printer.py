@@ -1,0 +1,287 @@
+"""The printer: a schedule and its names as the source of a function, in one of several dialects."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.identifiers import Identifiers
+from minigrad.compiler.program import (
+    OPERATORS,
+    UPDATES,
+    Value,
+    accumulated,
+    astype,
+    is_number_repeated,
+    is_reversed,
+    mapped,
+    memory,
+    number,
+    repeated,
+    viewed,
+)
+from minigrad.compiler.schedule import Schedule, is_fresh
+from minigrad.compiler.source import Code, called, constant, definition, literal
+from minigrad.sparse import RowSparse
+from minigrad.trees import map_leaves
+
+ATOM = 10  # binds more strongly than any operator
+
+#: Functions that read better, and run faster, as methods.
+PRINTED_AS_METHODS = {np.sum, np.mean, np.max, np.min, np.any, np.all, np.cumsum, np.reshape, np.prod, np.squeeze}
+PRINTED_AS_METHODS |= {np.swapaxes, np.argmax, np.argmin, np.argsort, np.ravel, np.repeat, np.std, np.var, np.copy}
+
+Formula = tuple[str, int]  # its text, and the precedence of its outermost operator
+
+
+class Dialect:
+    """The parts of a listing that differ between dialects. One instance prints one listing."""
+
+    includes_helpers = True  # does the listing define the functions of minigrad that it calls?
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def arguments(self, printer: Printer, v: Value) -> tuple[Any, ...]:
+        """The arguments of a call, with numbers as this dialect writes them."""
+        return v.args
+
+    def formula(self, printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
+        """The formula of a value where this dialect has one of its own."""
+        return None
+
+    def scatter(self, printer: Printer, v: Value, name: str, index: Any, new: Any) -> str:
+        """The line that adds elements to an array in place, as ufunc.at does."""
+        return f"{called(v.args[0])}.at({name}, {printer.text(index)}, {printer.text(new)})"
+
+    def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
+        """The parameters, and the lines that take arrays out of containers."""
+        program, parameters = self.schedule.program, printer.identifiers.parameters
+        unpacked = [
+            f"{printer.names[v]} = {parameters[name]}{path}"
+            for name, path, v in program.inputs
+            if path and v in self.schedule.needed
+        ]
+        return list(parameters.values()), unpacked
+
+    def returned(self, printer: Printer) -> str:
+        """The expression that the function returns."""
+        tree, output = literal(printer.output()), self.schedule.program.output
+        return tree[1:-1] if type(output) is tuple and len(output) > 1 else tree
+
+    def prelude(self) -> list[str]:
+        """Lines before the function; called after it is printed."""
+        return []
+
+
+class Printer:
+    """Prints a schedule once, in one dialect."""
+
+    def __init__(self, schedule: Schedule, identifiers: Identifiers, dialect: type[Dialect]) -> None:
+        self.schedule, self.identifiers, self.names = schedule, identifiers, identifiers.names
+        self.dialect = dialect(schedule)
+
+    # the function
+
+    def source(self) -> str:
+        """The source of the whole function."""
+        schedule, program = self.schedule, self.schedule.program
+        captured = [self.names[v] for v in program.captured if v in schedule.needed]
+        parameters, unpacked = self.dialect.signature(self)
+        lines = [(f"def {program.name}({', '.join([*parameters, *captured])}):", "")]
+        lines += [(f"    {line}", "") for line in unpacked]
+        lines += [
+            (f"    {line}", comment) for v in schedule.values if v in schedule.lines for line, comment in self.line(v)
+        ]
+        lines.append((f"    return {self.dialect.returned(self)}", ""))
+        text = [f"{line}  # {comment}" if comment else line for line, comment in lines]
+        text[1:1] = [f"    # {about}" for about in self.about_inputs()]
+        helpers = schedule.helpers if self.dialect.includes_helpers else []
+        definitions = [definition(helper) + "\n\n\n" for helper in helpers]
+        return "".join(definitions) + "\n".join([*self.dialect.prelude(), *text]) + "\n"
+
+    def about_inputs(self) -> list[str]:
+        """The names and shapes of the inputs, by dtype."""
+        program = self.schedule.program
+        words: dict[str, list[str]] = {}
+        for v in [*(v for *_, v in program.inputs), *program.captured]:
+            if hasattr(v.example, "dtype") and v in self.schedule.needed:
+                words.setdefault(str(v.dtype), []).append(f"{self.names[v]} {v.shape}")
+        return [f"{', '.join(shapes)}: {dtype}" for dtype, shapes in words.items()]
+
+    def output(self) -> Any:
+        """The returned containers, with the source of each array: a copy where another array shares its memory."""
+        program = self.schedule.program
+        roots = [*(v for *_, v in program.inputs), *program.captured]
+
+        def leaf(x: Any) -> Any:
+            if isinstance(x, RowSparse):
+                return [(self.text(ids), leaf(rows)) for ids, rows in x._parts]
+            if not isinstance(x, Value):
+                return self.constant(x)
+            if is_number_repeated(x) and x not in self.schedule.lines:
+                return self.full(x)
+            text = self.text(x)
+            if isinstance(x.example, np.ndarray):
+                root = memory(x)
+                if root in roots or not x.example.flags.writeable:
+                    text = f"{self.parenthesized(x, ATOM)}.copy()" if x.ndim else f"np.copy({text})"
+                roots.append(root)
+            return text
+
+        return map_leaves(leaf, program.output)
+
+    # lines
+
+    def line(self, v: Value) -> Iterator[tuple[str, str]]:
+        """The line of a value and its comment; two lines for an update of a new array."""
+        name, comment = self.names[v], self.comment(v)
+        if v.call in UPDATES:
+            if self.schedule.target(v) is None:
+                yield f"{name} = {self.writable(v)}", comment
+                comment = ""
+            yield self.update(v), comment
+        elif v in self.schedule.overwrites:
+            in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.schedule.overwrites[v]
+            if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
+                yield f"{name} {OPERATORS[v.call][0]}= {self.text(v.args[1])}", comment
+            else:
+                yield f"{name}[...] = {self.formula(v)[0]}", comment
+        else:
+            formula = self.formula(v)[0]
+            yield f"{name} = {f'({formula}).copy()' if self.schedule.is_outlived(v) else formula}", comment
+
+    def writable(self, v: Value) -> str:
+        """The new array that an update writes into."""
+        x = v.args[1] if v.call is accumulated else v.args[0]
+        if is_fresh(x):
+            return self.formula(x)[0]
+        new = x not in self.schedule.lines and x.call not in (None, np.broadcast_to) and viewed(x) is None
+        return self.text(x) if new else f"{self.text(x)}.copy()"
+
+    def update(self, v: Value) -> str:
+        """The statement that writes into an array."""
+        name, index, new = self.names[v], *v.args[-2:]
+        new = new.item() if isinstance(new, np.float64 | np.complex128) and new.dtype == v.dtype else new
+        if v.call is not accumulated:
+            return f"{name}[{self.index(index)}] = {self.text(new)}"
+        single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
+        return self.dialect.scatter(self, v, name, index[0] if single else index, new)
+
+    def comment(self, v: Value) -> str:
+        """The derivatives that a value is, and its shape."""
+        derivatives = [
+            f"∂{self.names[y]}/∂{self.names[x]}" for y, x in v.gradient_of if x in self.names and y in self.names
+        ]
+        shape = [f"shape {v.shape}"] if v.ndim and isinstance(v.example, np.ndarray) else []
+        return ", ".join([" = ".join(dict.fromkeys(derivatives[:3]))] * bool(derivatives) + shape)
+
+    # formulas
+
+    def text(self, x: Any) -> str:
+        """An argument: the name of a value with a line, else its formula; a constant as Python writes it."""
+        return self.formula_or_name(x)[0]
+
+    def formula_or_name(self, x: Any) -> Formula:
+        if not isinstance(x, Value):
+            text = self.constant(x)
+            return text, 8 if text.startswith("-") else ATOM
+        return (self.names[x], ATOM) if x in self.names else self.formula(x)
+
+    def parenthesized(self, x: Any, strength: int) -> str:
+        """An argument, in parentheses where it binds less strongly."""
+        text, binds = self.formula_or_name(x)
+        return text if binds >= strength else f"({text})"
+
+    def formula(self, v: Value) -> Formula:
+        """The formula of a value."""
+        return self.formula_of(v, self.dialect.arguments(self, v))
+
+    def formula_of(self, v: Value, args: tuple[Any, ...]) -> Formula:
+        """The formula of a value, of other arguments."""
+        own = self.dialect.formula(self, v, args)
+        if own is not None:
+            return own
+        if v.call in OPERATORS and not v.kwargs:
+            return self.operation(v.call, args)
+        if is_number_repeated(v):
+            return self.full(v), ATOM
+        if v.call is operator.getitem:
+            return f"{self.parenthesized(args[0], ATOM)}[{self.index(args[1])}]", ATOM
+        if is_reversed(v):
+            return f"{self.parenthesized(args[0], ATOM)}.T", ATOM
+        if v.call is astype:
+            x, dtype = args
+            if v.ndim == 0:
+                return f"np.{np.dtype(dtype)}({self.text(x)})", ATOM
+            return f"{self.parenthesized(x, ATOM)}.astype(np.{np.dtype(dtype)})", ATOM
+        if v.call is np.zeros:
+            dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+            return f"np.zeros({args[0] if len(args[0]) != 1 else args[0][0]}{dtype})", ATOM
+        if v.call in PRINTED_AS_METHODS and isinstance(args[0], Value) and has_methods(args[0]):
+            inside = ", ".join([*self.method_arguments(v, args), *self.keywords(v)])
+            return f"{self.parenthesized(args[0], ATOM)}.{v.call.__name__}({inside})", ATOM
+        return f"{called(v.call)}({', '.join([*map(self.text, args), *self.keywords(v)])})", ATOM
+
+    def operation(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Formula:
+        """A call that Python writes as an operator."""
+        sign, binds = OPERATORS[ufunc]
+        if len(args) == 1:
+            return f"{sign}{self.parenthesized(args[0], binds)}", binds
+        left, right = (self.parenthesized(x, binds + (i == (ufunc is not np.power))) for i, x in enumerate(args))
+        if binds == 1:  # a < b < c would be a chain
+            left = self.parenthesized(args[0], 2)
+        if right.startswith("-"):
+            right = f"({right})"
+        close = ufunc is np.power and re.fullmatch(r"[\w.]+", left + right)  # as formatters write it: x**2
+        return f"{left}{sign}{right}" if close else f"{left} {sign} {right}", binds
+
+    def method_arguments(self, v: Value, args: tuple[Any, ...]) -> list[str]:
+        """The positional arguments of a call that is printed as a method of the first."""
+        rest = [self.text(a) for a in args[1:]]
+        if v.call is not np.reshape:
+            return rest
+        order = [f"order={args[2]!r}"] if len(args) > 2 else []
+        lengths = [int(n) for n in np.atleast_1d(args[1])]
+        return [*map(str, lengths), *order] if lengths else ["()", *order]
+
+    def keywords(self, v: Value) -> list[str]:
+        """The keyword arguments of a call."""
+        return [f"{k}={self.text(x)}" for k, x in v.kwargs.items()]
+
+    def full(self, v: Value) -> str:
+        """An array that repeats one number."""
+        c = number(v)
+        dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+        shape = v.shape if v.ndim != 1 else v.shape[0]
+        text = self.text(repeated(v)) if c is None else self.constant(c.item() if isinstance(c, np.generic) else c)
+        if v.call is np.broadcast_to and v.layout_sensitive:
+            return f"np.broadcast_to({text if v.dtype == np.float64 else self.text(repeated(v))}, {shape})"
+        if c is not None and c in (0, 1) and not np.signbit(c.real):
+            return f"np.{'ones' if c else 'zeros'}({shape}{dtype})"
+        return f"np.full({shape}, {text}{dtype if c is not None else ''})"
+
+    def index(self, x: Any, within: bool = False) -> str:
+        """An index as it stands in brackets."""
+        if isinstance(x, tuple) and x and not within:
+            comma = "," if len(x) == 1 and isinstance(x[0], tuple | list) else ""
+            return ", ".join(self.index(e, within=True) for e in x) + comma
+        if isinstance(x, np.integer):
+            return str(x)
+        if isinstance(x, slice):
+            start, stop, step = ("" if e is None else self.index(e) for e in (x.start, x.stop, x.step))
+            return f"{start}:{stop}" + (f":{step}" if step else "")
+        return "..." if x is ... else self.text(x)
+
+    def constant(self, x: Any) -> str:
+        """A constant, which may be a container of values."""
+        return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+def has_methods(v: Value) -> bool:
+    """Is it certainly an array? For an argument without dimensions a Python number may be passed."""
+    return hasattr(v.example, "dtype") and (v.ndim > 0 or v.call is not None)

@@ -1,0 +1,253 @@
+"""The intermediate representation: a program is a list of Values, each the result of a NumPy call on earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.engine import Array
+from minigrad.sparse import RowSparse
+from minigrad.trees import map_leaves
+
+
+class Name(NamedTuple):
+    """A proposed name for a value. The lower the rank of whoever proposes it, the more it counts."""
+
+    rank: int
+    word: str
+
+
+ARGUMENT, USERS, OPS_OWN, NOBODY = range(4)
+UNNAMED = Name(NOBODY, "")
+
+
+class Value:
+    """One value of a program: an input (its call is None), or the result of a call.
+
+    Arguments are Values and constants, in tuples, lists, dicts and slices. A call is a function of NumPy or one of
+    those below. None writes into an existing array: `call(*args)` on arrays is the meaning of a Value.
+    """
+
+    __slots__ = (
+        "activated",
+        "args",
+        "call",
+        "dynamic",
+        "example",
+        "gradient_of",
+        "kwargs",
+        "layout_sensitive",
+        "line",
+        "name",
+        "written",
+    )
+
+    def __init__(
+        self, call: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any], example: Any
+    ) -> None:
+        self.call, self.args, self.kwargs, self.example = call, args, kwargs, example
+        self.name = UNNAMED
+        self.gradient_of: list[tuple[Value, Value]] = []  # pairs (y, x): it is dy/dx
+        self.dynamic = False  # does its shape depend on values?
+        self.line = ""  # of the user's code that made it, for errors
+        self.activated = False  # is it the input of an activation? then its gradient is the slides' error signal
+        self.written = False  # is its array written into later?
+        self.layout_sensitive = False  # are its elements summed in an order that depends on its memory layout?
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return getattr(self.example, "shape", ())  # () for Python's numbers, and for several arrays in a tuple
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return getattr(self.example, "dtype", np.dtype(object))
+
+    def adopt(self, name: Name) -> None:
+        """Take this name unless the present one counts as much."""
+        if name.rank < self.name.rank:
+            self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{self.name.word or getattr(self.call, '__name__', 'input')} {self.shape}>"
+
+
+def new_value(call: Any, *args: Any, **kwargs: Any) -> Value:
+    """A Value for a call, its example computed."""
+    with np.errstate(all="ignore"):
+        return Value(call, args, kwargs, call(*examples(args), **examples(kwargs)))
+
+
+class Program(NamedTuple):
+    """A function without side effects, save the writes it lists."""
+
+    name: str
+    parameters: list[str]
+    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    captured: list[Value]  # further inputs
+    values: list[Value]  # in the order in which they are computed
+    writes: list[tuple[Value, Value]]  # an input that is written into, and the value it holds at the end
+    output: Any  # a tree of Values, constants, and RowSparse of them
+
+
+# The calls that are not NumPy's. Each returns a new array.
+
+
+def assigned(x: Array, index: Any, v: Array) -> Array:
+    """x with x[index] = v."""
+    x = np.copy(x)
+    x[index] = v
+    return x
+
+
+def accumulated(ufunc: np.ufunc, x: Array, index: Any, v: Array) -> Array:
+    """x after ufunc.at(x, index, v)."""
+    x = np.copy(x)
+    ufunc.at(x, index, v)
+    return x
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """x in another dtype."""
+    return np.asarray(x).astype(dtype)[()]
+
+
+UPDATES = assigned, accumulated
+
+
+def array_under(update: Value) -> Value:
+    """The array that an update writes into."""
+    return update.args[1 if update.call is accumulated else 0]
+
+
+#: The calls that Python writes as operators, with their precedence.
+OPERATORS = {
+    np.greater: (">", 1),
+    np.greater_equal: (">=", 1),
+    np.less: ("<", 1),
+    np.less_equal: ("<=", 1),
+    np.equal: ("==", 1),
+    np.not_equal: ("!=", 1),
+    np.bitwise_or: ("|", 2),
+    np.bitwise_xor: ("^", 3),
+    np.bitwise_and: ("&", 4),
+    np.left_shift: ("<<", 5),
+    np.right_shift: (">>", 5),
+    np.add: ("+", 6),
+    np.subtract: ("-", 6),
+    np.multiply: ("*", 7),
+    np.divide: ("/", 7),
+    np.matmul: ("@", 7),
+    np.floor_divide: ("//", 7),
+    np.remainder: ("%", 7),
+    np.negative: ("-", 8),
+    np.invert: ("~", 8),
+    np.power: ("**", 9),
+}
+
+
+# Arguments, looked through
+
+
+def mapped(function: Callable[[Any], Any], kind: type, x: Any) -> Any:
+    """Apply a function to everything of one kind in tuples, lists, dicts and slices."""
+    if isinstance(x, kind):
+        return function(x)
+    if type(x) in (tuple, list):
+        return type(x)([mapped(function, kind, e) for e in x])
+    if type(x) is dict:
+        return {key: mapped(function, kind, e) for key, e in x.items()}
+    if type(x) is slice:
+        return slice(*(mapped(function, kind, e) for e in (x.start, x.stop, x.step)))
+    return x
+
+
+def examples(x: Any) -> Any:
+    """Arguments with the example of each Value in its place."""
+    return mapped(lambda v: v.example, Value, x)
+
+
+def values_in(x: Any) -> Iterator[Value]:
+    """Every Value in arguments, in order."""
+    found: list[Value] = []
+    mapped(found.append, Value, x)
+    return iter(found)
+
+
+def operands(value: Value) -> Iterator[Value]:
+    """The Values among the arguments of a Value, in order."""
+    return values_in((value.args, value.kwargs))
+
+
+def made_from(values: list[Value]) -> set[Value]:
+    """Values, and all that they are computed from."""
+    found, waiting = set(values), list(values)
+    while waiting:
+        fresh = set(operands(waiting.pop())) - found
+        found |= fresh
+        waiting += fresh
+    return found
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The leaves of a program's output: Values and constants, those of a RowSparse one by one."""
+    found: list[Any] = []
+
+    def leaf(x: Any) -> None:
+        found.extend(e for part in x._parts for e in part) if isinstance(x, RowSparse) else found.append(x)
+
+    map_leaves(leaf, tree)
+    return found
+
+
+# Views and memory
+
+
+def viewed(value: Value) -> Value | None:
+    """The operand of which a Value is a view, None where it owns its memory."""
+    if isinstance(value.example, np.ndarray) and value.example.base is not None:
+        for x in operands(value):
+            if np.may_share_memory(value.example, x.example):
+                return x
+    return None
+
+
+def memory(value: Value) -> Value:
+    """The Value that owns the memory of a Value: the one at the bottom of its views, or itself."""
+    while (under := viewed(value)) is not None:
+        value = under
+    return value
+
+
+# Kinds of values
+
+
+def is_elementwise(call: Any) -> bool:
+    return isinstance(call, np.ufunc) and call.signature is None
+
+
+def number(x: Any) -> Any:
+    """The number that a constant is, or repeats to fill an array; None for anything else."""
+    if isinstance(x, Value):
+        return number(repeated(x)) if x.call in (np.broadcast_to, np.full) else None
+    return x if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool) else None
+
+
+def repeated(x: Value) -> Any:
+    """The argument that np.broadcast_to and np.full repeat."""
+    return x.args[1 if x.call is np.full else 0]
+
+
+def is_number_repeated(v: Value) -> bool:
+    """Is it an array that repeats one number?"""
+    return v.call in (np.broadcast_to, np.full) and np.ndim(examples(repeated(v))) == 0
+
+
+def is_reversed(v: Value) -> bool:
+    """Is it an array with its axes reversed, x.T?"""
+    return v.call is np.transpose and len(v.args) == 1 and not v.kwargs

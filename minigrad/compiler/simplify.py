@@ -1,0 +1,249 @@
+"""Simplification: a recorded run becomes a Program, by constant folding, the rules, and common subexpressions.
+
+Values that nothing needs stay in the Program: the schedule leaves them out.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.layout import layout, mark_layout_sensitive, same_layout
+from minigrad.compiler.program import (
+    UPDATES,
+    USERS,
+    Program,
+    Value,
+    array_under,
+    assigned,
+    examples,
+    is_elementwise,
+    mapped,
+    new_value,
+    number,
+    operands,
+    repeated,
+)
+from minigrad.compiler.record import Arguments, Recorded, plain
+from minigrad.compiler.rules import INEXACT, RULES, instantiated, matches, parse_rules
+from minigrad.compiler.tracer import Tracer
+from minigrad.sparse import RowSparse
+from minigrad.trees import leaves, map_leaves
+
+
+def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool) -> Program:
+    """The program of a recorded run, simplified.
+
+    Args:
+        exact: use only the rules that hold to the last bit.
+    """
+    updates = [array_under(v) for v in recorded.values if v.call in UPDATES]
+    for value in [first for _, first, _ in recorded.written] + updates:
+        value.written = True
+    kept = [x.value for x in map(plain, leaves([now for _, now in recorded.rebound])) if isinstance(x, Tracer)]
+    mark_layout_sensitive(recorded.values, kept)
+
+    simplifier = Simplifier(exact)
+    simplest: dict[Value, Any] = {}
+    for value in recorded.values:
+        simplest[value] = simplifier(value, simplest)
+    for value in simplifier.simple:
+        pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
+        value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
+
+    def final(x: Any) -> Any:
+        x = plain(x)
+        if isinstance(x, RowSparse):
+            return RowSparse([(final(ids), final(rows)) for ids, rows in x._parts], x.shape, x._merged)
+        return simplest[x.value] if isinstance(x, Tracer) else x
+
+    output = map_leaves(final, recorded.output)
+    rebound = [map_leaves(final, now) for _, now in recorded.rebound]
+    return Program(
+        name=name,
+        parameters=[parameter for parameter, _ in arguments.all],
+        inputs=recorded.inputs,
+        captured=[value for _, value in recorded.captured],
+        values=list(simplifier.simple),
+        writes=[(simplest[first], simplest[last]) for _, first, last in recorded.written],
+        output=(output, *rebound) if rebound else output,
+    )
+
+
+class Simplifier:
+    """Rebuilds Values in their simplest form, arguments first. Equal calls become one Value."""
+
+    def __init__(self, exact: bool = True) -> None:
+        self.rules = parse_rules(RULES if exact else INEXACT + RULES)
+        self.known: dict[Any, Any] = {}  # the simplest form of each call
+        self.simple: dict[Value, None] = {}  # the Values in their simplest form, in the order in which they were made
+
+    def __call__(self, old: Value, new: dict[Value, Any]) -> Any:
+        """The simplest form of a Value; `new` holds the forms of its arguments."""
+        if old.call is None:
+            self.simple[old] = None
+            return old
+        args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
+        args = tuple(self.rebuilt(symbolic(x)) for x in args)
+        example = old.example
+        if isinstance(example, np.ndarray) and example.base is not None:  # a view: of the new argument's example
+            with np.errstate(all="ignore"):
+                example = old.call(*examples(args), **examples(kwargs))
+        fresh = Value(old.call, *canonical_arguments(old.call, args, kwargs), example)
+        for attribute in "name", "gradient_of", "dynamic", "activated", "written", "layout_sensitive":
+            setattr(fresh, attribute, getattr(old, attribute))
+        return self.simplest(fresh)
+
+    def simplest(self, value: Value) -> Any:
+        """The simplest form of a Value whose arguments are in theirs."""
+        key = value.call, frozen(value.args), frozen(value.kwargs)
+        if key not in self.known or not same_layout(self.known[key], value):
+            better = next((x for x in self.candidates(value) if can_replace(x, value)), None)
+            if better is None:
+                self.simple[value] = None
+            self.known[key] = value if better is None else self.rebuilt(better, value.layout_sensitive)
+        result = self.known[key]
+        if isinstance(result, Value) and result is not value:
+            result.adopt(value.name)
+            result.activated |= value.activated
+            result.layout_sensitive |= value.layout_sensitive
+            result.gradient_of = result.gradient_of + [of for of in value.gradient_of if of not in result.gradient_of]
+        return result
+
+    def rebuilt(self, x: Any, layout_sensitive: bool = False) -> Any:
+        """The simplest form of the result of a rewrite."""
+        if not isinstance(x, Value) or x in self.simple:
+            return x
+        args, kwargs = mapped(lambda v: self.rebuilt(v, layout_sensitive), Value, (x.args, x.kwargs))
+        fresh = Value(x.call, *canonical_arguments(x.call, args, kwargs), x.example)
+        fresh.layout_sensitive = layout_sensitive
+        return self.simplest(fresh)
+
+    def candidates(self, value: Value) -> Iterable[Any]:
+        """The forms that the passes and the rules propose for a value."""
+        yield fold_constants(value)
+        yield push_broadcast_out(value)
+        yield drop_overwritten_zeros(value)
+        for rule in self.rules.get(value.call, ()):
+            bound: dict[str, Any] = {}
+            if matches(rule.left, value, bound, top=True):
+                yield instantiated(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})
+
+
+def can_replace(x: Any, value: Value) -> bool:
+    """Has x the shape and dtype of a value, and its layout where that matters?"""
+    if x is None or x is value:
+        return False
+    example = x.example if isinstance(x, Value) else x
+    if isinstance(example, tuple) or isinstance(value.example, tuple):
+        return False
+    same_kind = np.shape(example) == value.shape and np.result_type(example) == np.result_type(value.example)
+    return same_kind and same_layout(x, value)
+
+
+def symbolic(x: Any) -> Any:
+    """An array that repeats one number, as the call that makes it."""
+    if isinstance(x, np.ndarray) and x.size and x.dtype.kind in "fc":
+        first = x.flat[0]
+        if x.ndim == 0:
+            return first
+        if np.all(x.view() == first) and not np.any(np.signbit(x.real) != np.signbit(first.real)):
+            full = new_value(np.full, x.shape, first)
+            return full if layout(full.example) == layout(x) else new_value(np.broadcast_to, first, x.shape)
+    return x
+
+
+MADE_FROM_A_NUMBER: set[Any] = {np.broadcast_to, np.full, np.zeros, np.zeros_like}
+
+
+def fold_constants(value: Value) -> Any:
+    """The result of a call on constants alone: a number, one number repeated, or one of the constants."""
+    if value.call in MADE_FROM_A_NUMBER and not (value.call is np.full and value.ndim == 0):
+        return None
+    if all(number(v) is not None for v in operands(value)):
+        result = symbolic(value.example)
+        unchanged = any(isinstance(x, np.ndarray) and np.array_equal(x, value.example) for x in value.args)
+        return result if unchanged or not isinstance(result, np.ndarray) else None
+    return None
+
+
+def push_broadcast_out(value: Value) -> Any:
+    """An elementwise call on a repeated value: the call on the value itself, and its result repeated if need be."""
+    if value.call in UPDATES and number(value.args[-1]) is not None and isinstance(value.args[-1], Value):
+        return new_value(value.call, *value.args[:-1], number(value.args[-1]))
+    if not (is_elementwise(value.call) or value.call is np.where) or value.kwargs:
+        return None
+    once = [repeated(x) if is_repetition(x) else x for x in value.args]
+    if all(x is full for x, full in zip(once, value.args)):
+        return None
+    result = new_value(value.call, *once)
+    return result if result.shape == value.shape else new_value(np.full, value.shape, result)
+
+
+def is_repetition(x: Any) -> bool:
+    """Is it a value repeated to fill an array, which the user has not named?"""
+    return isinstance(x, Value) and x.call in (np.broadcast_to, np.full) and x.name.rank > USERS
+
+
+def drop_overwritten_zeros(value: Value) -> Any:
+    """An assignment to every element of zeros: the assigned value, in their shape."""
+    if value.call is not assigned or not isinstance(value.args[0], Value) or value.args[0].call is not np.zeros:
+        return None
+    _, index, new = value.args
+    parts = index if isinstance(index, tuple) else (index,)
+    if isinstance(new, Value) and all(p is None or p is ... or (type(p) is slice and p == slice(None)) for p in parts):
+        return new_value(np.reshape, new, value.shape) if new.example.size == value.example.size else None
+    return None
+
+
+@functools.cache
+def defaults(call: Any) -> dict[str, Any]:
+    """The defaults of a function's parameters, in their order."""
+    try:
+        parameters = inspect.signature(call).parameters
+    except (ValueError, TypeError):
+        return {}
+    return {name: p.default for name, p in parameters.items()}
+
+
+#: Keywords that mean nothing at these values.
+NEUTRAL: dict[str, Any] = {"keepdims": False, "where": True, "axis": None, "dtype": None, "order": "C", "ddof": 0}
+NEUTRAL |= {"casting": "same_kind", "optimize": False}
+
+
+def canonical_arguments(
+    call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call without those that equal the defaults."""
+    known = defaults(call) if call is not operator.getitem else {}
+    in_order = [*known.values()]
+    while 0 < len(args) <= len(known) and type(args[-1]) in (type(None), str) and in_order[len(args) - 1] == args[-1]:
+        args = args[:-1]
+    given = {k: x[0] if k == "axis" and type(x) is tuple and len(x) == 1 else x for k, x in kwargs.items()}
+    default = {k: known.get(k, np._NoValue) for k in given}  # 0 for np.concatenate's axis: None has a meaning there
+    given = {
+        k: x for k, x in given.items() if not (k in NEUTRAL and x is NEUTRAL[k] and default[k] in (x, np._NoValue))
+    }
+    if call is np.sum and type(given.get("initial")) is int and given["initial"] == 0:
+        del given["initial"]
+    return args, given
+
+
+def frozen(x: Any) -> Any:
+    """Arguments as the key of a dict, to find common subexpressions."""
+    if isinstance(x, Value):
+        return id(x)
+    if isinstance(x, tuple | list):
+        return type(x), tuple(map(frozen, x))
+    if isinstance(x, dict):
+        return tuple((key, frozen(value)) for key, value in x.items())
+    if isinstance(x, slice):
+        return slice, frozen((x.start, x.stop, x.step))
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype, x.shape, x.tobytes()
+    return type(x), repr(x) if isinstance(x, float) else x

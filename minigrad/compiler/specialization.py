@@ -1,0 +1,212 @@
+"""A specialization: a function lowered to NumPy source for one kind of arguments, with the guards that hold for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.captures import Slot
+from minigrad.compiler.dialects.fast import FastNumPy
+from minigrad.compiler.dialects.readable import ReadableNumPy
+from minigrad.compiler.guards import Guards, GuardSource, argument_guards, capture_guards
+from minigrad.compiler.identifiers import Identifiers, identify
+from minigrad.compiler.printer import Printer
+from minigrad.compiler.program import Program, Value
+from minigrad.compiler.record import Arguments, Recorded, is_array, plain
+from minigrad.compiler.schedule import Schedule, schedule
+from minigrad.compiler.source import executable, executed
+from minigrad.engine import tick
+from minigrad.sparse import RowSparse
+from minigrad.trees import children, leaves, map_leaves
+
+Function = Callable[..., Any]
+
+
+class GuardFailed(Exception):
+    """The quick path was called with other arguments, or in another state, than it was made for."""
+
+
+class Specialization:
+    """A function for one kind of arguments and one state of its captures.
+
+    Args:
+        program: the simplified program of a recorded run.
+        recorded: the run.
+        arguments: those of the run.
+        strongly_typed: arguments whose Python numbers become float64 arrays.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        recorded: Recorded,
+        arguments: Arguments,
+        strongly_typed: frozenset[str],
+        backend: str,
+    ) -> None:
+        self.program, self.strongly_typed = program, strongly_typed
+        lines = schedule(program)
+        identifiers = identify(lines)
+        self.source = Printer(lines, identifiers, ReadableNumPy).source()
+        self.run = executable(Printer(lines, identifiers, FastNumPy).source(), program.name)
+        inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
+        self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
+        self.rebound = [slot for slot, _ in recorded.rebound]
+        #: rebuilds the containers of the output, None where the program returns them
+        self.restore: Function | None = None
+        if needs_restoring(program.output):
+            self.restore = functools.partial(restored, program.output)
+        if backend == "numba":
+            self.use_numba(lines, identifiers, [v for _, v in inputs])
+        self.guards = Guards(argument_guards(arguments) + capture_guards(recorded))
+        self.fits, self.captured, self.quick = self.generated([slot for slot, _ in inputs], arguments)
+
+    def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> None:
+        """Run the program compiled as far as that is faster; where it cannot be, run NumPy and warn why."""
+        from minigrad.compiler.dialects.numba import Missing
+        from minigrad.compiler.jit import compiled, numpy_is_faster, with_loops
+
+        program = self.program
+        if numpy_is_faster(lines):
+            self.run = with_loops(lines, identifiers)
+            return
+        inputs = [*(v for *_, v in program.inputs), *captured]
+        try:
+            function = compiled(lines, identifiers, [v.example for v in inputs])
+        except Missing as missing:
+            warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
+            return
+        self.restore = unflattener(program.output)
+        count = len(program.parameters)
+        if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
+            self.run = function
+        else:
+            self.run = lambda *args: function(*filter(is_array, leaves(args[:count])), *args[count:])
+
+    def __call__(self, arguments: Arguments) -> Any:
+        kinds = [np.asarray if name in self.strongly_typed else plain for name, _ in arguments.all]
+        given = [map_leaves(kind, map_leaves(plain, x)) for kind, (_, x) in zip(kinds, arguments.all)]
+        return self.finished(self.run(*given, *self.captured()))
+
+    def finished(self, output: Any) -> Any:
+        """The output of a run in its containers; Tensors and objects take their new state."""
+        if self.restore is not None:
+            output = self.restore(output)
+        for x in self.touched:
+            touch(x)
+        if self.rebound:
+            output, *values = output
+            for slot, value in zip(self.rebound, values):
+                slot.set(value)
+                if slot.owner is not None and slot.key == "_data":
+                    touch(slot.owner)
+        return output
+
+    def generated(self, inputs: list[Slot], arguments: Arguments) -> tuple[Function, Function, Function | None]:
+        """Three functions in straight-line source.
+
+        Do the guards of the captures hold? What are the captured inputs? And where all arguments are arrays, the whole
+        call, which raises GuardFailed where a guard does not hold.
+        """
+        writer = GuardSource()
+        conditions = writer.conditions(guard for guard in self.guards if guard.slot is not None)
+        fits = "\n        and ".join(conditions) or "True"
+        fetched = "".join(writer.place(slot) + ", " for slot in inputs)
+        lines = [f"def fits():\n    return (\n        {fits}\n    )\n", f"def fetch():\n    return ({fetched})\n"]
+        if len(arguments.positional) == len(arguments.all) and all(type(x) is np.ndarray for _, x in arguments.all):
+            lines.append(self.quick_source(writer, conditions, fetched))
+        scope = executed("\n".join(lines), f"guards of {self.program.name}", writer.scope)
+        return scope["fits"], scope["fetch"], scope.get("quick")
+
+    def quick_source(self, writer: GuardSource, conditions: list[str], fetched: str) -> str:
+        """The source of the whole call on arrays."""
+        guards = [guard for guard in self.guards if guard.slot is None]
+        names = [f"a{i}" for i in range(len(guards))]
+        on_arguments = [writer.filled_in(guard.kind, a, guard) for a, guard in zip(names, guards)]
+        checked = "\n        and ".join([*on_arguments, *conditions]) or "True"
+        call = f"run({', '.join([*names, fetched])})"
+        writer.scope |= {"GuardFailed": GuardFailed, "tick": tick, "touch": touch}
+        writer.scope |= {"run": self.run, "restore": self.restore, "finished": self.finished}
+        lines = [
+            f"def quick({', '.join(names)}):",
+            f"    if not (\n        {checked}\n    ):",
+            "        raise GuardFailed",
+        ]
+        if self.rebound:
+            lines.append(f"    return finished({call})")
+        else:
+            lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
+            for x in self.touched:
+                name = writer.bind(x, x.name or "tensor")
+                lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
+            lines.append("    return output")
+        return "\n".join(lines) + "\n"
+
+
+def touch(x: Any) -> None:
+    """Invalidate the graphs that used a Tensor's old data."""
+    x._stamp = tick()
+    if x._edges:
+        x._edges = None
+
+
+# The containers of the output
+
+
+def needs_restoring(tree: Any) -> bool:
+    """Does an output have containers that its source returns in another form?"""
+    below = children(tree)
+    if below is None:
+        return isinstance(tree, RowSparse)
+    return type(tree) not in (tuple, list, dict) or any(needs_restoring(subtree) for _, subtree in below)
+
+
+def restored(tree: Any, output: Any) -> Any:
+    """The output of a run in the containers of the original: row-sparse gradients and dataclasses again."""
+    if isinstance(tree, RowSparse):
+        return RowSparse([(np.copy(ids), rows) for ids, rows in output], tree.shape, tree._merged)
+    below = children(tree)
+    if below is None:
+        return output
+    flat = iter([restored(t, output[key]) for key, t in below])
+    return unflatten_once(tree, flat)
+
+
+def unflattener(tree: Any) -> Function:
+    """A function that makes an output from a flat tuple of arrays, in straight-line source."""
+    scope: dict[str, Any] = {"RowSparse": RowSparse, "copy": np.copy}
+    flat = itertools.count()
+
+    def made(tree: Any) -> str:
+        if isinstance(tree, Value):
+            text = f"o[{next(flat)}]"
+            return f"{bound(tree.example.dtype.type)}({text})" if isinstance(tree.example, np.generic) else text
+        if isinstance(tree, RowSparse):
+            parts = "".join(f"(copy(o[{next(flat)}]), o[{next(flat)}]), " for _ in tree._parts)
+            return f"RowSparse([{parts}], {tree.shape}, {tree._merged})"
+        below = children(tree)
+        if below is None:
+            next(flat)
+            return bound(tree)
+        return f"{bound(functools.partial(unflatten_once, tree))}(iter(({''.join(made(t) + ', ' for _, t in below)})))"
+
+    def bound(x: Any) -> str:
+        scope[f"x{len(scope)}"] = x
+        return f"x{len(scope) - 1}"
+
+    return executable(f"def unflatten(o):\n    return {made(tree)}\n", "unflatten", scope)
+
+
+def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
+    """A container like another, with other contents."""
+    if isinstance(tree, dict):
+        return {key: next(flat) for key in tree}
+    if isinstance(tree, list | tuple):
+        return type(tree)(*flat) if hasattr(tree, "_fields") else type(tree)(flat)
+    return dataclasses.replace(tree, **{field.name: next(flat) for field in dataclasses.fields(tree)})

@@ -1,0 +1,136 @@
+"""Guards: shown as conditions, generated as source that has a listing, and each of them watched."""
+
+import inspect
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.compiler.guards import CONDITIONS, Guard
+
+X = np.array([1.0, 2.0, 3.0])
+
+
+class Net:
+    """An object of the user's with all that a guard can be about."""
+
+    def __init__(self) -> None:
+        self.training = True
+        self.depth = 2
+        self.scale = 0.5
+        self.layers = [np.ones(3), np.ones(3)]
+        self.rows = [(np.ones(3), np.ones(3))]
+        self.mask = np.array([True, False, True])
+        self.tags = {"a"}
+        self.sizes = {"x": 1}
+        self.recent = deque([1.0])
+        self.bias = mg.Tensor(np.zeros(3), name="bias")
+
+
+def derived() -> tuple[Net, Any]:
+    net = Net()
+    other = net.layers
+
+    def f(x):
+        y = x * net.scale + net.bias.data
+        for layer in [*net.layers, *other, *net.rows[0], *net.recent]:
+            y = y + layer
+        if net.training and net.mask[0] and "a" in net.tags and net.sizes["x"] < net.depth:
+            y = y * net.depth
+        return mg.sum(y)
+
+    return net, mg.derive(f, X)
+
+
+def test_they_read_as_conditions() -> None:
+    lines = str(derived()[1].guards).splitlines()
+    assert "type(x) is ndarray and x.shape == (3,) and x.dtype is float64" in lines
+    assert "net.training is True" in lines
+    assert "(net.depth is 2 or type(net.depth) is int and net.depth == 2)" in lines
+    assert "type(net.scale) is float" in lines
+    assert "len(net.layers) == 2" in lines
+    assert "type(other[1]) is ndarray and other[1].shape == (3,) and other[1].dtype == float64" in lines
+    assert "type(net.mask) is ndarray and identical(net.mask, <ndarray>)" in lines
+    assert "net.tags == {'a'}" in lines
+    assert "[*net.sizes] == ['x']" in lines
+    assert "net.bias.grad is None" in lines
+    assert any(line.startswith("[*vars(net)] == ['training', 'depth'") for line in lines)
+
+
+def test_they_are_records() -> None:
+    guards = derived()[1].guards
+    assert all(isinstance(guard, Guard) and guard.kind in CONDITIONS for guard in guards)
+    assert {guard.kind for guard in guards} >= {"array argument", "identity", "constant", "contents", "array", "keys"}
+    (depth,) = (guard for guard in guards if guard.place == "net.depth")
+    assert (depth.kind, depth.expected, repr(depth)) == ("constant", 2, f"<{depth}>")
+
+
+def test_the_checks_have_a_listing() -> None:
+    latest = derived()[1].latest
+    for function in latest.fits, latest.captured, latest.quick:
+        assert inspect.getsource(function).startswith("def ")
+    assert "_training" in inspect.getsource(latest.fits) and "raise GuardFailed" in inspect.getsource(latest.quick)
+
+
+CHANGES = {
+    "training": lambda net: setattr(net, "training", False),
+    "depth": lambda net: setattr(net, "depth", 3),
+    "mask": lambda net: net.mask.__setitem__(0, False),
+    "tags": lambda net: net.tags.add("b"),
+    "sizes": lambda net: net.sizes.__setitem__("y", 2),
+    "recent": lambda net: net.recent.append(2.0),
+    "rows": lambda net: net.rows.append((np.ones(3),)),
+    "an attribute": lambda net: setattr(net, "new", 1),
+    "a shape": lambda net: net.layers.__setitem__(0, np.ones(1)),
+    "a gradient": lambda net: setattr(net.bias, "grad", np.ones(3)),
+    "the type of a number": lambda net: setattr(net, "scale", np.float32(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_of_them_is_watched(name: str) -> None:
+    net, d = derived()
+    first = d.latest
+    assert first.fits() and d.quick is not None
+    CHANGES[name](net)
+    assert not first.fits()
+    d(X)
+    assert d.latest is not first
+
+
+def test_names_that_are_no_identifiers_stay_out_of_the_source() -> None:
+    """An attribute or key with any text in it is bound to a name; what it says is never run."""
+    key = "k\n    raise SystemExit  # "
+    held = {key: 2}
+    holder = Net()
+    setattr(holder, "a b", 3)
+    d = mg.derive(lambda x: mg.sum(x * held[key] * getattr(holder, "a b")), X)
+    assert d(X)[0] == 36.0
+    held[key] = 3
+    assert d(X)[0] == 54.0
+
+
+def test_there_are_none_before_the_first_call() -> None:
+    step = mg.compile(lambda x: mg.sum(x))
+    with pytest.raises(ValueError, match="call it, then look at its guards"):
+        step.guards  # noqa: B018
+
+
+def test_arguments_of_every_kind() -> None:
+    def f(tree, n, flag, how, k):
+        y = mg.sum(tree["w"] * tree["v"][0]) * n * k
+        return y if flag and how == "sum" else -y
+
+    d = mg.derive(f, {"w": X, "v": [np.float64(2.0)]}, 3, True, "sum", 0.5)
+    assert str(d.guards).splitlines() == [
+        "type(tree) is dict and len(tree) == 2",
+        "type(tree['w']) is ndarray and tree['w'].shape == (3,) and tree['w'].dtype is float64",
+        "type(tree['v']) is list and len(tree['v']) == 1",
+        "type(tree['v'][0]) is float64",
+        "(n is 3 or type(n) is int and n == 3)",
+        "flag is True",
+        "(how is 'sum' or type(how) is str and how == 'sum')",
+        "type(k) is float",
+    ]

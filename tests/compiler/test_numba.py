@@ -1,0 +1,217 @@
+"""The numba backend: the same results, and a warning where a call has no form for it."""
+
+import importlib.util
+import warnings
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from derived import expected, same_bits
+from derived_models import MODELS
+from steps import FEW, MAKERS, MANY, Model, loss, losses_of, model, trained, windows
+
+import minigrad as mg
+from minigrad.trees import leaves
+
+
+@pytest.mark.parametrize("name", ["J", "objective", "softmax", "network of a batch"])
+def test_a_model_by_numba(name: str) -> None:
+    """All of it, or there would be a warning."""
+    f, args = MODELS[name]
+    d = mg.derive(f, *args, backend="numba")
+    for got, wanted in zip(leaves(d(*args)), leaves(expected(f, args)), strict=True):
+        np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [FEW, MANY])
+def test_rows_that_an_optimizer_wants_merged_by_numba(shape: tuple[int, int]) -> None:
+    make = MAKERS["adam"]
+    (losses, m, _), (again, ours, _) = (trained(make, shape, backend) for backend in (None, "numba"))
+    np.testing.assert_allclose(again, losses, rtol=1e-12)
+    np.testing.assert_allclose(ours.L.data, m.L.data, rtol=1e-12, atol=1e-15)
+
+
+def test_what_numba_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[fast\]"'):
+        mg.compile(lambda x: x, backend="numba")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_axes_by_keyword(backend: str) -> None:
+    x, W = np.arange(3.0), np.arange(9.0).reshape(3, 3)
+    f = lambda x, W: x @ np.transpose(W, axes=(0, 1)) + np.transpose(W, (1, 0)) @ x + W.T @ x  # noqa: E731
+    np.testing.assert_allclose(mg.compile(f, backend=backend)(x, W), f(x, W), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "whole"), [(FEW, True), ((3000, 10), False)])
+def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole: bool) -> None:
+    steps: list[Any] = []
+    tables: list[Any] = []
+    for backend in (None, "numba"):
+        m = model()
+
+        def step(ids: Any, m: Model = m) -> Any:
+            J = loss(m, ids)
+            J.backward()
+            m.L.data -= 0.1 * m.L.grad
+            for p in (m.W, m.b, m.L):
+                p.grad = None
+            return J
+
+        steps.append(mg.compile(step, backend=backend) if backend else step)
+        for seed in range(3):
+            steps[-1](windows(shape, seed))
+        tables.append(m.L.data)
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-12, atol=1e-12)
+    ((specialization,),) = steps[1].cache.values()
+    assert isinstance(specialization.run, numba.core.dispatcher.Dispatcher) == whole
+    assert "_subtract_rows" in getattr(specialization.run, "py_func", specialization.run).__code__.co_names
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, u, y = (rng.normal(size=shape).astype(dtype) for shape in [(200, 100), 200, 100])
+
+    def f(x: Any, u: Any, y: Any) -> Any:
+        return mg.sum(mg.sigmoid(x) * np.outer(u, y))
+
+    d = mg.derive(f, x, u, y, backend="numba")
+    names = d.latest.run.__code__.co_names
+    assert ("_loop0" in names) == (dtype != np.float16), "numba has no half precision"
+    for ours, wanted in zip(leaves(d(x, u, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(x, u, y)), strict=True):
+        assert same_bits(ours, wanted)
+
+
+IDS = np.array([1, 3, 3, -1])
+BOOLEAN = np.array([True, True, False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("table", "ids", "rows", "alone"),
+    [
+        (np.ones((5, 2)), IDS, np.ones((4, 2)), True),
+        (np.ones((5, 2)), IDS.astype(np.int32), np.ones((4, 2), np.float32), True),
+        (np.ones((5, 2)), IDS, np.arange(2.0).reshape(1, 2), False),
+        (np.ones((5, 2)), IDS, np.arange(4.0).reshape(4, 1), False),
+        (np.ones((5, 2)), abs(IDS).astype(np.uint64), np.ones((4, 2)), False),
+        (np.ones((5, 2)), BOOLEAN, np.ones((4, 2)), False),
+        (np.ones((5, 2), np.float16), IDS, np.ones((4, 2), np.float16), False),
+        (np.ones((5, 4, 3)), IDS, np.arange(12.0).reshape(4, 3), False),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_that_numba_adds(
+    table: Any, ids: Any, rows: Any, alone: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop is for as many rows of a matrix as there are indices; what else NumPy broadcasts is left to it."""
+    monkeypatch.setattr("minigrad.compiler.jit.numpy_is_faster", lambda schedule: not whole)
+
+    def f(table: Any, ids: Any, rows: Any) -> Any:
+        sums = table * 2
+        np.add.at(sums, ids, rows)
+        return sums
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ours = mg.compile(f, backend="numba")(table, ids, rows)
+    assert same_bits(ours, f(table, ids, rows)) and bool(told) == (whole and not alone)
+
+
+def test_numba_keeps_single_precision_where_numbers_are_chosen() -> None:
+    x, lr = np.arange(-2, 2, dtype=np.float32), 0.1
+    f = lambda x: (np.where(x > 0, np.float32(1), 0), np.where(x > 0, x, lr), np.where(x > 0, 2, x))  # noqa: E731
+    for ours, wanted in zip(mg.compile(f, backend="numba")(x), f(x), strict=True):
+        assert same_bits(ours, wanted)
+
+
+def test_numba_concatenates_along_an_axis() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    f = lambda x: np.concatenate([x, x * 2], 1)  # noqa: E731
+    assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+    for f in (lambda x: np.concatenate([x, x * 2], axis=None), lambda x: np.concatenate(x[None])):
+        with pytest.warns(UserWarning, match="np.concatenate, but for arrays along an axis, has no form for numba"):
+            assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+def test_numba_has_no_half_precision() -> None:
+    x = np.ones(3, np.float16)
+    with pytest.warns(UserWarning, match=r"the program \(float16\) has no form for numba"):
+        assert same_bits(mg.compile(lambda x: x * 2, backend="numba")(x), x * 2)
+
+
+@pytest.mark.parametrize(("n", "loops"), [(5, {"_inner", "_inner_rows", "_weighted_rows"}), (60, {"_inner"})])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+def test_small_products_are_loops_for_numba(n: int, loops: set[str], dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    W, x, y = (rng.normal(size=shape).astype(dtype) for shape in [(n, n + 1), n, n + 1])
+
+    def f(W: Any, x: Any, y: Any) -> Any:
+        return np.real((W @ y) @ x + (x @ W) @ y + (W.T @ x) @ (y @ W.T @ W))
+
+    d = mg.derive(f, W, x, y, backend="numba")
+    for ours, wanted in zip(leaves(d(W, x, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(W, x, y)), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4 if dtype == np.float32 else 1e-12)
+        assert ours.dtype == wanted.dtype
+    run = d.latest.run
+    assert isinstance(run, numba.core.dispatcher.Dispatcher)
+    assert loops == {name for name in run.py_func.__code__.co_names if name.startswith(("_inner", "_weighted"))}
+
+
+def test_numba_falls_back_and_says_so() -> None:
+    f = lambda x: mg.sum(x[None, :, None] @ x[None, None, :])  # noqa: E731 - a stack of matrices
+    with pytest.warns(UserWarning, match="has no form for numba; f runs as NumPy"):
+        d = mg.derive(f, np.ones(3), backend="numba")
+    assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_numba_goes_along_axes(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, g = (rng.normal(size=shape).astype(dtype) for shape in [(6, 5), 5])
+
+    def layer_norm(x: Any, g: Any) -> Any:
+        c = x - x.mean(axis=-1, keepdims=True)
+        y = g * c / np.sqrt((c * c).mean(axis=1, keepdims=True) + 1e-5)
+        return mg.sum(np.max(y, axis=0) + y.mean(axis=0)) + mg.sum(np.max(y * y, axis=1, keepdims=True))
+
+    d = mg.derive(layer_norm, x, g, backend="numba")
+    for ours, wanted in zip(leaves(d(x, g)), leaves(mg.value_and_grad(layer_norm, (0, 1))(x, g)), strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(
+            ours, wanted, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6 * (dtype == np.float32)
+        )
+
+
+def test_the_line_that_numba_does_not_take_is_named() -> None:
+
+    def f(x: Any) -> Any:
+        padded = np.pad(x, 1)
+        return mg.sum(padded * padded)
+
+    with pytest.warns(UserWarning, match=r"`padded = np.pad\(x, .*\)` has no form for numba; f runs as NumPy"):
+        d = mg.derive(f, np.ones(3), backend="numba")
+    assert same_bits(d(np.arange(3.0))[1], mg.grad(f)(np.arange(3.0)))
+
+
+def test_numba_takes_arrays_of_any_layout() -> None:
+    f = lambda x, y: mg.sum(np.reshape(x, (3, 2)) @ y)  # noqa: E731 - a program without large exponentials
+    x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 4))
+    d = mg.derive(f, x, y, backend="numba")
+    d2 = mg.compile(lambda x: np.reshape(x * 2, 6), backend="numba")  # what is computed lies as the argument does
+    for again in (x, np.array(x, order="F"), np.repeat(x, 2, axis=1)[:, ::2]):
+        assert same_bits(d2(again), np.arange(6.0) * 2)
+        for ours, wanted in zip(leaves(d(again, y)), leaves(d(x, y)), strict=True):
+            assert same_bits(ours, wanted)
+
+
+def test_numba_leaves_reductions_of_a_number() -> None:
+    f = lambda x: np.sin(np.cumsum(x, axis=0))[0]  # noqa: E731 - numba itself fails at it
+    with pytest.warns(UserWarning, match="np.cumsum of a number has no form for numba"):
+        assert mg.derive(f, 0.5, backend="numba")(0.5) == mg.value_and_grad(f)(0.5)
+
+
+def test_training_compiled_by_numba_has_nearly_the_same_losses() -> None:
+    np.testing.assert_allclose(losses_of("numba"), losses_of(None), rtol=1e-5)
