@@ -153,7 +153,7 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
     """
     problem = Problem(f, args)
     if any(isinstance(x, dict | list | tuple) for x in args):
-        raise TypeError("compare needs arrays as arguments, got a container; give its arrays as arguments of their own")
+        raise TypeError("compare needs arrays as arguments, got a container; pass its arrays as separate arguments")
     terms = GradientTerms(problem)
     hands = given_gradients(by_hand(*args), problem.names)
     numbers = {name: k for k, name in enumerate(problem.names)}

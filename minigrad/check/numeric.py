@@ -156,11 +156,11 @@ class Problem:
         again = leaves(self.call(self.values))
         if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
             raise GradientError(
-                "the function gives another value when called again with the same arguments: is it random?"
+                "the function returns another value when called again with the same arguments: is it random?"
             )
         for y in outputs:
             if not np.all(np.isfinite(y)):
-                raise GradientError(f"the function gives a value that is not finite at these arguments: {y}")
+                raise GradientError(f"the value of the function is not finite at these arguments: {y}")
         rng = np.random.default_rng(len(outputs))
         self.weights = [rng.choice([-1, 1], np.shape(y)) * rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs]
         self.magnitude = sum(float(np.sum(np.abs(w * y))) for w, y in zip(self.weights, outputs))

@@ -52,11 +52,10 @@ class Derived:
     type(x) is ndarray and x.shape == (4,) and x.dtype is float64
 
     Attributes:
-        cache: the specializations by the kind of the arguments; the oldest goes when there are more than 8.
-        source: the source of the specialization that was used last.
-        guards: the conditions under which that one is used again: of the arguments, of values that f reaches and that
-            decide what it does (a flag, an int, a function), and of the shapes of arrays that it reaches. Printed, each
-            is a line; each is a record of a place, a kind and the expected value.
+        cache: the specializations by the kind of the arguments; at most 8 are kept, the oldest is dropped first.
+        source: the source of the latest specialization.
+        guards: the conditions under which the latest specialization is valid: records of a place (an argument or a
+            capture), a kind of condition and the expected value. Printed, one condition per line.
     """
 
     __name__: str
@@ -96,7 +95,7 @@ class Derived:
         return specialization(arguments)
 
     def use(self, specialization: Specialization) -> None:
-        """Try this one first from now on."""
+        """Make a specialization the latest, which the next call tries first."""
         self.latest, self.quick = specialization, specialization.quick
         self.count = len(specialization.program.parameters)
 
@@ -139,7 +138,11 @@ class Derived:
         return self.used_last("guards").guards
 
     def used_last(self, asked_for: str) -> Specialization:
-        """The latest specialization; an error that says what to do where there is none yet."""
+        """The latest specialization.
+
+        Raises:
+            ValueError: before the first call of a compiled function.
+        """
         if self.latest is None:
             name = identifier(self.f, "f")
             raise ValueError(f"{name} is compiled when it is first called: call it, then look at its {asked_for}")
@@ -182,16 +185,16 @@ def derive(
         return s, (a, dW, delta, dx)
     >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
 
-    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified by exact rules
-    (minigrad/compiler/rules.py) and printed. Called, it gives f's value and gradients, equal to those of
+    The bodies of the ops run on tracers, forward and backward; the recorded program is simplified by exact rules
+    (minigrad/compiler/rules.py) and printed. A call returns f's value and gradients, equal to those of
     `value_and_grad` to the last bit.
 
     Args:
         f: a function of arrays, or of containers of arrays; a scalar value, or one array.
-        args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of
-            what is no array (an int, a flag).
-        wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none:
-            then the value alone is given.
+        args: an example of its arguments (kwargs too): f is specialized for the shapes and dtypes of arrays and for the
+            values of other arguments (an int, a flag).
+        wrt: the arguments to differentiate by, as the argnums of `grad`; by default all floating-point ones; () for
+            none, to derive the value alone.
         backend: "numpy", or "numba" to compile the same source (`pip install -e ".[fast]"`).
         pinned: other shapes are an error; otherwise it is derived again for them.
         exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
@@ -199,13 +202,13 @@ def derive(
     Returns:
         A function of the same arguments, whose `source` needs NumPy alone: paste it anywhere. In the source a
         row-sparse gradient is a list of pairs (row numbers, rows to add there), and the arrays and numbers that f
-        reaches in its closure and its globals are further arguments at the end; a call looks them up. Where f's value
-        is no scalar, the function takes its gradient too, as `backward` does, by the keyword `gradient` (where f has a
-        parameter of that name: `gradient_of_value`).
+        captures are further parameters at the end, which a call fills in. If f's value is not a scalar, the function
+        takes the gradient of the value too, as `backward` does, by the keyword `gradient` (`gradient_of_value` if f has
+        a parameter of that name).
 
     Raises:
-        TypeError: where Python would decide on a value (`if x > 0`), write into an argument, or draw random numbers: a
-            program of NumPy calls cannot say that. It names the op and the line.
+        TypeError: where f decides on a value in Python (`if x > 0`), writes into an argument, or draws random numbers:
+            a program of NumPy calls cannot express that. The message names the op and the line.
     """
     own = named_arguments(parameter_names(f), args, kwargs)
     seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
@@ -289,7 +292,7 @@ def is_floating(x: Any) -> bool:
 
 
 def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> Derived:
-    """A function, such as a whole training step, as straight-line NumPy; what it changes is changed in place.
+    """A function, such as a whole training step, as straight-line NumPy that updates its state in place.
 
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], name="w")
@@ -310,11 +313,11 @@ def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> De
         w -= lr * (2 * t * x)  # shape (2,)
         return J
 
-    The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it
-    reaches is looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step
-    is compiled again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is
-    compiled at the first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the
-    same seed the losses are those of the step itself, with backend "numpy" to the last bit.
+    The step needs no changes: it closes over Tensors and optimizers, calls `backward`, and updates parameters. Its
+    captures are read on every call (a new learning rate takes effect at once; if a flag or the length of a list
+    changes, the step is compiled again), and its effects happen: data in place, gradients, optimizer state, counters.
+    It is compiled at the first call and once for each kind of arguments. Tensors that it returns come as arrays. With
+    the same seed the losses are those of the step itself, with backend "numpy" to the last bit.
 
     Args:
         step: a function of arrays and of containers of them.

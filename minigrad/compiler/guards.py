@@ -1,4 +1,4 @@
-"""Guards: the conditions under which a specialization may be used, as data. The checks that run are made from them."""
+"""Guards: the conditions under which a specialization is valid, as data from which the checks are generated."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Guards(tuple[Guard, ...]):
 
 
 def type_of(expected: Any) -> type:
-    """The type that is expected: it stands in the place of the value where only that is kept."""
+    """The expected type; some guards keep only the type in place of the value."""
     if isinstance(expected, type):
         return expected
     if isinstance(expected, ArrayKind):
@@ -138,7 +138,7 @@ def guards_of_argument(place: str, x: Any) -> Iterator[Guard]:
 
 
 def capture_guards(recorded: Recorded) -> list[Guard]:
-    """The guards of the captures: what is no input stays as it is, inputs keep their type, shape and dtype."""
+    """The guards of the captures: inputs keep their type, shape and dtype, all others their value."""
     known: dict[int, str] = {}  # by id: the place of each object that is guarded
 
     def place(slot: Slot) -> str:

@@ -97,7 +97,7 @@ class Namer:
         return word if word.isidentifier() and v.call not in OPERATORS and word not in self.taken else "t"
 
     def suffixes(self, v: Value) -> list[str]:
-        """Endings that tell a value from another of its name: those of the values it depends on, as in x_c."""
+        """Endings that distinguish a value from another of its name: those of the values it depends on, as in x_c."""
         words = [self.names[x] for x in made_from([v]) if x in self.names]
         return sorted(
             {

@@ -266,7 +266,7 @@ class Printer:
         return f"np.full({shape}, {text}{dtype if c is not None else ''})"
 
     def index(self, x: Any, within: bool = False) -> str:
-        """An index as it stands in brackets."""
+        """The text of an index inside brackets."""
         if isinstance(x, tuple) and x and not within:
             comma = "," if len(x) == 1 and isinstance(x[0], tuple | list) else ""
             return ", ".join(self.index(e, within=True) for e in x) + comma

@@ -112,8 +112,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def _refuse(self, *_: Any, **__: Any) -> Any:
         self.trace.asked_for.append(self._value)
         raise Refused(
-            f"the value of {describe_value(self._value)} was asked for{at_users_line()}, and what is decided on it "
-            "would be frozen in the derived function; write mg.where(condition, x, y) for an if, and pass what steers "
+            f"the value of {describe_value(self._value)} was read{at_users_line()}, and a decision on it "
+            "would be frozen in the derived function; write mg.where(condition, x, y) for an if, and pass values for "
             "Python itself (a number of layers, a flag) as an int, a bool or a str"
         )
 

@@ -44,7 +44,7 @@ def command(format: str) -> Path:
 
 @contextmanager
 def installed_command(format: str) -> Iterator[bool]:
-    """Let the graphviz package run the program for a format; tells whether to silence it.
+    """Let the graphviz package run the program for a format; yields whether to silence it.
 
     graphviz-pure warns on every call about characters that it has no width for, and draws them well.
     """

@@ -224,7 +224,7 @@ def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]
 
 
 def _plain(text: str) -> str:
-    """Text for a quoted string of DOT: backslashes stand for themselves."""
+    """Text for a quoted string of DOT: backslashes are escaped."""
     return _printable(text).replace("\\", "\\\\")
 
 

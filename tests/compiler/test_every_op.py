@@ -33,7 +33,7 @@ REFUSED = {
     "at.add": 2,
     "at.multiply": 2,
 }
-REASONS = re.compile(r"depends on values|was asked for")
+REASONS = re.compile(r"depends on values|was read")
 
 
 def total(case: Case) -> Callable[..., Any]:

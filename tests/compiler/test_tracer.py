@@ -21,7 +21,7 @@ def test_the_line_that_cannot_be_is_named() -> None:
         rows = mg.embedding(table, ids)
         return float(mg.sum(rows))
 
-    with pytest.raises(Refused, match=r"was asked for in f, line .*`return float"):
+    with pytest.raises(Refused, match=r"was read in f, line .*`return float"):
         mg.derive(f, np.array([1, 2]))
 
 
