@@ -331,5 +331,5 @@ def test_a_tuple_that_stands_in_two_places() -> None:
         return np.sum(x * a[0][0] * b[0][0]) * b[0][1]
 
     follows(
-        f, lambda: pair[0].__setitem__(0, 7.0), lambda: b.__setitem__(0, (X, 1.0)), lambda: b[0][0].__setitem__(0, 9.0)
+        f, lambda: pair[0].__setitem__(0, 7.0), lambda: b.__setitem__(0, (X.copy(), 1.0)), lambda: b[0][0].__setitem__(0, 9.0)
     )
