@@ -182,14 +182,14 @@ def derive(
         return s, (a, dW, delta, dx)
     >>> s, (dU, dW, db, dx) = d(np.ones(3), np.ones((3, 2)), np.ones(3), np.zeros(2))
 
-    The ops' own bodies are run on a tracer, forward and backward; what they did is simplified by exact rules
-    (minigrad/compiler/rules.py) and printed. Called, it gives f's value and gradients, equal to those of
+    The ops' own bodies are run on a tracer, forward and backward; the recorded calls are simplified by exact rules
+    (minigrad/compiler/rules.py) and printed. Called, it returns f's value and gradients, equal to those of
     `value_and_grad` to the last bit.
 
     Args:
         f: a function of arrays, or of containers of arrays; a scalar value, or one array.
         args: an example of its arguments (kwargs too): it is derived for their shapes and dtypes, and for the values of
-            what is no array (an int, a flag).
+            arguments that are no arrays (an int, a flag).
         wrt: which to differentiate by, as the argnums of `grad`; all floating-point ones when not given; () for none:
             then the value alone is given.
         backend: "numpy", or "numba" to compile the same source (`pip install "minigrad[fast]"`).
@@ -289,7 +289,7 @@ def is_floating(x: Any) -> bool:
 
 
 def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> Derived:
-    """A function, such as a whole training step, as straight-line NumPy; what it changes is changed in place.
+    """A function, such as a whole training step, as straight-line NumPy that makes the same changes in place.
 
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], name="w")
@@ -312,7 +312,7 @@ def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> De
 
     The step is the ordinary one: it closes over Tensors and optimizers, calls `backward`, moves parameters. All it
     reaches is looked at on every call (a new learning rate counts at once; where a flag or a list is another, the step
-    is compiled again), and what it changes is changed: data in place, gradients, an optimizer's memory, counters. It is
+    is compiled again), and its changes are made: to data in place, gradients, an optimizer's memory, counters. It is
     compiled at the first call, and for each kind of arguments once; Tensors that it returns come as arrays. With the
     same seed the losses are those of the step itself, with backend "numpy" to the last bit.
 

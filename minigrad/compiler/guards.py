@@ -138,7 +138,7 @@ def guards_of_argument(place: str, x: Any) -> Iterator[Guard]:
 
 
 def capture_guards(recorded: Recorded) -> list[Guard]:
-    """The guards of the captures: what is no input stays as it is, inputs keep their type, shape and dtype."""
+    """The guards of the captures: inputs keep type, shape and dtype, all others stay the same."""
     known: dict[int, str] = {}  # by id: the place of each object that is guarded
 
     def place(slot: Slot) -> str:

@@ -324,12 +324,12 @@ def test_an_array_that_python_decides_on_counts() -> None:
 
 
 def test_a_tuple_that_stands_in_two_places() -> None:
-    pair = (np.ones(3), 2.0)
+    pair, other = (np.ones(3), 2.0), (X.copy(), 1.0)
     a, b = [pair], [pair]
 
     def f(x):
         return np.sum(x * a[0][0] * b[0][0]) * b[0][1]
 
     follows(
-        f, lambda: pair[0].__setitem__(0, 7.0), lambda: b.__setitem__(0, (X.copy(), 1.0)), lambda: b[0][0].__setitem__(0, 9.0)
+        f, lambda: pair[0].__setitem__(0, 7.0), lambda: b.__setitem__(0, other), lambda: b[0][0].__setitem__(0, 9.0)
     )
