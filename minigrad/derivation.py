@@ -113,9 +113,11 @@ class Plan:
         if self.rebound:
             output, *values = output
             for slot, value in zip(self.rebound, values):
-                slot.set(value)
                 if slot.owner is not None and slot.key == "_data":
+                    slot.set(np.asarray(value))  # where the data is a number, NumPy has made a scalar of it
                     touch(slot.owner)
+                else:
+                    slot.set(value)
         return output
 
     def access(

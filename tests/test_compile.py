@@ -155,6 +155,24 @@ def test_a_gradient_that_is_there_or_not(shape: tuple[int, ...]) -> None:
         assert np.all(w.grad == (3 if shape == () else 1) + (0 if before is None else before))
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_assigned_data_of_no_dimension_stays_an_array(backend: str) -> None:
+    pytest.importorskip("numba")
+    w = mg.Tensor(1.0)
+
+    def step(x):
+        (w * x).backward()
+        w.data = w.data - 0.5 * w.grad
+        w.grad = None
+
+    step = mg.compile(step, backend=backend)
+    step(np.ones(()))
+    data = w.data
+    data -= 1
+    step(np.ones(()))
+    assert type(w.data) is np.ndarray and w.data == -1 and len(step.cache) == 1
+
+
 def test_a_graph_that_used_the_old_data_says_so() -> None:
     w = mg.Tensor(np.ones(2))
     J = mg.sum(w * w)
