@@ -68,7 +68,8 @@ class Tensor(Node):
                     f"data of {self.name or 'a Tensor'} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
-            self._data = np.positive(new, dtype=self._data.dtype, casting="same_kind")
+            new = np.positive(new, dtype=self._data.dtype, casting="same_kind")
+            self._data = new if new.shape else new[...]  # a 0-d array, not a scalar: it can be updated in place
         if self._edges:
             self._edges = None  # the recorded op no longer computes this value
         self._stamp = tick()  # younger now than every result of the old value: the pass sees it
@@ -77,6 +78,7 @@ class Tensor(Node):
     dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
     ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
     size = property(lambda self: self._data.size, doc="The number of elements.")
+    is_leaf = property(lambda self: self._op is None, doc="Is it a variable? A result, which an op computed, is not.")
     T = property(lambda self: ops.transpose(self), doc="The axes reversed.")
     mT = property(lambda self: ops.matrix_transpose(self), doc="The last two axes exchanged.")
     real = property(lambda self: ops.real(self), doc="The real part.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
 
@@ -18,55 +19,110 @@ class Optimizer:
 
     >>> import minigrad as mg
     >>> class SignSGD(mg.optim.Optimizer):
-    ...     def update(self, i, x, g):
+    ...     def update(self, i, at, g):
     ...         return self.lr * np.sign(g)
     >>> w = mg.Tensor([1.0, 2.0])
-    >>> optimizer = SignSGD([w], lr=0.5)
+    >>> optimizer = SignSGD({"w": w}, lr=0.5)
     >>> mg.sum(w * w).backward()
     >>> optimizer.step()
     >>> w.data
     array([0.5, 1.5])
 
     Args:
-        params: the Tensors to move.
+        params: the Tensors to move, in any container: a list, a generator, a dict, a dataclass, nested as you like. A
+            Tensor in two places, such as a tied weight, is one parameter. None, strings, integers and arrays of
+            integers are left alone.
         lr: the learning rate.
+
+    Raises:
+        TypeError: for a bare Tensor, and for anything else that is not a container of Tensors.
+        ValueError: for a Tensor that an op computed, for no Tensor at all, and for a learning rate that is not above 0;
+            in `step`, for a gradient of another shape than its parameter.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        self.params = list(params)
+    def __init__(self, params: Any, lr: float) -> None:
+        if isinstance(params, Tensor):
+            name = params.name or "t"
+            raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
+        if trees.children(params) is None and isinstance(params, Iterable):
+            params = list(params)
+        self.params: list[Tensor] = list({id(p): p for p in trees.leaves(params) if not _has_no_derivative(p)}.values())
         for p in self.params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"an optimizer needs Tensors, got {type(p).__name__}; wrap parameters in mg.Tensor")
-        if not self.params:
-            raise ValueError("an optimizer needs at least one Tensor, got none")
-        if not lr > 0:
-            raise ValueError(f"an optimizer needs a learning rate above 0, got {lr}")
+            if not p.is_leaf:
+                raise ValueError(
+                    f"an optimizer needs variables, got {p.name or 'a Tensor'} {p.shape}, which an op computed; pass "
+                    f"the variables it was computed from, or {p.name or 't'}.detach() as a new one"
+                )
+        _require(len(self.params) > 0, "at least one Tensor", "none")
+        _require(lr > 0, "a learning rate above 0", lr)
         self.lr = lr
         self.steps = 0
 
     def memory(self) -> list[Array]:
-        """Zeros in the shape of each parameter, for an optimizer's state."""
-        return [np.zeros_like(p.data) for p in self.params]
+        """Zeros in the form of each gradient that `update` receives, for an optimizer's state."""
+        return [np.zeros_like(_as_real(p.data)) for p in self.params]
 
     def update(self, i: int, at: Any, g: Array) -> Array:
-        """The amount to subtract from parameter i at an index (rows, or `...` for all) for a gradient g."""
+        """The amount to subtract from parameter i at an index (rows, or `...` for all) for a gradient g.
+
+        g is real, and in single precision at least: a half-precision square or eps would vanish. The real and the
+        imaginary part of a complex gradient are two real ones, as in PyTorch, stacked along a new last axis.
+        """
         raise NotImplementedError
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         self.steps += 1
         for i, p in enumerate(self.params):
-            if p.grad is None:
+            g, data = p.grad, p.data
+            if g is None:
                 continue
-            at, g = (p.grad.indices, p.grad.rows) if isinstance(p.grad, RowSparse) else (..., p.grad)
-            data = p.data
-            data[at] -= self.update(i, at, g)
+            if getattr(g, "shape", None) != data.shape or g.dtype is not data.dtype:
+                g = _fitted(g, p)
+            at, g = (g.indices, g.rows) if isinstance(g, RowSparse) else (..., g)
+            if g.dtype.char in "fd":
+                change = self.update(i, at, g)
+            else:
+                change = self.update(i, at, _as_real(g))
+                change = change[..., 0] + 1j * change[..., 1] if g.dtype.kind == "c" else change
+            if at is ...:
+                data -= change
+            else:
+                data[at] -= change
             p.data = data  # invalidates the graphs that used the old value
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for p in self.params:
             p.grad = None
+
+
+def _has_no_derivative(x: Any) -> bool:
+    """Is it something in a model that no optimizer moves?"""
+    return x is None or isinstance(x, str | int) or (hasattr(x, "dtype") and x.dtype.kind in "biu")
+
+
+def _require(fine: bool, needed: str, got: Any) -> None:
+    if not fine:
+        raise ValueError(f"an optimizer needs {needed}, got {got}")
+
+
+def _as_real(g: Array) -> Array:
+    """A gradient as `update` receives it."""
+    if g.dtype.kind == "c":
+        return np.stack([g.real, g.imag], axis=-1)
+    return g.astype(np.float32) if g.dtype == np.float16 else g
+
+
+def _fitted(g: Any, p: Tensor) -> Array:
+    """A gradient that a user has set, in the dtype of its parameter; not in its shape, as NumPy would broadcast it."""
+    g = g if hasattr(g, "dtype") else np.asarray(g)
+    if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
+        needed = f"the gradient of {p.name or 'a Tensor'} to be {p.dtype} of shape {p.shape}"
+        _require(False, needed, f"{g.dtype} of shape {g.shape}")
+    return np.positive(g, dtype=p.dtype)
 
 
 class SGD(Optimizer):
@@ -80,16 +136,23 @@ class SGD(Optimizer):
     >>> w.data
     array([0.8, 1.6])
 
-    With momentum, a row-sparse gradient moves its own rows only.
+    With momentum, a row-sparse gradient moves its own rows only. `lr` and `momentum` may be set between steps; v is 0
+    until there is a momentum.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
+    def __init__(self, params: Any, lr: float, momentum: float = 0.0) -> None:
         super().__init__(params, lr)
+        _require(momentum >= 0, "a momentum of at least 0", momentum)
+        self.velocity: list[Array] = []
         self.momentum = momentum
-        self.velocity = self.memory() if momentum else []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "momentum" and not self.velocity and value:
+            self.velocity = self.memory()
+        super().__setattr__(name, value)
 
     def update(self, i: int, at: Any, g: Array) -> Array:
-        if not self.momentum:
+        if not self.velocity:
             return self.lr * g
         v = self.velocity[i][at] = self.momentum * self.velocity[i][at] + g
         return self.lr * v
@@ -109,8 +172,9 @@ class Adagrad(Optimizer):
     Duchi, Hazan and Singer, JMLR 12, 2011.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.01, eps: float = 1e-10) -> None:
+    def __init__(self, params: Any, lr: float = 0.01, eps: float = 1e-10) -> None:
         super().__init__(params, lr)
+        _require(eps >= 0, "an eps of at least 0", eps)
         self.eps = eps
         self.squares = self.memory()
 
@@ -130,20 +194,26 @@ class Adam(Optimizer):
     >>> w.data.round(6)
     array([0.9, 1.9])
 
-    A row-sparse gradient moves its own rows and their means only. Kingma and Ba, ICLR 2015.
+    The correction depends on how often a parameter was moved, so one that joins late starts as the others did. A
+    row-sparse gradient moves its own rows and their means only. Kingma and Ba, ICLR 2015.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(params, lr)
+        beta1, beta2 = betas
+        _require(0 <= beta1 < 1 and 0 <= beta2 < 1, "betas of at least 0 and below 1", betas)
+        _require(eps >= 0, "an eps of at least 0", eps)
         self.betas, self.eps = betas, eps
         self.means, self.squares = self.memory(), self.memory()
+        self.counts = [0.0] * len(self.params)  # floats, because `compile` takes floats as inputs
 
     def update(self, i: int, at: Any, g: Array) -> Array:
         beta1, beta2 = self.betas
+        t = self.counts[i] = self.counts[i] + 1.0
         m = self.means[i][at] = beta1 * self.means[i][at] + (1 - beta1) * g
         v = self.squares[i][at] = beta2 * self.squares[i][at] + (1 - beta2) * g * g
-        m = m / (1 - beta1**self.steps)
-        v = v / (1 - beta2**self.steps)
+        m = m / (1 - beta1**t)
+        v = v / (1 - beta2**t)
         return self.lr * m / (np.sqrt(v) + self.eps)

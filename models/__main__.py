@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 when gradients disagree, 2 for a mistake that stderr explains."""
     options = parser().parse_args(argv)
     try:
-        return options.run(options) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = print_warning
+            return options.run(options) or 0
     except BrokenPipeError:  # who reads has read enough, as in `python -m models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -43,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"python -m models: {message}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("tag", help="mark the locations in text")
     sub.add_argument("--model", metavar="FILE.npz", type=Path, required=True, help="a model that train saved")
     sub.add_argument(
-        "text", nargs="*", help="a sentence, its tokens separated by spaces (default: lines from standard input)"
+        "text",
+        nargs="*",
+        help="a sentence, its tokens separated by spaces or tabs (default: lines from standard input)",
     )
     sub.set_defaults(run=run_tag)
 
@@ -199,7 +208,7 @@ def run_tag(options: argparse.Namespace) -> None:
     tagger = Tagger.load(options.model)
     lines: Iterator[str] = iter([" ".join(options.text)] if options.text else sys.stdin)
     for line in lines:
-        print(marked(tagger, line.split()))
+        print(marked(tagger, conll.split(line)))
 
 
 def run_compare(options: argparse.Namespace) -> int:

@@ -1,11 +1,13 @@
 """CoNLL columns, as they are in the wild: a token and its tag on each line, a blank line between sentences.
 
-A line has two columns or more, the token first and the tag last. A line with a tab is split at tabs, any other at
-spaces. No other character separates: a no-break or zero-width space stays part of its token, and so does a line
-separator, for a line ends at \\n or \\r\\n only. A line of nothing visible is blank, whatever Unicode calls it.
-A -DOCSTART- line ends a sentence and is no part of one.
+A line has two columns or more, the token first and the tag last, and every line of a file has as many. Where the
+first column numbers the tokens, as in CoNLL-U and GermEval, the token is in the second. Columns are separated by tabs
+where every line has one, else by any run of spaces and tabs. No other character separates: a no-break or zero-width
+space stays part of its token, and so does Unicode's line separator, for a line ends at \\n, \\r\\n or \\r only. A
+line of nothing visible is blank, whatever Unicode calls it. A -DOCSTART- line ends a sentence and is no part of one.
+Comments are refused: a line that starts with # may also be the token # and its tag.
 
-A tag is O, or one of B I E L S U, a hyphen, and the entity type. One rule reads IO, IOB1, IOB2, IOBES and BILOU (see
+A tag is O, or one of B I E L S U, a hyphen, and one entity type. One rule reads IO, IOB1, IOB2, IOBES and BILOU (see
 `spans`), so the scheme need not be known.
 """
 
@@ -13,8 +15,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import chain
 from pathlib import Path
 
 # Other names of a type, then kinds of a type: asked for LOC we find GPE, asked for GPE nothing but GPE.
@@ -27,6 +31,18 @@ SYNONYMS = {
     "organisation": "org",
 }
 KINDS = {"gpe": "loc", "corporation": "org", "group": "org"}
+
+LINE_END = re.compile(rb"\r{0,2}\n|\r")  # \r\r\n is what becomes of \r\n where \n is converted twice
+TAG = re.compile(r"O|[BIELSU]-.+")
+FURTHER_TAG = re.compile(r"\||[^\w-](O$|[BIELMSU]-)")  # as in B-LOC|B-PER
+
+# What to do about a tag that is none, by its pattern.
+REMEDIES = {
+    r"M-.+": "write I- in place of M-",
+    r"[BIELMSU]": "add the type of the entity",
+    r"[BIELMSU]-.*": "leave one tag, of printable characters",
+    r".*": "put the token into the first column and its tag into the last",
+}
 
 
 @dataclass(frozen=True)
@@ -45,21 +61,42 @@ def read(path: str | Path) -> list[Sentence]:
     True
 
     Raises:
-        ValueError: for a line that is not columns, and for a file without a sentence.
+        ValueError: for a line that is not columns, for a file with several columns of entity tags, and for one without
+            a sentence.
     """
-    sentences: list[Sentence] = []
-    rows: list[tuple[str, str]] = []
-    lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, line in enumerate([*lines, b""], start=1):  # one blank line more: the last sentence ends too
-        row = _row(line, f"{path}:{number}")
-        if row:
-            rows.append(row)
-        elif rows:
-            sentences.append(Sentence([token for token, _ in rows], [tag for _, tag in rows]))
-            rows = []
-    if not sentences:
+    blocks: list[list[tuple[str, str]]] = [[]]  # of lines and where they are
+    for number, line in enumerate(LINE_END.split(Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")), start=1):
+        place = f"{path}:{number}"
+        text = _decoded(line, place).rstrip("\t ")
+        if text.startswith("-DOCSTART-") or _is_blank(text):
+            blocks.append([])
+        else:
+            blocks[-1].append((place, text))
+    lines = [line for block in blocks for line in block]
+    if not lines:
         raise ValueError(f"{path}: needed at least one sentence, got none; is it the right file?")
-    return sentences
+    tabs = all("\t" in text for _, text in lines)
+    sentences = [[_columns(text, tabs, place) for place, text in block] for block in blocks if block]
+    rows = list(chain.from_iterable(sentences))
+    first = 1 if _is_numbered(sentences) else 0
+    for (place, text), row in zip(lines, rows):
+        _check_row(row, len(rows[0]), first, text, place)
+    if len(rows) > 1 and all(" " in row[first] for row in rows):  # "Paris NNP", before a tab
+        raise ValueError(
+            f"{path}: needed columns separated by tabs or by spaces, got both in every line, such as "
+            f"{lines[0][1][:80]!r}; separate all columns by tabs"
+        )
+    _check_one_column_of_tags(rows, first, path)
+    return [Sentence([row[first] for row in block], [row[-1] for row in block]) for block in sentences]
+
+
+def split(text: str) -> list[str]:
+    """The tokens of a line of text, separated as `read` separates columns: by spaces and tabs, and by nothing else.
+
+    >>> split("Over 10\u00a0000 people")
+    ['Over', '10\\xa0000', 'people']
+    """
+    return [] if _is_blank(text) else re.findall(r"[^ \t\r\n]+", text)
 
 
 def embedded(part: str) -> list[Sentence]:
@@ -107,23 +144,69 @@ def inside(sentence: Sentence, entity: str = "LOC") -> list[bool]:
     return [_is(_parts(tag)[1], entity) for tag in sentence.tags]
 
 
-def _row(line: bytes, place: str) -> tuple[str, str] | None:
-    """Token and tag of a line, or None where it ends a sentence."""
+def _decoded(line: bytes, place: str) -> str:
     try:
-        text = line.removesuffix(b"\r").decode()
+        return line.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{place}: needed UTF-8, got the bytes {line[:80]!r}; save the file as UTF-8") from error
-    if text.startswith("-DOCSTART-") or all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
-        return None
-    columns = [c.strip(" ") for c in text.rstrip("\t ").split("\t")] if "\t" in text else re.findall("[^ ]+", text)
-    if len(columns) < 2 or not columns[0]:
-        remedy = "give each token its tag, and leave the line between sentences blank"
+
+
+def _is_blank(text: str) -> bool:
+    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
+
+
+def _columns(text: str, tabs: bool, place: str) -> list[str]:
+    columns = [c.strip(" ") for c in text.split("\t")] if tabs else split(text)
+    if len(columns) < 2 or not columns[0] or (text.startswith("#") and " = " in text):
+        remedy = "remove the comments" if text.startswith("#") else "give each token its tag"
+        remedy += ", and leave the line between sentences blank"
         raise ValueError(f"{place}: needed a token and a tag, got {text[:80]!r}; {remedy}")
-    token, tag = columns[0], columns[-1]
-    if not (re.fullmatch(r"O|[BIELSU]-.+", tag) and tag.isprintable()):
-        remedy = "put the token into the first column and its tag into the last"
+    return columns
+
+
+def _is_numbered(sentences: list[list[list[str]]]) -> bool:
+    """Does the first column number the tokens, from 0 or 1 in each sentence or through the file?"""
+    starts = [block[0][0] for block in sentences]
+    return (
+        len(sentences[0][0]) > 2
+        and starts[0] in ("0", "1")
+        and any(len(block) > 1 for block in sentences)
+        and all(start.isdecimal() for start in starts)
+        and all(row[0] == str(int(s) + i) for s, block in zip(starts, sentences) for i, row in enumerate(block))
+    )
+
+
+def _check_row(row: list[str], width: int, first: int, text: str, place: str) -> None:
+    tag = row[-1]
+    if len(row) != width:  # a comment, or a token that contains what separates columns
+        remedy = "remove comments, and separate all columns by tabs"
+        raise ValueError(f"{place}: needed {width} columns as before, got {len(row)} in {text[:80]!r}; {remedy}")
+    if not row[first]:
+        raise ValueError(f"{place}: needed a token and a tag, got {text[:80]!r}; give each tag its token")
+    if not (TAG.fullmatch(tag) and tag.isprintable()) or FURTHER_TAG.search(tag):
+        remedy = next(remedy for pattern, remedy in REMEDIES.items() if re.fullmatch(pattern, tag, re.DOTALL))
+        remedy = "remove the comments" if text.startswith("#") else remedy
         raise ValueError(f"{place}: needed a tag like O, B-LOC or I-LOC, got {tag[:80]!r} in {text[:80]!r}; {remedy}")
-    return token, tag
+
+
+def _check_one_column_of_tags(rows: list[list[str]], first: int, path: str | Path) -> None:
+    """Nested entities, as in GermEval, and predictions beside the truth are further columns of entity tags.
+
+    A column of chunks (B-NP) is not: its types are others, and parts of speech stand between it and the token.
+    """
+    last = _types(row[-1] for row in rows)
+    for i in range(first + 1, len(rows[0]) - 1):
+        if all(TAG.fullmatch(row[i]) for row in rows):
+            types = _types(row[i] for row in rows)
+            if types & last or (types and not last and i == first + 1):
+                raise ValueError(
+                    f"{path}: needed one column of entity tags, got {', '.join(sorted(types))} in column {i + 1} of "
+                    f"{len(rows[0])} too; remove all but the column to learn"
+                )
+
+
+def _types(tags: Iterable[str]) -> set[str]:
+    return {_parts(tag)[1] for tag in tags} - {""}
 
 
 def _parts(tag: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from models.window import Parameters, Windows, inputs, scores
 
 Array = Any
 
-FORMAT = 1  # of the file; a reader of another number says so instead of guessing
+FORMAT = 2  # of the file; a reader of another number says so instead of guessing
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,12 @@ class Tagger:
         """Write the model to a file, whole or not at all: a file of that name stays until the new one is complete."""
         path = Path(path)
         about = {"format": FORMAT, "settings": asdict(self.settings), "threshold": self.threshold}
+        about["words"] = self.vocabulary.words  # an array of strings would make each as long as the longest
         arrays = {f.name: a for f in fields(Parameters) if (a := getattr(self.params, f.name)) is not None}
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         try:
             with open(handle, "wb") as file:
-                np.savez(file, about=json.dumps(about), words=np.array(self.vocabulary.words), **arrays)
+                np.savez(file, about=json.dumps(about), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
@@ -98,7 +99,6 @@ class Tagger:
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays.pop("about")))
-            words = arrays.pop("words").tolist()
         except (zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path}: needed a model saved by `python -m models train`, got something else ({error})"
@@ -107,7 +107,7 @@ class Tagger:
             remedy = "train the model again with this version"
             raise ValueError(f"{path}: needed format {FORMAT}, got {about.get('format')}; {remedy}")
         try:
-            settings = Settings(**about["settings"])
+            settings, words = Settings(**about["settings"]), about["words"]
             params = Parameters(**arrays)
             shapes = {name: a.shape for name, a in arrays.items()}
             n = (2 * settings.radius + 1) * (settings.dim + settings.case_feature * settings.case_dim)

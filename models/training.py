@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -105,7 +106,8 @@ def train(
 
     Part of the training sentences is held out, and the threshold is chosen there: never on the development
     sentences. Without development sentences that part also chooses the epoch. The same seed trains the same model.
-    KeyboardInterrupt (Ctrl-C) ends training and keeps the best model so far.
+    KeyboardInterrupt (Ctrl-C) ends training and keeps the best model so far. A corpus of fewer words than any text has
+    is trained on with a warning.
 
     Raises:
         ValueError: where the sentences have no entity of the kind, or nothing else.
@@ -124,6 +126,10 @@ def train(
             )
 
     vocabulary = text.Vocabulary.of((token for s in kept for token in s.tokens), settings.min_count)
+    words, tokens = len(vocabulary) - 2, sum(len(s.tokens) for s in kept)
+    if words**2 < tokens:  # text of n tokens has far more than sqrt(n) words (Heaps' law)
+        remedy = "is the token in the right column, the corpus real text, and min_count small enough?"
+        warnings.warn(f"of {tokens} tokens only {words} words remain, far fewer than text has; {remedy}", stacklevel=2)
     start = initial(settings, len(vocabulary), rng)
     variables = mapped(mg.Tensor, start)
     mean = mapped(np.copy, start)

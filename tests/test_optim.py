@@ -1,7 +1,11 @@
-"""Optimizers: their formulas, and row-sparse gradients that do what dense ones do to the rows they touch."""
+"""Optimizers: their formulas, which parameters they take, and row-sparse gradients."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
+from derived import same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,14 +102,302 @@ def test_a_parameter_without_a_gradient_stays():
     assert y.item() == 3.0
 
 
+# which parameters
+
+
+@dataclass
+class Layer:
+    W: Any
+    b: Any = None
+    f: str = "tanh"
+    width: int = 3
+
+
+def containers(v, w):
+    return {
+        "tuple": (v, w),
+        "dict": {"v": v, "w": w},
+        "dataclass": Layer(v, w),
+        "nested": [Layer(v), {"more": (w, None, "relu", 3, True, np.arange(3))}],
+        "generator": (p for p in (v, w)),
+        "values": {"v": v, "w": w}.values(),
+        "set": {v, w},
+        "tied": {"embedding": v, "hidden": Layer(w), "output": v},
+    }
+
+
+@pytest.mark.parametrize("name", containers(None, None))
+def test_parameters_in_any_container(name):
+    v, w = mg.Tensor([1.0, 2.0]), mg.Tensor(3.0)
+    optimizer = mg.optim.SGD(containers(v, w)[name], lr=0.25, momentum=0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (mg.sum(v) + w).backward()
+        optimizer.step()
+    assert len(optimizer.params) == 2
+    assert v.data.tolist() == [1 - 0.625, 2 - 0.625] and w.data == 3 - 0.625
+
+
+def test_a_variable_computed_without_recording_is_a_parameter():
+    with mg.no_grad():
+        w = mg.Tensor(1.0) * 0.5
+    optimizer = mg.optim.SGD([w], lr=0.25)
+    (w * w).backward()
+    optimizer.step()
+    assert w.is_leaf and w.data == 0.25
+
+
+W = mg.Tensor([1.0, 2.0], name="W")
+
+
 @pytest.mark.parametrize(
-    ("params", "lr", "error", "message"),
+    ("make", "error", "message"),
     [
-        ([np.ones(2)], 0.1, TypeError, "needs Tensors, got ndarray; wrap parameters in mg.Tensor"),
-        ([], 0.1, ValueError, "at least one Tensor, got none"),
-        ([mg.Tensor(1.0)], 0, ValueError, "learning rate above 0, got 0"),
+        (lambda: mg.optim.SGD([np.ones(2)], 0.1), TypeError, "got ndarray; wrap parameters in mg.Tensor"),
+        (lambda: mg.optim.SGD(np.ones(2), 0.1), TypeError, "needs Tensors, got float64"),
+        (lambda: mg.optim.SGD({"w": [W, 0.5]}, 0.1), TypeError, "needs Tensors, got float"),
+        (lambda: mg.optim.SGD(W, 0.1), TypeError, r"needs a list of Tensors, got the Tensor W; write \[W\]"),
+        (lambda: mg.optim.SGD(mg.Tensor(1.0), 0.1), TypeError, r"got the Tensor t; write \[t\]"),
+        (lambda: mg.optim.SGD([W, W * 0.5], 0.1), ValueError, r"needs variables, got a Tensor \(2,\), which an op"),
+        (lambda: mg.optim.SGD([], 0.1), ValueError, "at least one Tensor, got none"),
+        (lambda: mg.optim.SGD([None], 0.1), ValueError, "at least one Tensor, got none"),
+        (lambda: mg.optim.SGD([W], 0), ValueError, "learning rate above 0, got 0"),
+        (lambda: mg.optim.Adam([W], float("nan")), ValueError, "learning rate above 0, got nan"),
+        (lambda: mg.optim.SGD([W], 0.1, momentum=-0.9), ValueError, "a momentum of at least 0, got -0.9"),
+        (lambda: mg.optim.Adagrad([W], eps=-1e-8), ValueError, "an eps of at least 0, got -1e-08"),
+        (lambda: mg.optim.Adam([W], eps=-1e-8), ValueError, "an eps of at least 0, got -1e-08"),
+        (lambda: mg.optim.Adam([W], betas=(0.9, 1.0)), ValueError, r"below 1, got \(0.9, 1.0\)"),
+        (lambda: mg.optim.Adam([W], betas=(1, 0.999)), ValueError, r"below 1, got \(1, 0.999\)"),
+        (lambda: mg.optim.Adam([W], betas=(-0.1, 0.999)), ValueError, r"betas of at least 0"),
+    ],
+)  # fmt: skip
+def test_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# numbers
+
+
+def trained(name, start, gradients, compiled=False):
+    """A parameter and its optimizer after steps along gradients; None is a step without one."""
+    p = mg.Tensor(start)
+    optimizer = MAKERS[name]([p])
+
+    def step(g):
+        optimizer.zero_grad()
+        if g is not None:
+            mg.sum(mg.real(mg.conj(g) * p)).backward()
+        optimizer.step()
+
+    step = mg.compile(step) if compiled else step
+    for g in gradients:
+        step(g)
+    return p, optimizer
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_real_and_imaginary_part_of_a_complex_parameter_move_as_two_real_ones(name, dtype, shape):
+    rng = np.random.default_rng(0)
+    start, *gradients = (rng.normal(size=(5, *shape)) + 1j * rng.normal(size=(5, *shape))).astype(dtype)
+    p, _ = trained(name, start, gradients)
+    parts = [trained(name, part(start), map(part, gradients))[0].data for part in (np.real, np.imag)]
+    assert p.dtype == dtype
+    np.testing.assert_array_equal(p.data, parts[0] + 1j * parts[1])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+def test_as_torch(name, dtype):
+    torch = pytest.importorskip("torch", reason="the comparison with PyTorch needs it: pip install torch")
+    kinds = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
+    drawn = np.random.default_rng(1).normal(size=(2, 8, 3, 2))
+    start, *gradients = (drawn[0] + 1j * drawn[1] if dtype().dtype.kind == "c" else drawn[0]).astype(dtype)
+    gradients[3] = None  # torch too counts the steps of a parameter
+    theirs = torch.tensor(start, requires_grad=True)
+    options = {"momentum": 0.9} if name == "momentum" else {}
+    optimizer = kinds.get(name, torch.optim.SGD)([theirs], lr=0.1, **options)
+    for g in gradients:
+        theirs.grad = None if g is None else torch.tensor(g)
+        optimizer.step()
+    p, _ = trained(name, start, gradients)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(p.data, theirs.detach().numpy(), rtol=20 * eps, atol=20 * eps)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_complex_rows(name):
+    rng = np.random.default_rng(0)
+    start, weights = rng.normal(size=(2, 5, 3)) + 1j * rng.normal(size=(2, 5, 3))
+    sparse, dense = mg.Tensor(start), mg.Tensor(start)
+    for p, look_up in ((sparse, mg.embedding), (dense, mg.getitem)):
+        optimizer = MAKERS[name]([p])
+        for _ in range(3):
+            optimizer.zero_grad()
+            mg.sum(mg.abs(weights[:3] * look_up(p, np.array([3, 1, 3]))) ** 2).backward()
+            optimizer.step()
+    assert type(sparse.grad) is not np.ndarray
+    np.testing.assert_allclose(sparse.data, dense.data, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_half_precision_keeps_its_state_in_single(name):
+    """The squares of these gradients are 0 in half precision, and so is eps."""
+    start = np.array([1.0, 2.0, 0.0], np.float16)
+    gradients = [np.array([0.0, 1e-4, 3.0], np.float16)] * 5
+    p, _ = trained(name, start, gradients)
+    single, _ = trained(name, start.astype(np.float32), [g.astype(np.float32) for g in gradients])
+    assert p.dtype == np.float16 and p.data[0] == 1
+    np.testing.assert_allclose(p.data, single.data, rtol=5 * 2.0**-11)
+
+
+def test_adam_counts_the_steps_of_each_parameter():
+    late, early = mg.Tensor(2.0), mg.Tensor(2.0)
+    optimizer = mg.optim.Adam([late, early], lr=0.1)
+    gradients = [0.5, -1.0, 0.25]
+    for g in [None] * 20 + [gradients[0], None] + gradients[1:]:
+        optimizer.zero_grad()
+        (early * 1.0 + (0.0 if g is None else late * g)).backward()
+        optimizer.step()
+    assert late.item() == pytest.approx(reference("adam", 2.0, gradients), rel=1e-12)
+    assert early.item() == pytest.approx(reference("adam", 2.0, [1.0] * 24), rel=1e-12)
+
+
+def test_a_row_that_joins_late_moves_as_with_a_dense_gradient():
+    """A dense gradient is 0 for the rows not looked up: their means stay 0, while the steps are counted."""
+    sparse, dense = mg.Tensor(np.ones((3, 2))), mg.Tensor(np.ones((3, 2)))
+    for p, look_up in ((sparse, mg.embedding), (dense, mg.getitem)):
+        optimizer = mg.optim.Adam([p], lr=0.1)
+        for ids in ([0], [0], [2], [1, 2]):
+            optimizer.zero_grad()
+            mg.sum(look_up(p, np.array(ids)) ** 2).backward()
+            optimizer.step()
+    np.testing.assert_allclose(sparse.data[1], dense.data[1], rtol=1e-14)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_momentum_set_between_steps(compiled):
+    w = mg.Tensor(1.0)
+    optimizer = mg.optim.SGD([w], lr=0.5)
+
+    def step():
+        optimizer.zero_grad()
+        (1.0 * w).backward()
+        optimizer.step()
+
+    step = mg.compile(step) if compiled else step
+    moved = []
+    for optimizer.momentum in (0.0, 0.5, 0.5, 0.25, 0.0, 0.5):
+        before = w.item()
+        step()
+        moved.append(before - w.item())
+    velocity = [1.0, 1.0, 1.5, 1.375, 1.0, 1.5]
+    assert moved == [0.5 * v for v in velocity]
+
+
+STARTS = {
+    "0-d": np.array(0.5),
+    "float16": np.linspace(-1, 1, 3).astype(np.float16),
+    "complex": np.array([1 + 2j, 0.5j, -1.0]),
+    "0-d complex": np.array(1 + 2j),
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize("name", MAKERS)
+def test_compiled_to_the_last_bit(name, kind):
+    start = STARTS[kind]
+    gradients = [start * start + k for k in np.arange(4).astype(start.dtype)]
+    p, optimizer = trained(name, start, gradients)
+    q, other = trained(name, start, gradients, compiled=True)
+    assert same_bits(p.data, q.data) and vars(optimizer).keys() == vars(other).keys()
+    for key in {"velocity", "squares", "means"} & vars(optimizer).keys():
+        assert all(map(same_bits, getattr(optimizer, key), getattr(other, key)))
+
+
+def test_compiled_counts_of_each_parameter():
+    results = []
+    for compiled in (False, True):
+        v, w = mg.Tensor(np.ones(2)), mg.Tensor(np.ones(3))
+        optimizer = mg.optim.Adam([v, w], lr=0.1)
+
+        def first(x, v=v, optimizer=optimizer):
+            optimizer.zero_grad()
+            mg.sum(x * v).backward()
+            optimizer.step()
+
+        def both(x, v=v, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            (mg.sum(x * v) + mg.sum(w * w)).backward()
+            optimizer.step()
+
+        steps = [mg.compile(f) if compiled else f for f in (first, both)]
+        for i in (0, 0, 1, 0, 1):
+            steps[i](np.ones(2))
+        results.append((v.data, w.data, np.array(optimizer.counts)))
+    assert all(map(same_bits, *results)) and results[0][2].tolist() == [5, 2]
+
+
+# data and gradients set by hand
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_number_whose_data_was_set(name, compiled):
+    w = mg.Tensor(1.0)
+    optimizer = MAKERS[name]([w])
+
+    def step():
+        optimizer.zero_grad()
+        (0.5 * w).backward()
+        optimizer.step()
+
+    step = mg.compile(step) if compiled else step
+    w.data = 2.0
+    step()
+    assert type(w.data) is np.ndarray
+    assert w.item() == pytest.approx(reference(name, 2.0, [0.5]), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("gradient", [2.0, 2, np.float32(2), np.array(2.0), np.int64(2)])
+def test_a_number_as_gradient(name, gradient):
+    w = mg.Tensor(1.0)
+    optimizer = MAKERS[name]([w])
+    w.grad = gradient
+    optimizer.step()
+    assert w.item() == pytest.approx(reference(name, 1.0, [2.0]), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    ("gradient", "got"),
+    [
+        (np.ones(()), r"float64 of shape \(\)"),
+        (1.0, r"float64 of shape \(\)"),
+        (np.ones(2), r"float64 of shape \(2,\)"),
+        (np.ones((1, 2)), r"float64 of shape \(1, 2\)"),
+        (np.ones((3, 2)) * 1j, r"complex128 of shape \(3, 2\)"),
     ],
 )
-def test_errors(params, lr, error, message):
-    with pytest.raises(error, match=message):
-        mg.optim.SGD(params, lr)
+def test_a_gradient_of_another_shape(name, gradient, got):
+    W = mg.Tensor(np.ones((3, 2)), name="W")
+    optimizer = MAKERS[name]([W])
+    W.grad = gradient
+    with pytest.raises(ValueError, match=rf"needs the gradient of W to be float64 of shape \(3, 2\), got {got}"):
+        optimizer.step()
+    assert np.all(W.data == 1)
+
+
+def test_the_example_of_an_optimizer_of_ones_own_moves_complex_numbers_too():
+    class SignSGD(mg.optim.Optimizer):
+        def update(self, i, at, g):
+            return self.lr * np.sign(g)
+
+    z = mg.Tensor([1 + 2j, -1j])
+    optimizer = SignSGD([z], lr=0.5)
+    mg.sum(mg.abs(z) ** 2).backward()
+    optimizer.step()
+    assert z.data.tolist() == [0.5 + 1.5j, -0.5j]

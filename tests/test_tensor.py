@@ -143,6 +143,28 @@ def test_data_of_every_kind(data: Any) -> None:
     assert type(t.data) is np.ndarray and t.dtype == np.asarray(data).dtype and np.array_equal(t.data, data)
 
 
+@pytest.mark.parametrize("new", [2.0, 2, np.float32(2), np.array(2.0)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.complex128])
+def test_data_of_no_dimension_stays_an_array(new: Any, dtype: Any) -> None:
+    """A NumPy scalar would be replaced, not changed, by `data -= 1`, and has no item to assign."""
+    t = mg.Tensor(np.array(1.0, dtype))
+    t.data = new
+    data = t.data
+    data -= 1
+    data[...] *= 3
+    assert type(data) is np.ndarray and data is t.data and t.dtype == dtype and t.item() == 3
+
+
+def test_is_leaf() -> None:
+    x = mg.Tensor([1.0])
+    y = x * x
+    assert x.is_leaf and y.detach().is_leaf and not y.is_leaf and not y.retain_grad().is_leaf
+    x.data, y.data = [2.0], [2.0]
+    assert x.is_leaf and not y.is_leaf
+    with mg.no_grad():
+        assert (x * x).is_leaf
+
+
 def test_assigned_data_is_copied_in_its_dtype() -> None:
     t, new = mg.Tensor(np.float32([1.0, 2.0])), np.array([3.0, 4.0])
     t.data = new

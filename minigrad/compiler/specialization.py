@@ -103,9 +103,11 @@ class Specialization:
         if self.rebound:
             output, *values = output
             for slot, value in zip(self.rebound, values):
-                slot.set(value)
                 if slot.owner is not None and slot.key == "_data":
+                    slot.set(np.asarray(value))  # NumPy returns scalars where the data is a 0-d array
                     touch(slot.owner)
+                else:
+                    slot.set(value)
         return output
 
     def generated(self, inputs: list[Slot], arguments: Arguments) -> tuple[Function, Function, Function | None]:

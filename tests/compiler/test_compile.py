@@ -218,3 +218,20 @@ def test_a_number_that_is_returned_stays_a_number() -> None:
 
 def test_compiled_training_has_the_losses_of_training() -> None:
     assert losses_of("numpy") == losses_of(None)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_assigned_0d_data_stays_an_array(backend: str) -> None:
+    w = mg.Tensor(1.0)
+
+    def step(x):
+        (w * x).backward()
+        w.data = w.data - 0.5 * w.grad
+        w.grad = None
+
+    step = mg.compile(step, backend=backend)
+    step(np.ones(()))
+    data = w.data
+    data -= 1
+    step(np.ones(()))
+    assert type(w.data) is np.ndarray and w.data == -1 and len(step.cache) == 1

@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,26 @@ def test_train_evaluate_tag(model, tmp_path, capsys):
     piped = run("tag", "--model", model, cwd=tmp_path, stdin="She lives in London\n\nin Rome\n")
     first, blank, last = piped.stdout.splitlines()
     assert "[London]" in first and blank == "" and "[Rome]" in last
+
+
+def test_text_is_split_as_corpora_are(model, capsys):
+    """At spaces and tabs: anything else is part of a token, and stays in the output."""
+    assert main(["tag", "--model", str(model), "In Paris\u00a0(F)\u2028\tlive 2\u202f000\u3000000  people"]) == 0
+    out = capsys.readouterr().out.removesuffix("\n")
+    words = re.sub(r"\[|\]\([-+][\d.]+\)", "", out).split(" ")
+    assert words == ["In", "Paris\u00a0(F)\u2028", "live", "2\u202f000\u3000000", "people"]
+    assert main(["tag", "--model", str(model), "\u00a0\u200b"]) == 0
+    assert capsys.readouterr().out == "\n"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(tmp_path):
+    (tmp_path / "few.conll").write_text("Paris B-LOC\nis O\n\n" * 30)
+    words = ["train", "--train", "few.conll", "--model", "m.npz", "--epochs", "1", "--dim", "2", "--hidden", "2"]
+    trained = run(*words, cwd=tmp_path)
+    assert trained.returncode == 0
+    (line,) = trained.stderr.splitlines()
+    assert line.startswith("python -m models: of 52 tokens only 2 words remain, far fewer than text has; ")
 
 
 def test_other_corpora_and_entities(tmp_path, capsys):

@@ -58,8 +58,9 @@ SCHEMES = {
 }
 TYPES = ["LOC", "PER", "creative-work"]
 segments = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([*TYPES, None])), min_size=1, max_size=8)
-# what may be in a token: anything but what separates columns, and lines, and a sign of the file itself at its start
-anything = st.characters(exclude_categories=["Cs"], exclude_characters="\t\n ")
+# what may be in a token: anything but what separates columns, and lines, and a sign of the file itself at its start;
+# numbers could number the tokens
+anything = st.characters(exclude_categories=["Cs", "Nd"], exclude_characters="\t\n\r ")
 token = st.text(anything, min_size=1, max_size=6).filter(lambda t: not t.startswith(("\ufeff", "-DOCSTART-")))
 
 
@@ -175,7 +176,31 @@ def test_no_type_is_not_the_type_of_o():
         ("10\u00a0000 O\n\u200b O\n\u3000\tO\na\u2028b\u0085c\x0bd O\n".encode(),
          [["10\u00a0000", "\u200b", "\u3000", "a\u2028b\u0085c\x0bd"]]),
         ("Rome O\n\u00a0\u200b\ufeff\u3000\nRome O\n\u0085\u2028\n\u200d O".encode(), [["Rome"], ["Rome"], ["\u200d"]]),
-        (b"a\rb O\n\\ O\n# O\n\" O\n", [["a\rb", "\\", "#", '"']]),
+        (b"\\ O\n# O\n\" O\n", [["\\", "#", '"']]),
+        # lines end at \r in files of old Macs; at \r\r\n where \r\n was taken for \n, and converted again
+        (b"Not O\rall O\r\rParis B-LOC\r", [["Not", "all"], ["Paris"]]),
+        (b"Not O\r\r\nall O\r\r\n\r\r\nParis B-LOC\r\r\n", [["Not", "all"], ["Paris"]]),
+        (b"Not O\nall O\r\nRome O\rParis B-LOC", [["Not", "all", "Rome", "Paris"]]),
+        # a tab separates where every line has one, also of one that ends in some
+        (b"New York\tB-LOC\n\nin\tO\t\n", [["New York"], ["in"]]),
+        (b"in\tO\nRome B-LOC\t\n", [["in", "Rome"]]),
+        (b"Paris NNP\tB-LOC\nis VBZ O\n", [["Paris", "is"]]),
+        (b"Rome\t\tO\nis\tbe\tO\n", [["Rome", "is"]]),
+        # the first column numbers the tokens: GermEval without its inner tags, CoNLL-U, within documents
+        (b"1\tParis\tB-LOC\n2\tist\tO\n\n1\tRom\tB-LOC\n", [["Paris", "ist"], ["Rom"]]),
+        (b"1 EU NNP I-NP I-ORG\n2 in IN I-PP O\n", [["EU", "in"]]),
+        (b"0\tParis\tB-LOC\n1\tist\tO\n\n2\t10\tO\n", [["Paris", "ist"], ["10"]]),
+        # and does not
+        (b"1 CD O\n\n1 CD O\n", [["1"], ["1"]]),
+        (b"1 CD O\n1 CD O\n", [["1", "1"]]),
+        (b"1984 CD O\n1985 CD O\n", [["1984", "1985"]]),
+        (b"1 CD O\n2 CD O\n\nRome NNP B-LOC\n", [["1", "2"], ["Rome"]]),
+        (b"1 O\n2 B-LOC\n", [["1", "2"]]),
+        # tags of chunks, and what merely looks like a tag
+        (b"Rome NNP B-NP B-LOC\nis VBZ B-VP O\n", [["Rome", "is"]]),
+        (b"Rome NNP B-NP O\nis VBZ B-VP O\n", [["Rome", "is"]]),
+        (b"Rome I-x B-LOC\nis VBZ O\n", [["Rome", "is"]]),
+        (b"Rome O B-LOC\nis O O\n", [["Rome", "is"]]),
     ],
 )  # fmt: skip
 def test_forms(file, data, tokens):
@@ -200,6 +225,32 @@ def test_a_path_may_be_a_string(file):
             (f"Rome\t{tag}\n".encode(), 1, f"needed a tag like O, B-LOC or I-LOC, got {tag!r} in ")
             for tag in ["o", "B", "B-", "-LOC", "LOC", "X-LOC", "b-LOC", "BLOC", "OO", "O-LOC", "B LOC"]
         ],
+        # further schemes, and several tags in one
+        *[
+            (f"a\tO\nRome\t{tag}\n".encode(), 2, f"got {tag!r} in 'Rome\\t{tag}'; {remedy}")
+            for tag, remedy in [
+                ("M-LOC", "write I- in place of M-"),
+                *[(tag, "add the type of the entity") for tag in "BIESM"],
+                *[(f"B-LOC{c}B-PER", "leave one tag") for c in ["|", "/", ",", ";", "+", " ", ", ", "&"]],
+                ("B-LOC|PER", "leave one tag"),
+                ("B-LOC,O", "leave one tag"),
+                ("I-LOC/M-PER", "leave one tag"),
+                ("B-", "leave one tag"),
+                ("O|B-LOC", "put the token into the first column"),
+            ]
+        ],
+        # comments
+        (b"# text = item O\nParis B-LOC\n", 1, "got '# text = item O'; remove the comments"),
+        (b"# sent_id = 1\nParis B-LOC\n", 1, "got '# sent_id = 1'; remove the comments"),
+        (b"#\thttp://a.b/c\n1\tParis\tB-LOC\tO\n", 1, r"in '#\thttp://a.b/c'; remove the comments"),
+        (b"#comment\nParis B-LOC\n", 1, "got '#comment'; remove the comments"),
+        (b"Paris B-LOC\n# item O\n", 2, "needed 2 columns as before, got 3 in '# item O'; remove comments"),
+        (b"Paris NNP B-LOC\n\n#item O\n", 3, "needed 3 columns as before, got 2 in '#item O'"),
+        # separators that are not the same throughout
+        (b"It\tO\nNew York B-LOC\n", 2, "needed 2 columns as before, got 3 in 'New York B-LOC'; remove comments, and "),
+        (b"New York\tB-LOC\nin O\n", 2, "needed 3 columns as before, got 2 in 'in O'"),
+        (b"Rome\tO\nis\t\tO\n", 2, "needed 2 columns as before, got 3 in"),
+        (b"1\tRome\tO\n2\t\tO\n", 2, r"needed a token and a tag, got '2\t\tO'; give each tag its token"),
         *[(f"a O\nRome\tB-LOC{c}\n".encode(), 2, f"got {'B-LOC' + c!r} in ") for c in "\u00a0\u200b\u2028\u0085"],
         (b"a O\ncaf\xe9 O\n", 2, r"needed UTF-8, got the bytes b'caf\xe9 O'; save the file as UTF-8"),
         ("Rome O".encode("utf-16"), 1, "needed UTF-8, got the bytes"),
@@ -210,6 +261,46 @@ def test_malformed(file, data, line, said):
     with pytest.raises(ValueError, match=re.escape(f"{path}:{line}: needed")) as caught:
         conll.read(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"1\tParis\tB-LOC\tO\n2\tist\tO\tO\n", "loc in column 3 of 4 too"),
+        (b"1\tParis\tB-LOC\tB-PER\n2\tist\tB-PER\tO\n", "loc, per in column 3 of 4 too"),
+        (b"Paris\tB-LOC\tO\n\nist\tO\tO\n", "loc in column 2 of 3 too"),
+        (b"Paris NNP B-LOC I-LOC\nis VBZ O O\n", "loc in column 3 of 4 too; remove all but the column to learn"),
+        (b"Paris NNP B-GPE I-PER I-gpe\nis VBZ O O O\n", "gpe in column 3 of 5 too"),
+    ],
+)
+def test_several_columns_of_entity_tags(file, data, said):
+    """Inner entities, or predictions beside the truth: nothing tells which column is meant."""
+    path = file(data)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: needed one column of entity tags, got {said}")):
+        conll.read(path)
+
+
+def test_spaces_between_some_columns_and_tabs_between_others(file):
+    path = file(b"Paris NNP\tB-LOC\nis VBZ\tO\n")
+    with pytest.raises(ValueError, match=re.escape(f"{path}: needed columns separated by tabs or by spaces, got both")):
+        conll.read(path)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")))
+def test_text_is_split_where_columns_are(file, text):
+    """Each token of a line of text, given a tag, is read as that token."""
+    tokens = conll.split(text)
+    assert "".join(tokens) == re.sub("[ \t\r\n]", "", text) or not tokens
+    tokens = [token for token in tokens if not token.startswith("-DOCSTART-") and token != "#"]
+    visible = [token for token in tokens if conll.split(token)]
+    if visible:
+        (sentence,) = conll.read(file("\n".join(f"{token} O" for token in visible).encode()))
+        assert sentence.tokens == visible
+
+
+@pytest.mark.parametrize("text", ["", " \t\n", "\u00a0", "\u200b \u3000\n"])
+def test_text_without_anything_visible_has_no_tokens(text):
+    assert conll.split(text) == []
 
 
 def test_a_long_line_does_not_flood_the_screen(file):

@@ -109,6 +109,21 @@ def test_a_corpus_that_cannot_be_learnt_from(sentences, message):
 
 
 @pytest.mark.parametrize(
+    ("sentences", "min_count"),
+    [
+        ([conll.Sentence(["Paris", "is", "."], ["B-LOC", "O", "O"])] * 20, 1),
+        ([conll.Sentence([str(i % 90), f"{i % 70:03}"], ["B-LOC", "O"]) for i in range(90)], 1),  # digits are all 0
+        (conll.embedded("train"), 20),
+    ],
+)
+def test_a_corpus_of_fewer_words_than_text_has_is_worth_a_warning(sentences, min_count):
+    with pytest.warns(
+        UserWarning, match=r"^of \d+ tokens only [1-9]\d* words remain, far fewer than text has; is the tok"
+    ):
+        train(sentences, settings=Settings(min_count=min_count, dim=2, hidden=2), recipe=Recipe(epochs=1))
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"epochs": 0}, "epochs needs to be at least 1, got 0"),
@@ -180,6 +195,15 @@ def test_saved_and_loaded_it_is_the_same(trained, tmp_path):
     trained.save(tmp_path / "model.npz")
     same(trained, Tagger.load(tmp_path / "model.npz"))
     assert os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_any_word_is_saved_and_a_long_one_takes_its_own_length(trained, tmp_path):
+    words = [*trained.vocabulary.words[:-3], "x" * 100_000, "ends in\0", "\u00a0\u2028"]
+    odd = Tagger(trained.settings, tagger.text.Vocabulary(words), trained.params, trained.threshold)
+    trained.save(tmp_path / "model.npz")
+    odd.save(tmp_path / "odd.npz")
+    same(odd, Tagger.load(tmp_path / "odd.npz"))
+    assert (tmp_path / "odd.npz").stat().st_size < (tmp_path / "model.npz").stat().st_size + 500_000
 
 
 def test_a_failed_save_leaves_the_old_file(trained, tmp_path, monkeypatch):
