@@ -501,7 +501,7 @@ ERRORS = [
     (lambda: w + "a", TypeError, "add of w (2,) and 'a'"),
     (lambda: w * None, TypeError, "multiply of w (2,) and None"),
     (lambda: assign(w), TypeError,
-     "elements of w cannot be assigned: what is computed from them would not know; use mg.where"),
+     "elements of w cannot be assigned: results computed from them would not change; use mg.where"),
     (lambda: setattr(w, "data", np.ones(3)), ValueError, "data of w has shape (2,), got (3,); make a new Tensor"),
     (lambda: setattr(w, "data", np.ones(2) * 1j), TypeError, "complex128"),
     (lambda: np.asarray(w), TypeError,
