@@ -574,7 +574,7 @@ def called(function: Any) -> str:
 
 def weakest(v: Value, x: Any) -> Any:
     """A NumPy number as Python's, where that leaves the dtype of the result as it is."""
-    if isinstance(x, np.generic) and x.dtype.kind in "fiu" and isinstance(v.call, np.ufunc):
+    if isinstance(x, np.generic) and x.dtype.kind in "fiu" and (isinstance(v.call, np.ufunc) or v.call is np.where):
         others = [a.example if isinstance(a, Value) else a for a in v.args if a is not x]
         plain = x.item()
         if (
@@ -602,7 +602,7 @@ class Spelling:
         if (
             type(x) in (float, Code)
             and v.dtype.kind in "fcb"
-            and isinstance(v.call, np.ufunc)
+            and (isinstance(v.call, np.ufunc) or v.call is np.where)
             and float(x).is_integer()
         ):
             others = [a for a in v.args if isinstance(a, Value)]

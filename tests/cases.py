@@ -15,9 +15,10 @@ import minigrad as mg
 from minigrad import ops
 from minigrad.ops import calculus, elementwise, index, products, reduce, shape
 from minigrad.ops.calculus import _convolved
+from minigrad.ops.elementwise import _chosen
 from minigrad.ops.linalg import _cofactors, _eigh, _length, _logabsdet, _svd
 from minigrad.ops.products import _einsum
-from minigrad.ops.reduce import _evenly
+from minigrad.ops.reduce import _evenly, _part
 from minigrad.ops.shape import _concatenate, _pad
 from minigrad.trees import leaves
 
@@ -444,7 +445,9 @@ CASES = [
       ("full", "same", "valid")],
     # the pieces that composed functions are made of
     case(_convolved, np.convolve, a(3), a(2)),
+    case(_chosen, lambda slope, r: slope, a(3), np.ones(3)),
     case(_length, lambda x: np.linalg.norm(x, axis=-1), a(2, 3)),
+    case(_part, np.multiply, a(2, 3), pos(3)),
     case(_evenly, lambda y, axis: y, np.sort(apart(2, 3)), 1),
     case(_logabsdet, lambda x: np.linalg.slogdet(x)[1], a(3, 3))._replace(analytic=False),
     case(_cofactors, lambda x: np.linalg.det(x) * np.linalg.inv(x).T, a(3, 3))._replace(analytic=False),
