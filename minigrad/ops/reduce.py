@@ -161,8 +161,7 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
 
     def pullback(g: Array) -> Array:
         rows, axes = _reduction_axes_first(x if where is True else np.where(where, x, 1), axis)
-        others = _before(rows) * np.flip(_before(np.flip(rows, 0)), 0)
-        others = np.reshape(others, (*(x.shape[k] for k in axes), *rows.shape[1:]))
+        others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
         others = np.moveaxis(others, tuple(range(len(axes))), axes)
         return _masked(_kept(x, g * initial, axis, keepdims) * others, where)
 
@@ -172,6 +171,11 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
 def _before(x: Array) -> Array:
     """For each element the product of those before it along the first axis."""
     return np.concatenate([np.ones_like(x[:1]), np.cumprod(x[:-1], 0)])
+
+
+def _others(x: Array) -> Array:
+    """For each element the product of the others along the first axis."""
+    return _before(x) * np.flip(_before(np.flip(x, 0)), 0)
 
 
 @op(np.cumsum)
