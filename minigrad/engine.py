@@ -101,7 +101,10 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
             """The type of the result (None: plain), its value and its edges, for any number and kind of arguments."""
             # an empty list is one of integers: it may be an index
-            given, args = args, tuple(np.asarray(a, None if np.size(a) else int) if type(a) is list else a for a in args)
+            given, args = (
+                args,
+                tuple(np.asarray(a, None if np.size(a) else int) if type(a) is list else a for a in args),
+            )
             values = [stop_gradient(a) for a in args]
             if np.float64 in map(type, values):  # which is a float to Python's complex numbers
                 values = [np.complex128(v) if type(v) is complex else v for v in values]

@@ -63,6 +63,7 @@ def in_float32(body: Callable[..., Any]) -> Callable[..., Any]:
         if getattr(x, "dtype", None) != HALF:
             return body(x, *args, **kwargs)
         y, *pullbacks = body(np.positive(x, dtype=np.float32), *args, **kwargs)
-        return np.positive(y, dtype=HALF, casting="same_kind"), *pullbacks
+        wider = [p and (lambda g, p=p: p(np.positive(g, dtype=np.float32))) for p in pullbacks]
+        return np.positive(y, dtype=HALF, casting="same_kind"), *wider
 
     return wide

@@ -136,7 +136,8 @@ def abs(x: Array) -> Array:
     y = np.abs(x)
     if np.iscomplexobj(x):
         return y, lambda g: g * _chosen(np.conj(x) / (y + (y == 0)), y)
-    return y, lambda g: g * _chosen(np.sign(x), y)
+    # the sign of a Tensor is a constant; at 0 x stands for it, so that the choice is differentiated
+    return y, lambda g: g * _chosen(np.where(y == 0, x, np.sign(x)) if isinstance(x, Node) else np.sign(x), y)
 
 
 #: The largest exponent that sigmoid takes: beyond it e**x overflows, and the value is 1 long before.
@@ -321,9 +322,7 @@ def _share(x: Array, y: Array, unit: float = 1.0) -> Array:
 logaddexp = binary(np.logaddexp, lambda x, y, z: _share(x, y), lambda x, y, z: _share(y, x))
 
 
-logaddexp2 = binary(
-    np.logaddexp2, lambda x, y, z: _share(x, y, math.log(2)), lambda x, y, z: _share(y, x, math.log(2))
-)
+logaddexp2 = binary(np.logaddexp2, lambda x, y, z: _share(x, y, math.log(2)), lambda x, y, z: _share(y, x, math.log(2)))
 
 
 # Between their jumps. The quotient is the one that NumPy computed: x / y may be rounded up to the next whole number.

@@ -44,7 +44,9 @@ def _repeats(index: Any) -> bool:
     """Can an index name an element twice? Numbers, slices and masks cannot; arrays and sequences of any kind can."""
     once = (slice, int, np.integer, np.bool, type(None), type(...))
     parts = index if isinstance(index, tuple) else (index,)
-    return any(not (isinstance(p, once) or (hasattr(p, "dtype") and (p.ndim == 0 or p.dtype.kind == "b"))) for p in parts)
+    return any(
+        not (isinstance(p, once) or (hasattr(p, "dtype") and (p.ndim == 0 or p.dtype.kind == "b"))) for p in parts
+    )
 
 
 @op(np.take)

@@ -232,7 +232,10 @@ def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) 
 
     def reduction(x: Array, axis: Axis = None, **kwargs: Any) -> Array:
         mask = {"where": ~np.isnan(x)} if counts else {}
-        return how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
+        y = how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
+        if instead in (0, 1):
+            return y
+        return elementwise.where(np.all(np.isnan(x), axis, keepdims=np.ndim(y) == np.ndim(x)), np.nan, y)
 
     return composed(function, reduction, [1.0, 3.0])
 
@@ -298,12 +301,13 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     1.5
     """
     front, axes = _reduction_axes_first(x, axis)
+    # NaN anywhere makes all of it NaN, and the gradient too
+    front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
     at = np.multiply(q, n - 1)
     low = np.floor(at).astype(int)
     share = np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
     z = _part(getitem(y, low), 1 - share) + _part(getitem(y, np.minimum(low + 1, n - 1)), share)
-    z = z * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(z)))
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
 
