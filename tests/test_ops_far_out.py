@@ -1,4 +1,4 @@
-"""The ops at points where a plain formula overflows, divides by zero or hides NaN: right, or NaN, never finite and wrong."""
+"""The ops where a plain formula overflows, divides by zero or hides NaN: right, or NaN, never finite and wrong."""
 
 import array
 import collections
@@ -51,7 +51,8 @@ def test_nan_left_out_is_left_out() -> None:
 
 @pytest.mark.parametrize("f", [
     lambda x: np.sum(np.abs(x)), np.linalg.norm, lambda x: np.linalg.norm(x, 1), lambda x: np.linalg.norm(x, 3),
-    lambda x: np.hypot(x[0], x[1]), np.std, lambda x: np.abs(x[0] + 1j * x[1]), lambda x: np.linalg.norm(x[None], "fro"),
+    lambda x: np.hypot(x[0], x[1]), np.std, lambda x: np.abs(x[0] + 1j * x[1]),
+    lambda x: np.linalg.norm(x[None], "fro"),
 ])  # fmt: skip
 def test_a_chosen_derivative_is_not_differentiated(f: Any) -> None:
     x = np.zeros(2)
@@ -142,8 +143,10 @@ def test_a_determinant_of_infinities_returns() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("f", 1e30), ("f", 1e-30), ("d", 1e200), ("d", 1e-200)])
-@pytest.mark.parametrize("f", [np.linalg.norm, lambda x: np.linalg.norm(x, 3), np.std, np.nanstd, lambda x: np.hypot(x[0], x[1]),
-                               lambda x: np.linalg.norm(x[None], axis=1), lambda x: np.linalg.norm(x[:, None], "fro")])  # fmt: skip
+@pytest.mark.parametrize("f", [
+    np.linalg.norm, lambda x: np.linalg.norm(x, 3), np.std, np.nanstd, lambda x: np.hypot(x[0], x[1]),
+    lambda x: np.linalg.norm(x[None], axis=1), lambda x: np.linalg.norm(x[:, None], "fro"),
+])  # fmt: skip
 def test_squares_that_overflow(f: Any, dtype: str, size: float) -> None:
     x = np.array([3.0, 4.0], dtype)
     value, g = f(mg.Tensor(x * np.array(size, dtype))).data, slopes(f, x * np.array(size, dtype))

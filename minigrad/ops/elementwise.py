@@ -136,8 +136,9 @@ def abs(x: Array) -> Array:
     y = np.abs(x)
     if np.iscomplexobj(x):
         return y, lambda g: g * _chosen(np.conj(x) / (y + (y == 0)), y)
-    # the sign of a Tensor is a constant; at 0 x stands for it, so that the choice is differentiated
-    return y, lambda g: g * _chosen(np.where(y == 0, x, np.sign(x)) if isinstance(x, Node) else np.sign(x), y)
+    if isinstance(x, Node):  # whose sign is a constant: at 0 x stands for it, so that the choice is differentiated
+        return y, lambda g: g * _chosen(where(y == 0, x, np.sign(stop_gradient(x))), y)
+    return y, lambda g: g * np.sign(x)
 
 
 #: The largest exponent that sigmoid takes: beyond it e**x overflows, and the value is 1 long before.
@@ -158,7 +159,7 @@ def sigmoid(x: Array) -> Array:
     """
     if isinstance(x, Node):
         a = sigmoid(x)  # 1 - a is sigmoid(-x): with this rule derivatives of any order are sums of products
-        return a, lambda g: g * a * sigmoid(-x)
+        return a, lambda g: g * a * sigmoid(negative(x))
     e = np.exp(np.minimum(x, _LARGEST.get(getattr(x, "dtype", None), 709.0)))
     total = 1.0 + e
     a = e / total

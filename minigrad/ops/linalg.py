@@ -97,7 +97,7 @@ def _cofactors(x: Array) -> Array:
 def _second_cofactors(x: Array, g: Array) -> Array:
     """The second derivative of the determinant along g, right for a singular x too.
 
-    Of a diagonal x along e and f it is the sum over i != j of (e_ii f_jj - e_ij f_ji) times the other diagonal elements.
+    Of a diagonal x, along e and f: the sum over i != j of e_ii f_jj - e_ij f_ji times the other diagonal elements.
     """
     u, s, vh, sign = _singular_parts(x)
     eye = _eye(s)
@@ -203,7 +203,7 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     >>> eigh(np.array([[2.0]])).eigenvalues
     array([2.])
 
-    The gradient is symmetric, as x is. Where eigenvalues are equal but for rounding, the eigenvectors are not determined:
+    The gradient is symmetric, as x is. Where eigenvalues are equal but for rounding, eigenvectors are not determined:
     a gradient through these is NaN, through eigenvalues alone it is one of the subgradients.
     """
     packed = _eigh(x, UPLO)
@@ -249,8 +249,8 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     >>> svd(np.array([[3.0], [4.0]]), full_matrices=False).S
     array([5.])
 
-    Where singular values are equal but for rounding, or 0, U and Vh are not determined: a gradient through these is NaN,
-    through S alone it is one of the subgradients.
+    Where singular values are equal but for rounding, or 0, U and Vh are not determined: a gradient through these is
+    NaN, through S alone it is one of the subgradients.
     """
     m, n = np.shape(x)[-2:]
     if full_matrices and compute_uv and m != n:

@@ -196,8 +196,8 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
     >>> cumprod([1.0, 2.0, 3.0])
     array([1., 2., 6.])
 
-    The derivative is right where elements are 0. It sums the gradients from the end, r[i] = g[i] + x[i + 1] r[i + 1], by
-    doubling (Hillis and Steele, CACM 29, 1986).
+    The derivative is right where elements are 0. It adds up from the end, r[i] = g[i] + x[i + 1] r[i + 1], by doubling
+    (Hillis and Steele, CACM 29, 1986).
     """
     k = axis or 0
 
