@@ -51,7 +51,7 @@ class Tensor(Node):
         if kind not in "fc":
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
-        leaf(self, data, name)
+        leaf(self, data if data.dtype.isnative else np.positive(data, dtype=data.dtype.type), name)
 
     # data
 
@@ -265,7 +265,7 @@ class Tensor(Node):
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: transpose(), transpose(1, 0) or transpose((1, 0))."""
-        return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
     # Python's protocols
 

@@ -100,8 +100,10 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
             """The type of the result (None: plain), its value and its edges, for any number and kind of arguments."""
-            given, args = args, tuple(np.asarray(a) if type(a) is list else a for a in args)
+            given, args = args, tuple(_array_of(a) if type(a) is list else a for a in args)
             values = [stop_gradient(a) for a in args]
+            if np.float64 in map(type, values):  # which is a float to Python's complex numbers
+                values = [np.complex128(v) if type(v) is complex else v for v in values]
             variables = [a for a in args if isinstance(a, Node)]
             if not variables:
                 return None, body(*values, **kwargs)[0], ()
@@ -138,7 +140,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                         value, _, q = body(x, y._data)
                         if type(x) is float or value.dtype is y._data.dtype:
                             kind, edges = type(y), (x, None, y, q)
-                except (ValueError, TypeError, IndexError):
+                except (ValueError, TypeError, IndexError, AttributeError):
                     kind = None  # `general` raises it again, explained
             if kind is None:
                 args = tuple(a for a in (x, y, *more) if a is not absent)
@@ -196,6 +198,11 @@ def stop_gradient(x: Array) -> Array:
     np.float64(3.0)
     """
     return x._data if isinstance(x, Node) else x
+
+
+def _array_of(elements: list[Any]) -> Array:
+    """A list as an array; an empty one may be an index, so it is one of integers."""
+    return np.asarray(elements, None if np.size(elements) else int)
 
 
 def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) -> list[Any]:
@@ -288,5 +295,5 @@ def unbroadcast(h: Array, data: Array, node: Node) -> Array:
         h = np.reshape(np.sum(h, axis=axes), shape)
     if h.dtype != data.dtype:
         h = np.real(h) if h.dtype.kind == "c" != data.dtype.kind else h
-        h = np.positive(h, dtype=data.dtype, casting="same_kind")
+        h = np.positive(h, dtype=data.dtype.type, casting="same_kind")  # in this machine's byte order
     return h

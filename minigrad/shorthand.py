@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from minigrad.engine import Array, implements, op
 
@@ -47,3 +50,20 @@ def binary(function: Any, by_x: Callable[..., Array], by_y: Callable[..., Array]
 def composed(function: Any, how: Callable[..., Any], *args: Any) -> Any:
     """The implementation of a NumPy function as an expression of other ops. The arguments are those of its example."""
     return implements(function)(_described(how, function, *args))
+
+
+HALF = np.dtype(np.float16)
+
+
+def in_float32(body: Callable[..., Any]) -> Callable[..., Any]:
+    """An op's body that computes in float32 where its first argument is float16: sums of 65,520 overflow there."""
+
+    @functools.wraps(body)
+    def wide(x: Array, *args: Any, **kwargs: Any) -> Any:
+        if getattr(x, "dtype", None) != HALF:
+            return body(x, *args, **kwargs)
+        y, *pullbacks = body(np.positive(x, dtype=np.float32), *args, **kwargs)
+        wider = [p and (lambda g, p=p: p(np.positive(g, dtype=np.float32))) for p in pullbacks]
+        return np.positive(y, dtype=HALF, casting="same_kind"), *wider
+
+    return wide

@@ -63,7 +63,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             width = self.shape[1:]
             indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
-            rows = np.concatenate([np.reshape(r, (-1, *width)) for _, r in self._parts])
+            rows = np.concatenate([np.reshape(r, (np.size(i), *width)) for i, r in self._parts])
             # With the position in its low bits every key is unique: a plain sort, several times faster than a stable
             # argsort, is then stable, and the low bits are the permutation.
             bits = indices.size.bit_length()

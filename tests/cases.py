@@ -15,9 +15,10 @@ import minigrad as mg
 from minigrad import ops
 from minigrad.ops import calculus, elementwise, index, products, reduce, shape
 from minigrad.ops.calculus import _convolved
-from minigrad.ops.linalg import _cofactors, _eigh, _length, _logabsdet, _svd
+from minigrad.ops.elementwise import _chosen
+from minigrad.ops.linalg import _by_gaps, _cofactors, _eigh, _length, _logabsdet, _second_cofactors, _svd
 from minigrad.ops.products import _einsum
-from minigrad.ops.reduce import _evenly
+from minigrad.ops.reduce import _evenly, _part
 from minigrad.ops.shape import _concatenate, _pad
 from minigrad.trees import leaves
 
@@ -154,6 +155,11 @@ def scatter_add(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def scatter_rows(g: Any, ids: Any, shape: tuple[int, ...]) -> np.ndarray:
     return scatter_add(g, np.asarray(ids), shape)
+
+
+def second_cofactors(x: Any, g: Any) -> np.ndarray:
+    b = np.linalg.inv(x).T
+    return np.asarray(np.linalg.det(x) * (np.sum(g * b) * b - b @ g.T @ b))
 
 
 def at(how: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -444,10 +450,14 @@ CASES = [
       ("full", "same", "valid")],
     # the pieces that composed functions are made of
     case(_convolved, np.convolve, a(3), a(2)),
+    case(_chosen, lambda slope, r: slope, a(3), np.arange(1, 4)),
     case(_length, lambda x: np.linalg.norm(x, axis=-1), a(2, 3)),
+    case(_part, np.multiply, a(2, 3), pos(3)),
     case(_evenly, lambda y, axis: y, np.sort(apart(2, 3)), 1),
     case(_logabsdet, lambda x: np.linalg.slogdet(x)[1], a(3, 3))._replace(analytic=False),
     case(_cofactors, lambda x: np.linalg.det(x) * np.linalg.inv(x).T, a(3, 3))._replace(analytic=False),
+    case(_second_cofactors, second_cofactors, a(3, 3), a(3, 3))._replace(analytic=False),
+    case(_by_gaps, lambda m, gaps, size: m / gaps, a(2, 2), pos(2, 2), 1)._replace(analytic=False),
     Case(_eigh, lambda x, uplo: np.column_stack(np.linalg.eigh(x)), (a(3, 3), "L"), {}, sym, False),
     Case(_svd, lambda x: np.column_stack([(d := np.linalg.svd(x, full_matrices=False))[1], d[0].T, d[2]]), (a(3, 2),), {}, None, False),
 ]  # fmt: skip

@@ -76,11 +76,14 @@ print(dW.shape, len(d.source.splitlines()))
 The slides derive ∂s/∂U = a, δ = U ∘ f'(z), ∂s/∂W = δ xᵀ, ∂s/∂b = δ, ∂s/∂x = Wᵀ δ. `print(d)` shows:
 
 {listing(mg.derive(score, U, W, b, x))}
-δ is computed once and used three times: that is the slides' "re-use derivatives computed for higher layers".
+δ is computed once and used three times: that is the slides' "re-use derivatives computed for higher layers". The slides
+write f'(z) = a (1 − a). Here 1 − a is 1 / total, as a is e / total: the same number, but with all its digits where a is near
+1. At z = 40 the difference 1 − a is 0 in floating-point numbers, and the derivative is 4e-18.
 
 ## The max-margin loss with one corrupt window
 
-The indicator 1{{1 - s + s_c > 0}} is computed once, as `active`.
+The indicator 1{{1 - s + s_c > 0}} is computed once, as `dm`. Where m is not positive, J is 0, or NaN if m is: so is the
+gradient.
 
 {listing(mg.derive(J, U, W, b, x, x_c))}
 ## A batch of windows: rows of a table

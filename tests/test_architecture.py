@@ -171,9 +171,9 @@ def test_no_paths_of_one_machine(path: Path) -> None:
     assert not private.search(path.read_text())
 
 
-def test_the_ops_fit_a_sitting_too() -> None:
-    """Under 1,000 lines without docstrings and comments, as they are written."""
-    assert sum(written(p) for p in FILES if listed(module(p)) == "ops") < 1000
+def test_the_ops_stay_small() -> None:
+    """Their lines of code, without docstrings and comments."""
+    assert sum(written(p) for p in FILES if listed(module(p)) == "ops") < 1200
 
 
 def written(path: Path) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.engine import Array, implements, op
 from minigrad.ops.elementwise import where
 from minigrad.ops.index import getitem
-from minigrad.ops.reduce import sum
+from minigrad.ops.reduce import _part, sum
 from minigrad.ops.shape import concatenate, flip, moveaxis
 
 
@@ -45,7 +45,7 @@ def gradient(x: Array, *spacing: Any, axis: Any = None, edge_order: int = 1) -> 
         axis: one axis, or several; all by default.
         edge_order: 1 or 2.
     """
-    axes = range(np.ndim(x)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(np.ndim(x)) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
     distances = spacing * len(axes) if len(spacing) == 1 and np.ndim(spacing[0]) == 0 else spacing or (1.0,) * len(axes)
     if len(distances) != len(axes):
         raise TypeError(f"gradient needs one spacing or {len(axes)}, one per axis, got {len(spacing)}")
@@ -92,11 +92,14 @@ def interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = No
     15.0
     """
     n = np.size(xp)
+    below, above = np.less(x, xp[0]), np.greater(x, xp[-1])
+    x = where(below, xp[0], where(above, xp[-1], x))
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(n - 2, 0))
     x0, x1, y0, y1 = (getitem(a, k) for a in (xp, fp) for k in (i, np.minimum(i + 1, n - 1)))
-    y = y0 + (x - x0) / (x1 - x0 + (x1 == x0)) * (y1 - y0)
-    y = where(np.less(x, xp[0]), fp[0] if left is None else left, y)
-    return where(np.greater(x, xp[-1]), fp[-1] if right is None else right, y)
+    width = x1 - x0 + (x1 == x0)
+    y = _part(y0, (x1 - x) / width) + _part(y1, (x - x0) / width)
+    y = where(below, fp[0] if left is None else left, y)
+    return where(above, fp[-1] if right is None else right, y)
 
 
 @op()

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, implements, op, stop_gradient
-from minigrad.shorthand import V, binary, composed, unary
+from minigrad.shorthand import V, binary, composed, in_float32, unary
+
+
+@op()
+def _chosen(slope: Array, r: Array) -> Array:
+    """A slope that was chosen where r is 0, among others that are as good: its own derivative there is NaN."""
+    return slope, lambda g: np.where(r == 0, np.nan, g)
 
 
 @op(np.add)
@@ -69,8 +75,8 @@ def power(x: Array, n: Array) -> Array:
     9.0
     """
     p = x**n
-    # n - (n != 0): the derivative of x**0 is 0 at x = 0 too. x + (x == 0): so is that of 0**n with respect to n > 0.
-    return p, lambda g: g * n * x ** (n - (n != 0)), lambda g: g * p * np.log(x + (x == 0))
+    # times n != 0: the derivative of x**0 is 0 at x = 0 too. x + (x == 0): so is that of 0**n with respect to n > 0.
+    return p, lambda g: g * n * x ** ((n - 1) * (n != 0)), lambda g: g * p * np.log(x + (x == 0))
 
 
 @op(np.exp)
@@ -122,36 +128,42 @@ square = unary(np.square, lambda x, y: 2 * x)
 
 @op(np.abs, np.fabs)
 def abs(x: Array) -> Array:
-    """The absolute value |x|; its gradient at 0 is 0. Of a complex number: the modulus.
+    """The absolute value |x|; its gradient at 0 is 0, a second derivative there NaN. Of a complex number: the modulus.
 
     >>> float(abs(-3.0))
     3.0
     """
     y = np.abs(x)
     if np.iscomplexobj(x):
-        return y, lambda g: g * np.conj(x) / (y + (y == 0))
+        return y, lambda g: g * _chosen(np.conj(x) / (y + (y == 0)), y)
+    if isinstance(x, Node):  # whose sign is a constant: at 0 x stands for it, so that the choice is differentiated
+        return y, lambda g: g * _chosen(where(y == 0, x, np.sign(stop_gradient(x))), y)
     return y, lambda g: g * np.sign(x)
 
 
+#: The largest exponent that sigmoid takes: beyond it e**x overflows, and the value is 1 long before.
+_LARGEST = {np.dtype(np.float32): 88.0, np.dtype(np.float64): 709.0}
+
+
 @op()
+@in_float32
 def sigmoid(x: Array) -> Array:
     """The logistic function 1 / (1 + e**-x), the slides' f, with f' = f (1 - f).
 
     >>> float(sigmoid(0.0))
     0.5
 
-    Accurate to a few ulp and silent for every x: exponents are clamped below overflow.
+    Accurate to a few ulp and silent for every x: exponents are clamped below overflow. So is its derivative: 1 - f is
+    computed as 1 / (1 + e**x), because the difference has no digits left where f is near 1. (Beyond the clamp, where
+    the derivative is below the smallest normal number, it stays at its value there.)
     """
-    a = _logistic(x)
-    return a, lambda g: g * a * (1.0 - a)
-
-
-def _logistic(x: Array) -> Array:
     if isinstance(x, Node):
-        return sigmoid(x)  # the rule above is all that a derivative of any order needs
-    # beyond the bound the value is 1 in the precision at hand, and e**bound is still a number
-    e = np.exp(np.minimum(x, 11.0 if getattr(x, "dtype", None) == np.float16 else 50.0))
-    return e / (1.0 + e)
+        a = sigmoid(x)  # 1 - a is sigmoid(-x): with this rule derivatives of any order are sums of products
+        return a, lambda g: g * a * sigmoid(negative(x))
+    e = np.exp(np.minimum(x, _LARGEST.get(getattr(x, "dtype", None), 709.0)))
+    total = 1.0 + e
+    a = e / total
+    return a, lambda g: g * a / total  # 1 / total is 1 - a
 
 
 @op()
@@ -161,14 +173,14 @@ def relu(m: Array) -> Array:
     >>> float(relu(-1.0)), float(relu(2.0))
     (0.0, 2.0)
     """
-    active = m > 0
-    return np.maximum(m, 0.0), lambda g: g * active
+    active, y = m > 0, np.maximum(m, 0.0)
+    return y, lambda g: np.where(active, g, stop_gradient(y))  # where m is not active y is 0, or NaN like m
 
 
-def _larger_share(x: Array, y: Array) -> Any:
-    """The pullback to x of max(x, y): all where x is larger, half at a tie."""
-    larger, tie = x > y, x == y
-    return lambda g: g * larger + g * tie / 2
+def _winning(x: Array, y: Array, z: Array) -> Any:
+    """The pullback to x of z, the larger or smaller of x and y: all where it is x, half at a tie, NaN where z is."""
+    x, y, z = map(stop_gradient, (x, y, z))
+    return lambda g: np.where(x == z, np.where(y == z, g / 2, g), np.where(z == z, 0, z))
 
 
 @op(np.maximum)
@@ -178,7 +190,8 @@ def maximum(x: Array, y: Array) -> Array:
     >>> float(maximum(1.0, 2.0))
     2.0
     """
-    return np.maximum(x, y), _larger_share(x, y), _larger_share(y, x)
+    z = np.maximum(x, y)
+    return z, _winning(x, y, z), _winning(y, x, z)
 
 
 @op(np.minimum)
@@ -188,7 +201,8 @@ def minimum(x: Array, y: Array) -> Array:
     >>> float(minimum(1.0, 2.0))
     1.0
     """
-    return np.minimum(x, y), _larger_share(y, x), _larger_share(x, y)
+    z = np.minimum(x, y)
+    return z, _winning(x, y, z), _winning(y, x, z)
 
 
 @op()
@@ -206,6 +220,11 @@ def _where(condition: Array, *choices: Array) -> Any:
     return where(condition, *choices) if choices else np.nonzero(condition)
 
 
+def _root_of_one_more(x: Array) -> Array:
+    """The square root of 1 + x**2, which does not overflow."""
+    return np.sqrt(1 + 1j * x) * np.sqrt(1 - 1j * x) if np.iscomplexobj(x) else np.hypot(x, 1)
+
+
 # Derivatives as Abramowitz and Stegun list them (4.3.105, 4.4.52, 4.5.71, 4.6.37).
 tan = unary(np.tan, lambda x, y: 1 + y * y)
 arcsin = unary(np.arcsin, lambda x, y: 1 / np.sqrt((1 - x) * (1 + x)))
@@ -213,7 +232,7 @@ arccos = unary(np.arccos, lambda x, y: -1 / np.sqrt((1 - x) * (1 + x)))
 arctan = unary(np.arctan, lambda x, y: 1 / (1 + x * x))
 sinh = unary(np.sinh, lambda x, y: np.cosh(x))
 cosh = unary(np.cosh, lambda x, y: np.sinh(x))
-arcsinh = unary(np.arcsinh, lambda x, y: 1 / np.sqrt(x * x + 1))
+arcsinh = unary(np.arcsinh, lambda x, y: 1 / _root_of_one_more(x))
 arccosh = unary(np.arccosh, lambda x, y: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), at=1.5)
 arctanh = unary(np.arctanh, lambda x, y: 1 / ((1 - x) * (1 + x)))
 exp2 = unary(np.exp2, lambda x, y: y * math.log(2))
@@ -282,7 +301,7 @@ float_power = composed(np.float_power, lambda x, n: power(_double(x, n), _double
 
 
 # at (0, 0) the gradient is 0
-hypot = binary(np.hypot, lambda x, y, r: x / (r + (r == 0)), lambda x, y, r: y / (r + (r == 0)))
+hypot = binary(np.hypot, lambda x, y, r: _chosen(x / (r + (r == 0)), r), lambda x, y, r: _chosen(y / (r + (r == 0)), r))
 
 
 def _per_square(a: Array, x: Array, y: Array) -> Array:
@@ -294,24 +313,27 @@ def _per_square(a: Array, x: Array, y: Array) -> Array:
 arctan2 = binary(np.arctan2, lambda y, x, _: _per_square(x, x, y), lambda y, x, _: -_per_square(y, x, y))
 
 
-def _finite(z: Array) -> Array:
-    return np.where(np.isfinite(z), z, 0)  # log(0 + 0) has the gradient 0
+def _share(x: Array, y: Array, unit: float = 1.0) -> Array:
+    """e**x / (e**x + e**y): half for each of two infinities, 0 where both terms are 0."""
+    alike = np.isinf(x) & np.equal(x, y)  # their difference is NaN
+    p = sigmoid((np.where(alike, 0, x) - np.where(alike, 0, y)) * unit)
+    return np.where(alike & np.signbit(x), 0, p)
 
 
-logaddexp = binary(np.logaddexp, lambda x, y, z: np.exp(x - _finite(z)), lambda x, y, z: np.exp(y - _finite(z)))
+logaddexp = binary(np.logaddexp, lambda x, y, z: _share(x, y), lambda x, y, z: _share(y, x))
 
 
-logaddexp2 = binary(np.logaddexp2, lambda x, y, z: np.exp2(x - _finite(z)), lambda x, y, z: np.exp2(y - _finite(z)))
+logaddexp2 = binary(np.logaddexp2, lambda x, y, z: _share(x, y, math.log(2)), lambda x, y, z: _share(y, x, math.log(2)))
 
 
-# between their jumps
-remainder = binary(np.remainder, lambda x, y, _: 1, lambda x, y, _: -np.floor(x / y))
+# Between their jumps. The quotient is the one that NumPy computed: x / y may be rounded up to the next whole number.
+remainder = binary(np.remainder, lambda x, y, _: 1, lambda x, y, _: -np.floor_divide(x, y))
 
 
 mod = remainder
 
 
-fmod = binary(np.fmod, lambda x, y, _: 1, lambda x, y, _: -np.trunc(x / y))
+fmod = binary(np.fmod, lambda x, y, _: 1, lambda x, y, z: -np.rint((x - z) / y))
 
 
 divmod = composed(np.divmod, lambda x, y: (np.floor_divide(x, y), remainder(x, y)), 5.5, 2.0)
@@ -397,5 +419,14 @@ def angle(z: Array, deg: bool = False) -> Array:
     return rad2deg(phi) if deg else phi
 
 
-# of a complex number z / |z|, with a gradient
-sign = composed(np.sign, lambda x: x / abs(x) if np.iscomplexobj(x) else np.sign(stop_gradient(x)), V)
+@implements(np.sign)
+def sign(x: Array) -> Array:
+    """-1, 0 or 1, without a gradient; of a complex number z / |z|, with one, which is NaN at 0.
+
+    >>> sign(np.array([-2.0, 0.0]))
+    array([-1.,  0.])
+    """
+    if not np.iscomplexobj(x):
+        return np.sign(stop_gradient(x))
+    r = abs(x)
+    return _chosen(x / (r + (r == 0)), r)

@@ -106,7 +106,7 @@ irfft2 = composed(np.fft.irfft2, lambda x, s=None, axes=(-2, -1), norm=None: irf
 
 
 def _halves(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    axes = tuple(range(np.ndim(x))) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    axes = tuple(range(np.ndim(x))) if axes is None else (axes,) if isinstance(axes, int | np.integer) else tuple(axes)
     return tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes
 
 

@@ -33,7 +33,7 @@ def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_add(g, index, shape)
     out = np.zeros_like(g, shape=shape)
-    if _repeats(index):
+    if _repeats(index) and g.size:  # ufunc.at takes no empty list
         np.add.at(out, index, g)
     else:
         out[index] = g
@@ -41,10 +41,11 @@ def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _repeats(index: Any) -> bool:
-    """Can an index name an element twice? Only integer arrays can."""
+    """Can an index name an element twice? Numbers, slices and masks cannot; arrays and sequences of any kind can."""
+    once = (slice, int, np.integer, np.bool, type(None), type(...))
     parts = index if isinstance(index, tuple) else (index,)
     return any(
-        isinstance(p, list | tuple) or (hasattr(p, "dtype") and p.ndim > 0 and p.dtype.kind != "b") for p in parts
+        not (isinstance(p, once) or (hasattr(p, "dtype") and (p.ndim == 0 or p.dtype.kind == "b"))) for p in parts
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import products, reduce, shape
-from minigrad.ops.elementwise import abs, power, real
+from minigrad.ops.elementwise import _chosen, abs, multiply, power, real
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
-from minigrad.ops.reduce import max, min, sum
+from minigrad.ops.reduce import _largest, _magnitude, _others, max, min, sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, moveaxis, reshape
-from minigrad.shorthand import M, V, composed
+from minigrad.shorthand import M, V, composed, in_float32
 
 
 def _t(x: Array) -> Array:
@@ -73,20 +73,46 @@ def det(x: Array) -> Array:
     return np.linalg.det(x), lambda g: g[..., None, None] * _cofactors(x)
 
 
+def _singular_parts(x: Array) -> tuple[Array, Array, Array, Array]:
+    """U, the singular values, Vh and det(U) det(Vh); the values are NaN where x is not finite, as det(x) is."""
+    x = stop_gradient(x)
+    finite = np.all(np.isfinite(x), axis=(-1, -2), keepdims=True)
+    u, s, vh = np.linalg.svd(np.where(finite, x, 0))
+    return u, np.where(finite[..., 0], s, np.nan), vh, (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+
+
+def _but_one(s: Array) -> Array:
+    """For each element the product of the others along the last axis."""
+    return np.moveaxis(_others(np.moveaxis(s, -1, 0)), 0, -1)
+
+
 @op()
 def _cofactors(x: Array) -> Array:
     """The derivative of the determinant: det(x) times the inverse transposed, and right for a singular x too."""
-    u, s, vh = np.linalg.svd(stop_gradient(x))
-    others = np.stack([np.prod(np.delete(s, k, -1), -1) for k in range(s.shape[-1])], -1) if s.shape[-1] else s
-    sign = np.linalg.det(u) * np.linalg.det(vh)
-    value = np.conj((u * (np.conj(sign)[..., None] * others)[..., None, :]) @ vh)
+    u, s, vh, sign = _singular_parts(x)
+    return sign * (np.conj(u) * _but_one(s)[..., None, :]) @ np.conj(vh), lambda g: _second_cofactors(x, g)
 
-    def pullback(g: Array) -> Array:
+
+@op()
+def _second_cofactors(x: Array, g: Array) -> Array:
+    """The second derivative of the determinant along g, right for a singular x too.
+
+    Of a diagonal x, along e and f: the sum over i != j of e_ii f_jj - e_ij f_ji times the other diagonal elements.
+    """
+    u, s, vh, sign = _singular_parts(x)
+    eye = _eye(s)
+    p = _but_one(np.where(eye > 0, 1, s[..., None, :])) * (1 - eye)
+    h = _h(u) @ g @ _h(vh)
+    h = eye * (p @ np.sum(eye * h, axis=-1, keepdims=True)) - p * _t(h)
+
+    def pullback(f: Array) -> Array:
         b = _t(np.linalg.inv(x))
-        c = np.linalg.det(x)[..., None, None] * b
-        return np.sum(g * c, axis=(-1, -2), keepdims=True) * b - c @ _t(g) @ b
+        bf, bg = b @ _t(f) @ b, b @ _t(g) @ b
+        by_f, by_g = (np.sum(a * b, axis=(-1, -2), keepdims=True) for a in (f, g))
+        both = by_f * by_g - np.sum(f * bg, axis=(-1, -2), keepdims=True)
+        return np.linalg.det(x)[..., None, None] * (both * b - by_g * bf - by_f * bg + bg @ _t(f) @ b + bf @ _t(g) @ b)
 
-    return value, pullback
+    return sign * np.conj(u) @ h @ np.conj(vh), pullback, lambda f: _second_cofactors(x, f)
 
 
 SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
@@ -139,6 +165,19 @@ def _eye(x: Array) -> Array:
     return np.tri(n, dtype=dtype) - np.tri(n, k=-1, dtype=dtype)
 
 
+@op()
+def _by_gaps(m: Array, gaps: Array, size: Array) -> Array:
+    """m / gaps, by which vectors turn: NaN where rounding hides the gap, unless m is 0 because no vector is read."""
+    near = np.abs(stop_gradient(gaps)) <= 10 * gaps.shape[-1] * np.finfo(gaps.dtype).eps * size
+    f = np.where(near, np.where(m == 0, m, np.nan), m / np.where(near, 1, gaps))
+    return f, lambda g: _by_gaps(g, gaps, size), lambda g: -_by_gaps(g * f, gaps, size)
+
+
+def _differences(w: Array) -> Array:
+    """Of each element of w along a row and along a column; infinite on the diagonal, where nothing is divided."""
+    return np.where(_eye(w) > 0, np.inf, w[..., None, :] - w[..., :, None])
+
+
 EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
 
 
@@ -150,8 +189,7 @@ def _eigh(x: Array, uplo: str) -> Array:
     def pullback(g: Array) -> Array:
         g = np.conj(g)
         gw, gv = g[..., 0], g[..., 1:]
-        gaps = w[..., None, :] - w[..., :, None]
-        f = _h(v) @ gv * (gaps != 0) / (gaps + (gaps == 0))
+        f = _by_gaps(_h(v) @ gv, _differences(w), _largest(np.abs(w), -1)[..., None])
         s = v @ (f + _eye(v) * gw[..., None, :]) @ _h(v)
         return np.conj(s + _h(s)) / 2
 
@@ -165,7 +203,8 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     >>> eigh(np.array([[2.0]])).eigenvalues
     array([2.])
 
-    The gradient is symmetric, as x is. That of the eigenvectors is finite where the eigenvalues differ.
+    The gradient is symmetric, as x is. Where eigenvalues are equal but for rounding, eigenvectors are not determined:
+    a gradient through these is NaN, through eigenvalues alone it is one of the subgradients.
     """
     packed = _eigh(x, UPLO)
     return EighResult(real(packed[..., 0]), packed[..., 1:])
@@ -186,18 +225,18 @@ def _svd(x: Array) -> Array:
     def pullback(g: Array) -> Array:
         g = np.conj(g)
         gs, gu, gv = np.real(g[..., 0]), _t(g[..., 1 : m + 1]), _h(g[..., m + 1 :])
-        eye, t = _eye(u), (s + (s == 0))[..., None, :]
-        gaps = (t - _t(t)) * (t + _t(t))
-        gaps = gaps + (gaps == 0)
+        eye, t, size = _eye(u), s[..., None, :], _largest(s, -1)[..., None]
         utu, vtv = _h(u) @ gu, vh @ gv
-        middle = (utu - _h(utu)) / gaps * t + _t(t) * ((vtv - _h(vtv)) / gaps) + eye * gs[..., None, :]
+        plus = t + _t(t)
+        turned = (utu - _h(utu)) * t + _t(t) * (vtv - _h(vtv))
+        middle = _by_gaps(turned, _differences(s), size) / (plus + (plus == 0)) + eye * gs[..., None, :]
         if np.iscomplexobj(x):  # the phase that U and Vh share
-            middle = middle * (1 - eye) + eye * (gs[..., None, :] + 1j * np.imag(utu) / t)
+            middle = middle + _by_gaps(1j * np.imag(utu) * eye, t, size)
         h = u @ middle @ vh
         if m > k:
-            h = h + (gu - u @ utu) / t @ vh
+            h = h + _by_gaps(gu - u @ utu, t, size) @ vh
         if vh.shape[-1] > k:
-            h = h + u @ _h((gv - _h(vh) @ vtv) / t)
+            h = h + u @ _h(_by_gaps(gv - _h(vh) @ vtv, t, size))
         return np.conj(h)
 
     return np.concatenate([s[..., None], _t(u), vh], axis=-1), pullback
@@ -210,7 +249,8 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     >>> svd(np.array([[3.0], [4.0]]), full_matrices=False).S
     array([5.])
 
-    The gradient is finite where the singular values differ and are not 0.
+    Where singular values are equal but for rounding, or 0, U and Vh are not determined: a gradient through these is
+    NaN, through S alone it is one of the subgradients.
     """
     m, n = np.shape(x)[-2:]
     if full_matrices and compute_uv and m != n:
@@ -264,10 +304,12 @@ multi_dot = composed(np.linalg.multi_dot, lambda arrays: functools.reduce(matmul
 
 
 @op()
+@in_float32
 def _length(x: Array) -> Array:
     """The Euclidean norm of the vectors along the last axis, its gradient 0 at 0."""
-    r = np.linalg.norm(x, axis=-1)
-    return r, lambda g: (g / (r + (r == 0)))[..., None] * np.conj(x)
+    scale = _magnitude(x, -1)
+    r = np.linalg.norm(x / scale, axis=-1)[..., None] * scale
+    return r[..., 0], lambda g: g[..., None] * _chosen(np.conj(x) / (r + (r == 0)), r)
 
 
 @implements(np.linalg.norm)
@@ -277,9 +319,11 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
 
-    At 0 the gradient is 0, a subgradient.
+    At 0 the gradient is 0, a subgradient, and a second derivative is NaN.
     """
-    axes = tuple(range(np.ndim(x))) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if getattr(x, "dtype", np.dtype(int)).kind not in "fc":
+        x = multiply(x, 1.0)  # a norm of integers is a floating-point number
+    axes = tuple(range(np.ndim(x))) if axis is None else (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
     if axis is None and ord is None:
         y = _length(reshape(x, -1))
     elif len(axes) == 1:
@@ -296,10 +340,13 @@ def _vector_norm(x: Array, ord: Any) -> Array:
         return _length(x)
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(abs(x), -1)
-    if ord in (0, 1):
-        return sum(abs(x) if ord else x != 0, -1)
-    total = sum(power(abs(x), ord), -1)
-    return power(total + (total == 0), 1 / ord) - (total == 0)
+    if ord == 0:
+        return np.sum(x != 0, axis=-1, dtype=np.real(stop_gradient(x)).dtype)
+    if ord == 1:
+        return sum(abs(x), -1)
+    scale = _magnitude(x, -1)
+    total = sum(power(abs(x / scale), ord), -1)
+    return (power(total + (total == 0), 1 / ord) - (total == 0)) * scale[..., 0]
 
 
 def _matrix_norm(x: Array, ord: Any) -> Array:

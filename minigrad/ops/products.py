@@ -46,8 +46,10 @@ def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
     (2, 4)
     """
     n, m = np.ndim(x), np.ndim(y)
-    ours, theirs = (range(n - axes, n), range(axes)) if isinstance(axes, int) else axes
-    ours, theirs = ([k % r for k in ([ks] if isinstance(ks, int) else ks)] for ks, r in ((ours, n), (theirs, m)))
+    ours, theirs = (range(n - axes, n), range(axes)) if isinstance(axes, int | np.integer) else axes
+    ours, theirs = (
+        [k % r for k in ([ks] if isinstance(ks, int | np.integer) else ks)] for ks, r in ((ours, n), (theirs, m))
+    )
     if [np.shape(x)[k] for k in ours] != [np.shape(y)[k] for k in theirs]:
         raise ValueError(f"tensordot of {np.shape(x)} and {np.shape(y)} over axes {axes}: their lengths differ")
     left, right = ([k for k in range(r) if k not in ks] for r, ks in ((n, ours), (m, theirs)))

@@ -7,9 +7,10 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops import elementwise
+from minigrad.ops.elementwise import _chosen
 from minigrad.ops.index import getitem, scatter_add, take_along_axis
-from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
-from minigrad.shorthand import M, V, composed
+from minigrad.ops.shape import broadcast_to, diagonal, expand_dims, moveaxis, reshape
+from minigrad.shorthand import M, V, composed, in_float32
 
 Axis = int | tuple[int, ...] | None
 
@@ -42,6 +43,7 @@ def _count(x: Array, axis: Axis, where: Any) -> Any:
 
 
 @op(np.mean)
+@in_float32
 def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
     """The mean along axes, of the elements where a mask holds.
 
@@ -53,37 +55,56 @@ def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = Tr
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
 
 
-def _around_mean(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Any:
-    """The pullback of half the variance: (x - mean) / (n - ddof)."""
-
-    def pullback(g: Array) -> Array:
-        d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
-        return _masked(_kept(x, g, axis, keepdims) * d / (_count(x, axis, where) - ddof), where)
-
-    return pullback
+def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
+    """The derivative of half the variance: (x - mean) / (n - ddof)."""
+    d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+    return _masked(d / (_count(x, axis, where) - ddof), where)
 
 
 @op(np.var)
+@in_float32
 def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
     """The variance along axes: the squares of the distances from the mean, divided by their number less ddof.
 
     >>> float(var([1.0, 3.0]))
     1.0
     """
-    back = _around_mean(x, axis, ddof, keepdims, where)
-    return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where), lambda g: back(2 * g)
+    y = np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
 @op(np.std)
+@in_float32
 def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
-    """The standard deviation along axes; its gradient is 0 where all elements are equal.
+    """The standard deviation along axes; its gradient is 0 where all elements are equal, a second derivative NaN.
 
     >>> float(std([1.0, 3.0]))
     1.0
     """
-    s = np.std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-    back = _around_mean(x, axis, ddof, keepdims, where)
-    return s, lambda g: back(g / (s + (s == 0)))
+    scale = _magnitude(_masked(x, where), axis)
+    s = np.std(x / scale, axis=axis, ddof=ddof, keepdims=True, where=where) * scale
+    y = s if keepdims else np.squeeze(s, axis)
+
+    def pullback(g: Array) -> Array:
+        slope = _around_mean(x, axis, ddof, where) / (s + (s == 0))
+        single = _count(x, axis, where) == 1  # whose deviation is 0 everywhere
+        return _kept(x, g, axis, keepdims) * _chosen(slope, s + single)
+
+    return y, pullback
+
+
+def _magnitude(x: Array, axis: Axis) -> Array:
+    """A number near the largest |x| along axes, to divide by before squares overflow or vanish; 1 for 0 and infinity.
+
+    It is a power of two, so that the division is exact.
+    """
+    top = _largest(np.abs(x), axis)
+    return np.exp2(np.floor(np.log2(np.where((top > 0) & np.isfinite(top), top, 1))))
+
+
+def _largest(x: Array, axis: Axis) -> Array:
+    """The largest along axes, as a constant; 0 of no elements."""
+    return stop_gradient((np.max if x.size else np.sum)(x, axis=axis, keepdims=True))
 
 
 def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
@@ -92,9 +113,10 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     y = f(x, axis=axis, keepdims=True, **limits)
 
     def pullback(g: Array) -> Array:
-        chosen = (x == y) & where
+        chosen, top = (x == y) & where, stop_gradient(y)
         n = np.sum(chosen, axis=axis, keepdims=True)
-        return chosen * (_kept(x, g, axis, keepdims) / (n + (n == 0)))
+        share = _kept(x, g, axis, keepdims) / (n + (n == 0))
+        return _masked(np.where(chosen, share, np.where(top == top, 0, top)), where)  # NaN where the value is
 
     return y if keepdims else np.squeeze(y, axis), pullback
 
@@ -130,20 +152,33 @@ def _reduction_axes_first(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]
     return reshape(x, (math.prod(np.shape(x)[: len(axes)]), *np.shape(x)[len(axes) :])), axes
 
 
-@implements(np.prod)
+@op(np.prod)
 def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 1, where: Any = True) -> Array:
     """The product along axes, of the elements where a mask holds.
 
     >>> float(prod([2.0, 3.0]))
     6.0
 
-    Multiplied by halves, so that the derivatives divide by nothing: they are right where elements are 0.
+    Its derivative is the product of the elements before, times that of those behind: right where elements are 0.
     """
-    x, axes = _reduction_axes_first(x if where is True else elementwise.where(where, x, 1), axis)
-    while (n := np.shape(x)[0]) > 1:
-        x = concatenate([x[: n // 2] * x[n // 2 : 2 * (n // 2)], x[2 * (n // 2) :]])
-    y = getitem(x, 0) if n else sum(x, 0) + 1
-    return (expand_dims(y, axes) if keepdims else y) * initial
+
+    def pullback(g: Array) -> Array:
+        rows, axes = _reduction_axes_first(x if where is True else np.where(where, x, 1), axis)
+        others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
+        others = np.moveaxis(others, tuple(range(len(axes))), axes)
+        return _masked(_kept(x, g * initial, axis, keepdims) * others, where)
+
+    return np.prod(x, axis=axis, keepdims=keepdims, initial=initial, where=where), pullback
+
+
+def _before(x: Array) -> Array:
+    """For each element the product of those before it along the first axis."""
+    return np.concatenate([np.ones_like(x[:1]), np.cumprod(x[:-1], 0)])
+
+
+def _others(x: Array) -> Array:
+    """For each element the product of the others along the first axis."""
+    return _before(x) * np.flip(_before(np.flip(x, 0)), 0)
 
 
 @op(np.cumsum)
@@ -157,20 +192,27 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
     return np.cumsum(x, axis), lambda g: np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), x.shape)
 
 
-@implements(np.cumprod)
+@op(np.cumprod)
 def cumprod(x: Array, axis: int | None = None) -> Array:
     """The products of the first, the first two, ... elements along an axis; with axis None, of the flattened array.
 
     >>> cumprod([1.0, 2.0, 3.0])
     array([1., 2., 6.])
 
-    By doubling (Hillis and Steele, CACM 29, 1986): right where elements are 0.
+    The derivative is right where elements are 0. It adds up from the end, r[i] = g[i] + x[i + 1] r[i + 1], by doubling
+    (Hillis and Steele, CACM 29, 1986).
     """
-    x = reshape(x, -1) if axis is None else moveaxis(x, axis, 0)
-    k = 1
-    while k < np.shape(x)[0]:
-        x, k = concatenate([x[:k], x[k:] * x[:-k]]), 2 * k
-    return moveaxis(x, 0, axis or 0)
+    k = axis or 0
+
+    def pullback(g: Array) -> Array:
+        rows = np.reshape(x, -1) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
+        r, steps, by = np.moveaxis(g, k, 0), rows[1:], 1
+        while by < r.shape[0]:
+            r = np.concatenate([r[:-by] + steps * r[by:], r[-by:]])
+            steps, by = steps[:-by] * steps[by:], 2 * by
+        return np.reshape(np.moveaxis(_before(rows) * r, 0, k), x.shape)
+
+    return np.cumprod(x, axis), pullback
 
 
 @implements(np.average)
@@ -180,7 +222,9 @@ def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     >>> float(average(np.array([1.0, 2.0]), weights=np.array([1.0, 3.0])))
     1.75
     """
-    w = np.ones_like(x) if weights is None else weights
+    if weights is None:
+        return mean(x, axis)
+    w = weights
     if np.shape(w) != np.shape(x):  # one for each place along the axis
         w = reshape(w, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
     return sum(x * w, axis) / sum(broadcast_to(w, np.shape(x)), axis)
@@ -191,7 +235,10 @@ def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) 
 
     def reduction(x: Array, axis: Axis = None, **kwargs: Any) -> Array:
         mask = {"where": ~np.isnan(x)} if counts else {}
-        return how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
+        y = how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
+        if instead in (0, 1):
+            return y
+        return elementwise.where(np.all(np.isnan(x), axis, keepdims=np.ndim(y) == np.ndim(x)), np.nan, y)
 
     return composed(function, reduction, [1.0, 3.0])
 
@@ -243,6 +290,12 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
     return take_along_axis(x, np.argpartition(x, kth, axis=axis), axis)
 
 
+@op()
+def _part(x: Array, weight: Array) -> Array:
+    """x times its weight in a mean: nothing where that is 0, of infinity too."""
+    return np.where(weight == 0, 0, x) * weight, lambda g: g * weight, lambda g: g * x
+
+
 @implements(np.quantile)
 def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The value below which a fraction q of the elements along axes falls, interpolated linearly.
@@ -251,12 +304,13 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     1.5
     """
     front, axes = _reduction_axes_first(x, axis)
+    # NaN anywhere makes all of it NaN, and the gradient too
+    front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
     at = np.multiply(q, n - 1)
     low = np.floor(at).astype(int)
     share = np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
-    z = getitem(y, low) * (1 - share) + getitem(y, np.minimum(low + 1, n - 1)) * share
-    z = elementwise.where(np.any(np.isnan(front), axis=0), np.nan, z)
+    z = _part(getitem(y, low), 1 - share) + _part(getitem(y, np.minimum(low + 1, n - 1)), share)
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
 
@@ -270,6 +324,7 @@ trace = composed(np.trace, lambda x, offset=0, axis1=0, axis2=1: sum(diagonal(x,
 
 
 @op()
+@in_float32
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) along axes, without overflow: the largest element is taken out first.
 
@@ -277,23 +332,28 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     False
     >>> round(float(logsumexp([1000.0, 1000.0])) - 1000, 6)
     0.693147
+
+    Its gradient is the softmax of x. Where every x is -inf no term counts, and it is 0, as that of `logaddexp`;
+    elements that are inf share it evenly.
     """
-    top = stop_gradient(np.max(x, axis=axis, keepdims=True))
-    top = np.where(np.isfinite(top), top, 0)  # all -inf: the sum is 0, not nan
-    e = np.exp(x - top)
+    top = _largest(x, axis)
+    e = np.exp(x - np.nan_to_num(top, neginf=0))
+    e = np.where(e > 1, 1, e)  # of an infinite x
     total = np.sum(e, axis=axis, keepdims=True)
-    y = np.log(total) + top
-    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x, g, axis, keepdims) * (e / total)
+    none = total == 0
+    y = np.where(none, -np.inf, np.log(total + none) + top)
+    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x, g, axis, keepdims) * (e / (total + none))
 
 
 @op()
+@in_float32
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis.
 
     >>> softmax(np.array([0.0, 0.0]))
     array([0.5, 0.5])
     """
-    e = np.exp(x - stop_gradient(np.max(x, axis=axis, keepdims=True)))
+    e = np.exp(x - _largest(x, axis))
     p = e / np.sum(e, axis=axis, keepdims=True)
 
     def pullback(g: Array) -> Array:
@@ -304,6 +364,7 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
 
 
 @op()
+@in_float32
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """x - logsumexp(x) along an axis.
 
@@ -315,6 +376,7 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
 
 
 @op()
+@in_float32
 def cross_entropy(z: Array, classes: Array) -> Array:
     """The mean of -log softmax(z)[class] over the examples, from logits and integer classes.
 
@@ -329,7 +391,7 @@ def cross_entropy(z: Array, classes: Array) -> Array:
     """
     k = z.shape[-1]
     y = np.expand_dims(classes, -1)
-    z = z - stop_gradient(np.max(z, axis=-1, keepdims=True))
+    z = z - _largest(z, -1)
     e = np.exp(z)
     total = np.sum(e, axis=-1, keepdims=True)
     hit = np.arange(k, like=y) == y % k

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op
-from minigrad.ops.elementwise import where
+from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.ops.elementwise import positive, where
 from minigrad.ops.index import getitem, scatter_add, take, take_along_axis
 from minigrad.shorthand import M, V, composed
 
@@ -22,7 +22,14 @@ def reshape(x: Array, shape: int | Sequence[int], order: Any = "C") -> Array:
     array([[1.],
            [2.]])
     """
+    if order == "A":
+        order = "F" if _by_columns(x) else "C"  # of x: the gradient may lie otherwise in memory
     return _reshaped(x, shape, order), lambda g: _reshaped(g, x.shape, order)
+
+
+def _by_columns(x: Array) -> bool:
+    flags = getattr(stop_gradient(x), "flags", None)
+    return flags is not None and flags.f_contiguous and not flags.c_contiguous
 
 
 def _reshaped(x: Array, shape: int | Sequence[int], order: Any) -> Array:
@@ -31,14 +38,16 @@ def _reshaped(x: Array, shape: int | Sequence[int], order: Any) -> Array:
 
 
 @op(np.transpose, np.permute_dims)
-def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
+def transpose(x: Array, axes: int | Sequence[int] | None = None) -> Array:
     """The axes in another order, reversed by default.
 
     >>> transpose(np.ones((2, 3))).shape
     (3, 2)
     """
+    axes = (axes,) if isinstance(axes, int | np.integer) else axes
+    y = np.transpose(x, axes)
     back = None if axes is None else sorted(range(x.ndim), key=[a % x.ndim for a in axes].__getitem__)
-    return np.transpose(x, axes), lambda g: np.transpose(g, back)
+    return y, lambda g: np.transpose(g, back)
 
 
 @op(np.swapaxes)
@@ -115,7 +124,17 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-ravel = composed(np.ravel, lambda x, order="C": reshape(x, -1, order), M)
+@implements(np.ravel)
+def ravel(x: Array, order: Any = "C") -> Array:
+    """The elements in one vector: by rows (C), by columns (F), by columns if they lie so (A), or as they lie (K).
+
+    >>> ravel(np.array([[1.0, 2.0], [3.0, 4.0]]), "F")
+    array([1., 3., 2., 4.])
+    """
+    if order == "K":
+        steps = getattr(stop_gradient(x), "strides", ())
+        x, order = transpose(x, sorted(range(len(steps)), key=lambda k: -abs(steps[k])) or None), "C"
+    return reshape(x, -1, order)
 
 
 @op(np.moveaxis)
@@ -214,7 +233,7 @@ def tile(x: Array, reps: int | Sequence[int]) -> Array:
     >>> tile(np.array([1.0, 2.0]), 2)
     array([1., 2., 1., 2.])
     """
-    times = (reps,) if isinstance(reps, int) else tuple(reps)
+    times = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
     n = max(np.ndim(x), len(times))
     shape, times = (1,) * (n - np.ndim(x)) + np.shape(x), (1,) * (n - len(times)) + times
     x = reshape(x, [length for k in shape for length in (1, k)])
@@ -235,6 +254,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
     >>> pad(np.array([1.0, 2.0]), 1)
     array([0., 1., 2., 0.])
     """
+    if np.ndim(x) == 0:
+        return positive(x)  # it has no sides
     widths = np.broadcast_to(pad_width, (np.ndim(x), 2))
     if mode == "constant":
         return _pad(x, widths=widths, value=constant_values)

@@ -18,10 +18,11 @@ SCORE = """\
 def score(U, W, b, x):
     # U (8,), W (8, 20), b (8,), x (20,): float64
     z = W @ x + b  # shape (8,)
-    e = np.exp(np.minimum(z, 50))  # shape (8,)
-    a = e / (1 + e)  # ∂s/∂U, shape (8,)
+    e = np.exp(np.minimum(z, 709))  # shape (8,)
+    total = 1 + e  # shape (8,)
+    a = e / total  # ∂s/∂U, shape (8,)
     s = U @ a
-    delta = U * a * (1 - a)  # ∂s/∂z = ∂s/∂b, shape (8,)
+    delta = U * a / total  # ∂s/∂z = ∂s/∂b, shape (8,)
     dW = np.outer(delta, x)  # ∂s/∂W, shape (8, 20)
     dx = W.T @ delta  # ∂s/∂x, shape (20,)
     return s, (a, dW, delta, dx)
@@ -31,20 +32,22 @@ ONE_CORRUPT_WINDOW = """\
 def J(U, W, b, x, x_c):
     # U (8,), W (8, 20), b (8,), x (20,), x_c (20,): float64
     z = W @ x + b  # shape (8,)
-    e = np.exp(np.minimum(z, 50))  # shape (8,)
-    a = e / (1 + e)  # shape (8,)
+    e = np.exp(np.minimum(z, 709))  # shape (8,)
+    total = 1 + e  # shape (8,)
+    a = e / total  # shape (8,)
     s = U @ a
     z_c = W @ x_c + b  # shape (8,)
-    e_c = np.exp(np.minimum(z_c, 50))  # shape (8,)
-    a_c = e_c / (1 + e_c)  # shape (8,)
+    e_c = np.exp(np.minimum(z_c, 709))  # shape (8,)
+    total_c = 1 + e_c  # shape (8,)
+    a_c = e_c / total_c  # shape (8,)
     s_c = U @ a_c
     m = 1 - s + s_c
     J = np.maximum(m, 0)
-    active = np.float64(m > 0)  # ∂J/∂m = ∂J/∂s_c
-    da_c = active * U  # ∂J/∂a_c, shape (8,)
-    delta_c = da_c * a_c * (1 - a_c)  # ∂J/∂z_c, shape (8,)
-    delta = -da_c * a * (1 - a)  # ∂J/∂z, shape (8,)
-    dU = active * a_c - active * a  # ∂J/∂U, shape (8,)
+    dm = np.where(m > 0, 1, J)  # ∂J/∂m = ∂J/∂s_c
+    da_c = dm * U  # ∂J/∂a_c, shape (8,)
+    delta_c = da_c * a_c / total_c  # ∂J/∂z_c, shape (8,)
+    delta = -da_c * a / total  # ∂J/∂z, shape (8,)
+    dU = dm * a_c - dm * a  # ∂J/∂U, shape (8,)
     dW = np.outer(delta_c, x_c) + np.outer(delta, x)  # ∂J/∂W, shape (8, 20)
     db = delta_c + delta  # ∂J/∂b, shape (8,)
     dx = W.T @ delta  # ∂J/∂x, shape (20,)

@@ -23,9 +23,14 @@ class ReadableNumPy(Dialect):
         return None
 
 
+def takes_python_numbers(call: Any) -> bool:
+    """Does a Python number among the arguments leave the dtype of the result to the arrays?"""
+    return isinstance(call, np.ufunc) or call is np.where
+
+
 def python_number(v: Value, x: Any) -> Any:
     """A NumPy scalar among the arguments of a call as Python's number, where the dtype of the result is the same."""
-    if isinstance(x, np.generic) and x.dtype.kind in "fiu" and isinstance(v.call, np.ufunc):
+    if isinstance(x, np.generic) and x.dtype.kind in "fiu" and takes_python_numbers(v.call):
         others = [a.example if isinstance(a, Value) else a for a in v.args if a is not x]
         plain = x.item()
         if (
@@ -39,7 +44,7 @@ def python_number(v: Value, x: Any) -> Any:
 
 def without_point(v: Value, x: Any) -> Any:
     """A whole number without its decimal point, where it meets floating-point numbers."""
-    if type(x) in (float, Code) and v.dtype.kind in "fcb" and isinstance(v.call, np.ufunc) and float(x).is_integer():
+    if type(x) in (float, Code) and v.dtype.kind in "fcb" and takes_python_numbers(v.call) and float(x).is_integer():
         others = [a for a in v.args if isinstance(a, Value)]
         if abs(float(x)) < 1e6 and any(a.dtype.kind in "fc" for a in others if hasattr(a.example, "dtype")):
             return int(float(x)) if x or not np.signbit(float(x)) else x
