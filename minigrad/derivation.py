@@ -16,7 +16,7 @@ import numpy as np
 from minigrad._tensor import conjugated, unit_seed
 from minigrad.captured import Slot, has_attributes
 from minigrad.engine import tick
-from minigrad.mode import merging_rows
+from minigrad.mode import merging_rows, mode
 from minigrad.record import (
     Arguments,
     Recorded,
@@ -36,6 +36,7 @@ from minigrad.sparse import RowSparse
 from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
 from minigrad.transforms import Argnums, gradients, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
+from minigrad.walk import depends
 
 Function = Callable[..., Any]
 KEPT = 8  # kinds of arguments that a function is kept derived for
@@ -351,6 +352,10 @@ class Derived:
                 return self.quick(*args)
             except Unfit:
                 pass
+        if mode.transforms and any(depends(x, mode.transforms) for x in leaves((args, kwargs))):
+            raise Refused(
+                f"{identifier(self.f, 'f')} is derived or compiled and cannot be differentiated; use the original"
+            )
         arguments = named_arguments(self.names, args, kwargs)
         plan = self.plan(arguments)
         self.use(plan)
@@ -465,8 +470,8 @@ def derive(
         chosen, bare = wanted(arguments, wrt, seed_name)
 
         def run(trees: dict[str, Any]) -> Any:
-            inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
             with transforming():
+                inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
                 value = f(
                     *(inside[name] for name, _ in arguments.positional),
                     **{name: inside[name] for name, _ in arguments.keyword if name != seed_name},
@@ -510,9 +515,9 @@ def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     if children(value) is not None:
         kind = type(value).__name__
         raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
-    if np.shape(value) != ():
+    if np.size(value) != 1:
         raise NotScalar(value, keyword)
-    return unit_seed(value) if hasattr(value, "_data") else 1.0
+    return unit_seed(value) if hasattr(value, "_data") else np.ones_like(value, float)
 
 
 def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:

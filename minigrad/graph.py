@@ -221,7 +221,7 @@ def flows(root: Node, keep: list[Node]) -> tuple[dict[int, Array], dict[tuple[in
             gradients[node._stamp] = g
 
     with observing_passes(lambda: visit):
-        deque(backward_pass([root], [root._data.dtype.type(1)]), maxlen=0)
+        deque(backward_pass([root], [unit_seed(root)]), maxlen=0)
     contributions = {
         (node._stamp, edge.place): contribution(node, edge, gradients[node._stamp])
         for node in keep
@@ -315,9 +315,9 @@ def read(
     contributions: dict[tuple[int, int], Array] = {}
     auto = backward is None
     if auto:
-        backward = root._data.shape == () and any(node.grad is not None for node in nodes)
+        backward = root._data.size == 1 and any(node.grad is not None for node in nodes)
     if backward:
-        if root._data.shape != ():
+        if root._data.size != 1:
             raise ValueError(f"gradients need a scalar, got shape {root._data.shape}; draw the graph of its sum")
         try:
             gradients, contributions = flows(root, drawn)

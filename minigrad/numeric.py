@@ -204,7 +204,9 @@ class Problem:
             with transforming(args) as nested:
                 variables = [variable(flat[i]) for i in self.where]
                 value = self.scalar(variables)
-                return gradients([value], [unit_seed(value)], variables, nested)  # not conjugated: it stays analytic
+                return gradients(
+                    [value], [unit_seed(value)], variables, nested(value)
+                )  # not conjugated: it stays analytic
 
         return gradient
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os.path
 import sys
 import sysconfig
@@ -60,3 +61,15 @@ def users_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
         frame = frame.f_back
     return frame
+
+
+def at_users_line() -> str:
+    """Where the user's code is now, and the line itself: the end of an error message."""
+    frame = users_frame()
+    if frame is None:
+        return ""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    quoted = f": {line if len(line) < 80 else line[:80] + ' ...'}" if line else ""
+    return (
+        f"\n  line {frame.f_lineno} of {os.path.basename(frame.f_code.co_filename)}, in {frame.f_code.co_name}{quoted}"
+    )

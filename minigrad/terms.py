@@ -45,7 +45,7 @@ class Graph:
         with transforming():
             self.variables = [variable(x) for x in problem.values]
             self.value = problem.call(self.variables)
-        if np.shape(self.value) != ():
+        if np.size(self.value) != 1:
             raise ValueError(f"compare needs a scalar, got shape {np.shape(self.value)}; sum it, or take one element")
         self.gradients = self.all_gradients()
         reached = ancestors(self.value) if isinstance(self.value, Node) else []
