@@ -112,8 +112,8 @@ class Tensor(Node):
         caller = sys._getframe(2)
         if mode.recording and caller.f_code.co_code[caller.f_lasti] in _STORES:  # NumPy asks, to store it
             raise TypeError(
-                f"{describe(self)} was assigned to an element of an array, and its gradient would be lost: use np.stack "
-                f"of the elements, or t.at[index].set(value); for a log, array[i] = float(t){at_users_line()}"
+                f"{describe(self)} was assigned to an element of an array, and its gradient would be lost: use "
+                f"np.stack of the elements, or t.at[index].set(value); for a log, array[i] = float(t){at_users_line()}"
             )
         return self._read().item()
 
@@ -137,9 +137,9 @@ class Tensor(Node):
             caller = sys._getframe(1)
             if not is_minigrad(caller.f_code.co_filename):
                 warnings.warn(
-                    f"{describe(self)} is a result, of {self._op.__name__}, and keeps no gradient: .grad is None. To move "
-                    "a variable w write w.data -= lr * w.grad (w -= lr * w.grad makes w a result); for the gradient of a "
-                    "result call retain_grad() on it before backward",
+                    f"{describe(self)} is a result, not a variable, and keeps no gradient: .grad is None. To move "
+                    "a variable w write w.data -= lr * w.grad (w -= lr * w.grad makes w a result); for the gradient of "
+                    "a result call retain_grad() on it before backward",
                     stacklevel=2,
                 )
         return self._grad
@@ -177,11 +177,12 @@ class Tensor(Node):
             gradient = unit_seed(self)
         else:
             gradient = conjugated(checked_seed(gradient, self))
-        lost = self._kwargs is unrecorded
-        for x, g in () if lost else backward_pass([self], [gradient]):
+        reached = False  # has a variable been reached?
+        for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():
             g = conjugated(g)
             x._grad = g if x._grad is None else x._grad + g
-        if lost:
+            reached = reached or x._kwargs is not unrecorded
+        if not reached:
             raise not_recorded(self)
 
     def retain_grad(self) -> Tensor:
@@ -416,7 +417,7 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
 
 
-def unit_seed(value: Tensor) -> Array:
+def unit_seed(value: Node) -> Array:
     """The seed of a scalar, or of an array of one element: its gradient with respect to itself."""
     return np.ones_like(value._data) if mode.tracing or value._data.shape else value._data.dtype.type(1)
 

@@ -61,6 +61,7 @@ class Node:
     _stamp: int
     _retains: bool  # does backward leave its gradient in .grad?
     _grad: Array | None
+    grad: Any  # a property of Tensor
     name: str | None
 
 

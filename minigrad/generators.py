@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class State:
         import random  # here, as only few programs need it
 
         np.random.get_state()  # loads the module
-        everywhere = [np.random.mtrand._rand, random._inst]  # type: ignore[attr-defined]
+        everywhere = [np.random.mtrand._rand, random._inst]
         found = {id(x): x for x in [*everywhere, *_reached(roots)]}
         self.states = [(x, _get(x)) for x in found.values()]
 
@@ -94,7 +94,8 @@ def _reached(roots: tuple[Any, ...]) -> list[Any]:
             file = x.__code__.co_filename
             if is_minigrad(file) or is_library(file):
                 continue
-            waiting += [c.cell_contents for c in x.__closure__ or () if _is_filled(c)]
+            with suppress(ValueError):  # a cell that is still empty
+                waiting += [cell.cell_contents for cell in x.__closure__ or ()]
             waiting += [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()]
             names = _names(x.__code__)
             for value in (x.__globals__[name] for name in names if name in x.__globals__):
@@ -115,14 +116,6 @@ def _reached(roots: tuple[Any, ...]) -> list[Any]:
             if callable(x):
                 waiting.append(type(x).__call__)
     return found
-
-
-def _is_filled(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents
-    except ValueError:
-        return False
-    return True
 
 
 def _names(code: types.CodeType) -> set[str]:

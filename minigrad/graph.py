@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import engine
+from minigrad._tensor import unit_seed
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
 from minigrad.notation import Notation, filled, notation

@@ -22,12 +22,12 @@ def constant(x: Any) -> Any:
     kind = type(x)
     if kind in known:
         return x
-    speaks_numpy = hasattr(kind, "__array_function__")
+    foreign_array = hasattr(kind, "__array__") and not hasattr(kind, "__array_function__")
     priority = getattr(kind, "__array_priority__", None)
     own_meaning = issubclass(kind, np.ndarray) or not hasattr(kind, "__array__")
     if own_meaning and isinstance(priority, int | float) and priority > 0:  # a matrix, a masked or a sparse array
         raise foreign(kind)
-    if kind is list or not (speaks_numpy or issubclass(kind, np.generic)) and hasattr(kind, "__array__"):
+    if kind is list or (foreign_array and not issubclass(kind, np.generic)):
         return np.asarray(x)
     known.add(kind)
     return x

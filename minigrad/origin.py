@@ -66,6 +66,8 @@ def users_frame() -> FrameType | None:
 def at_users_line() -> str:
     """Where the user's code is now, and the line itself: the end of an error message."""
     frame = users_frame()
+    while frame is not None and is_library(frame.f_code.co_filename):
+        frame = frame.f_back
     if frame is None:
         return ""
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()

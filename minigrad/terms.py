@@ -88,7 +88,7 @@ class Graph:
         values: dict[int, Array] = {}
         for node in reversed(self.nodes):
             values[node._stamp] = self.size_of_value(node, values)
-        sizes: dict[int, Array] = {self.value._stamp: np.float64(1)} if self.nodes else {}
+        sizes: dict[int, Array] = {self.value._stamp: unit_seed(self.value)} if self.nodes else {}
         for node in self.nodes:
             g, name = sizes[node._stamp], node._op.__name__ if node._op is not None else None
             for edge in self.edges_of_sizes(node, values) if name in SUMS else edges(node):

@@ -111,13 +111,12 @@ def reached_gradients(
     for y, _ in reached:
         if y._kwargs is unrecorded:
             raise not_recorded(y)
-    wanted = {x._stamp: i for i, x in enumerate(variables)}
-    found: list[Any] = [None] * len(variables)
-    if wanted:
-        for x, g in backward_pass([y for y, _ in reached], [g for _, g in reached], record, max(wanted)):
-            if x._stamp in wanted:
-                found[wanted[x._stamp]] = g
-    return found
+    found: dict[int, Any] = {x._stamp: None for x in variables}
+    if found:
+        for x, g in backward_pass([y for y, _ in reached], [g for _, g in reached], record, max(found)):
+            if x._stamp in found:
+                found[x._stamp] = g
+    return [found[x._stamp] for x in variables]
 
 
 def _numbers(value: Any, transform: str) -> list[Any]:
@@ -138,7 +137,7 @@ def _returned(value: Any) -> str:
     if value is None:
         return "None (is its return missing?)"
     if hasattr(value, "dtype"):
-        return f"an array of {value.dtype}"
+        return f"a value of dtype {value.dtype}"
     return f"a {type(value).__name__}" + (f" {value!r}" if isinstance(value, str) else "")
 
 
@@ -160,14 +159,14 @@ def _seed_of_scalar(value: Any, holomorphic: bool) -> Any:
         raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
     if _kind(value) == "c" and not holomorphic:
         raise TypeError(
-            "grad needs a function that returns a real number, got a complex one; take mg.real, mg.imag or mg.abs of it, "
-            "or pass holomorphic=True for the derivative of a holomorphic function"
+            "grad needs a function that returns a real number, got a complex one; take mg.real, mg.imag or mg.abs of "
+            "it, or pass holomorphic=True for the derivative of a holomorphic function"
         )
     return unit_seed(value) if isinstance(value, Tensor) else np.ones_like(value, float)
 
 
 def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> None:
-    """Raise an error where derivatives depend on the direction in the complex plane: df/db = i df/da (Cauchy, Riemann)."""
+    """Raise an error where a derivative depends on the direction: df/db = i df/da (Cauchy and Riemann)."""
     for x in [*outputs, *variables]:
         if _kind(x) != "c":
             raise TypeError(f"holomorphic=True needs complex arguments and values, got {_returned(plain(x))}")
@@ -243,8 +242,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, 
 
     Returns:
         A function of the same arguments. A gradient has the form of its argument: an array for an array, a dict
-        for a dict of arrays, in which leaves that are None, strings or integers have the gradient None. For complex arguments a + bi it is df/da + i df/db, as in PyTorch: to step against it is
-        to go down. The gradient of a table that was looked up by `embedding` is a RowSparse.
+        for a dict of arrays, in which leaves that are None, strings or integers have the gradient None. For complex
+        arguments a + bi it is df/da + i df/db, as in PyTorch: to step against it is to go down. The gradient of a table
+        that was looked up by `embedding` is a RowSparse.
 
     Raises:
         ValueError: where f's value is not a scalar.
@@ -402,8 +402,8 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
     pass forward (as in `jvp`) for each of those. With containers in or out, the result has the form of the value, and
     in each of its places the form of the argument.
 
-    Of a complex value u + iv of a real argument the derivative is du + i dv; of a real value of a complex argument it is
-    that of `grad`; of complex values of complex arguments it is f'(z), for a holomorphic f.
+    Of a complex value u + iv of a real argument the derivative is du + i dv; of a real value of a complex argument it
+    is that of `grad`; of complex values of complex arguments it is f'(z), for a holomorphic f.
 
     Args:
         f: a function whose value is an array, or a container of arrays.
@@ -559,8 +559,8 @@ def checkpoint(f: Function) -> Function:
     >>> W.grad.shape
     (2, 2)
 
-    Memory for time: of a chain of n checkpointed blocks only the n values between them are kept. Arguments and value may
-    be containers of arrays. Everything that is differentiated by has to come as an argument. Random numbers are the
+    Memory for time: of a chain of n checkpointed blocks only the n values between them are kept. Arguments and value
+    may be containers of arrays. Everything that is differentiated by has to come as an argument. Random numbers are the
     same the second time: the generators that f reaches are set back, and then as they were.
 
     Raises:

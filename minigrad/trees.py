@@ -103,6 +103,7 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     below = children(tree)
     if below is None:
         return function(tree)
+    new: Any
     mapped = {key: map_leaves(function, subtree) for key, subtree in below}
     # A subclass may take other arguments than its base: a defaultdict, a tuple with a __new__ of its own.
     if isinstance(tree, dict):
@@ -134,5 +135,5 @@ def unflatten(tree: Any, values: Any) -> Any:
     >>> unflatten({"W": 1.0, "layers": [2.0]}, [5.0, 6.0])
     {'W': 5.0, 'layers': [6.0]}
     """
-    new: Iterator[Any] = iter(values)
-    return map_leaves(lambda _: next(new), tree)
+    rest: Iterator[Any] = iter(values)
+    return map_leaves(lambda _: next(rest), tree)
