@@ -120,11 +120,22 @@ def reached_gradients(
 
 
 def _numbers(value: Any, transform: str) -> list[Any]:
-    """The leaves of a function's value, which have to be numbers and arrays of numbers."""
-    for y in leaves(value):
-        if _kind(y) not in set("iufc"):
-            raise TypeError(f"{transform} needs a function that returns numbers or arrays, got {_returned(y)}")
-    return leaves(value)
+    """The leaves of a function's value that are numbers or arrays; in a container there may be others."""
+    numbers = [y for y in leaves(value) if _kind(y) in _NUMBERS]
+    if not numbers and leaves(value):
+        got = _returned(value) if children(value) is None else f"a {type(value).__name__} of none"
+        raise TypeError(f"{transform} needs a function that returns numbers or arrays, got {got}")
+    return numbers
+
+
+def _derivative_tree(value: Any, found: Sequence[Any]) -> Any:
+    """Derivatives in the form of a value, None for leaves that are no numbers."""
+    values = iter(found)
+    return map_leaves(lambda y: next(values) if _kind(y) in _NUMBERS else None, value)
+
+
+#: The kinds of dtypes that are numbers.
+_NUMBERS = frozenset("iufc")
 
 
 def _kind(x: Any) -> str:
@@ -152,7 +163,7 @@ def _with_aux(value: Any, has_aux: bool) -> tuple[Any, Any]:
 
 def _seed_of_scalar(value: Any, holomorphic: bool) -> Any:
     """The seed of a function's value, which has to be a real scalar: an array of one element is one too."""
-    if children(value) is not None or _kind(value) not in set("iufc"):
+    if children(value) is not None or _kind(value) not in _NUMBERS:
         hint = "; for further values use has_aux=True" if children(value) is not None else ""
         raise TypeError(f"grad needs a function that returns a real number, got {_returned(value)}{hint}")
     if np.size(value) != 1:
@@ -341,7 +352,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     def pullback(gradient: Any) -> tuple[Any, ...]:
         seeds = matched(value, gradient, "the gradient of the value")
         with transforming(gradient) as nested_now:
-            seeds = [conjugated(_seed(g, y)) for g, y in zip(seeds, outputs)]
+            pairs = [(g, y) for g, y in zip(seeds, leaves(value)) if _kind(y) in _NUMBERS]
+            seeds = [conjugated(_seed(g, y)) for g, y in pairs]
             found = gradients(outputs, seeds, _variables(trees), record or nested_now(value))
         return tuple(_gradient_tree(trees, list(map(conjugated, found))))
 
@@ -378,7 +390,7 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
         directions = [_seed(v, x) for x, v in vectors if isinstance(x, Tensor)]
         record = nested(value)
         tangent = _pushed_forward(outputs, _variables(trees), record)(directions)
-    return (value if record else stop_gradient(value)), unflatten(value, tangent)
+    return (value if record else stop_gradient(value)), _derivative_tree(value, tangent)
 
 
 def _pushed_forward(
@@ -434,7 +446,8 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
         rows_by_output = [
             [_gradient_tree(tree, part) for tree, part in zip(trees, _parts(trees, row))] for row in blocks
         ]
-        return unflatten(value, [row[0] if isinstance(argnums, int | str) else tuple(row) for row in rows_by_output])
+        one = isinstance(argnums, int | str)
+        return _derivative_tree(value, [row[0] if one else tuple(row) for row in rows_by_output])
 
     return all_partials
 

@@ -173,7 +173,7 @@ def test_has_aux_needs_a_pair(value: Any) -> None:
             transform()
 
 
-@pytest.mark.parametrize("value", [None, "text", {"a": None}, [True]])
+@pytest.mark.parametrize("value", [None, "text", {"a": None}, [True], True])
 def test_values_of_other_transforms_are_numbers(value: Any) -> None:
     for transform in (lambda: mg.vjp(lambda x: value, X), lambda: mg.jacobian(lambda x: value)(X),
                       lambda: mg.jvp(lambda x: value, (X,), (X,))):  # fmt: skip
