@@ -101,7 +101,8 @@ class Tensor(Node):
 
     def _read(self) -> Array:
         """The data, as something that is no op wants it: refused where a gradient would be lost."""
-        if mode.replaying or (mode.transforms and mode.recording and depends(self, mode.transforms)):
+        in_transform = mode.transforms and mode.recording and not mode.tracing  # a tracer refuses by itself
+        if mode.replaying or (in_transform and depends(self, mode.transforms)):
             raise reads_a_value(self)
         return self._data
 

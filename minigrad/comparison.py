@@ -150,7 +150,7 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
         ValueError: where f's value is not a scalar, or by_hand gives gradients of arguments that f does not have.
         GradientError: where f is random, or has no finite value here.
     """
-    problem = Problem(f, args)
+    problem = Problem(f, args, caller="compare")
     if any(isinstance(x, dict | list | tuple) for x in args):
         raise TypeError("compare needs arrays as arguments, got a container; give its arrays as arguments of their own")
     graph = Graph(problem)
@@ -166,6 +166,8 @@ def given_gradients(gradients: Any, names: list[str]) -> dict[str, Array]:
         if strange:
             raise ValueError(f"by_hand needs gradients of {', '.join(names)}, got one of {', '.join(strange)}")
         return {name: np.asarray(gradients[name]) for name in names if name in gradients}
+    if gradients is None:
+        raise TypeError("by_hand needs to return gradients, got None (is its return missing?)")
     listed = list(gradients) if isinstance(gradients, tuple | list) else [gradients]
     if len(listed) != len(names):
         raise ValueError(

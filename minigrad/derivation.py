@@ -34,7 +34,7 @@ from minigrad.rules import Simplifier, let_layouts_count
 from minigrad.source import Faster, Program, Spelling, Writer, executable, identical
 from minigrad.sparse import RowSparse
 from minigrad.tracer import UPDATES, USERS, Name, Refused, Traced, Value, array_under
-from minigrad.transforms import Argnums, gradients, transforming, variable
+from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
 
@@ -515,6 +515,7 @@ def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     if children(value) is not None:
         kind = type(value).__name__
         raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
+    numbers_in(value, "derive")
     if np.size(value) != 1:
         raise NotScalar(value, keyword)
     return unit_seed(value) if hasattr(value, "_data") else np.ones_like(value, float)

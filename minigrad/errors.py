@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minigrad.origin import at_users_line
 
 
@@ -32,7 +34,7 @@ def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
     keyword = error.partition("unexpected keyword argument '")[2].rstrip("'")
     if keyword in KEYWORDS:
         return f"there is no {keyword}=, as in PyTorch; write {KEYWORDS[keyword]}=, as in NumPy"
-    shapes = [tuple(getattr(a, "shape", ())) for a in args]
+    shapes = [np.shape(a) if type(a) is list else tuple(getattr(a, "shape", ())) for a in args]
     if name == "matmul" and len(args) == 2 and all(shapes) and shapes[0][-1] != shapes[1][-2:][0]:
         x, y = (getattr(a, "name", None) or f"the {side} argument" for a, side in zip(args, ("first", "second")))
         columns = f"{x} has {shapes[0][-1]} {'elements' if len(shapes[0]) == 1 else 'columns'}"
@@ -40,8 +42,13 @@ def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
         return f"{columns}, {rows}; they must be equally many"
     if name in ("min", "max") and len(args) > 1 and type(args[1]) is not tuple:
         return f"the second argument is an axis; for the {name}imum of two write mg.{name}imum(x, y)"
-    if name == "cross_entropy" and len(args) > 1 and shapes[1] == shapes[0]:
-        return "the classes are numbers, one per example, not one-hot rows; write np.argmax(classes, axis=-1)"
+    if name == "cross_entropy" and len(args) > 1:
+        if shapes[1] == shapes[0]:
+            return "the classes are numbers, one per example, not one-hot rows; write np.argmax(classes, axis=-1)"
+        if shapes[1] != shapes[0][:-1]:
+            return f"needed a class for each example, shape {shapes[0][:-1]}, got shape {shapes[1]}"
+        if getattr(getattr(args[1], "dtype", None), "kind", "i") not in "iu":
+            return "the classes must be integers; write classes.astype(int)"
     return None
 
 

@@ -71,17 +71,14 @@ def without_gradient(name: str) -> TypeError:
 #: Attributes and methods of PyTorch's tensors, and what to write here.
 ATTRIBUTES = {
     "numpy": "t.data, the array",
-    "cpu": "t.data, the array: minigrad computes with NumPy on the CPU",
-    "cuda": "t itself: minigrad computes with NumPy on the CPU; a Tensor of a CuPy array is on the GPU",
-    "to": "t.astype(dtype) for another dtype; there is no device",
+    "cpu": "t.data, the array",
+    "dim": "t.ndim",
     "double": "t.astype(np.float64)",
     "float": "t.astype(np.float32)",
     "half": "t.astype(np.float16)",
     "int": "t.data.astype(int)",
     "long": "t.data.astype(int)",
-    "requires_grad": "nothing: every Tensor is a variable, and a plain array is a constant",
-    "requires_grad_": "mg.Tensor(array): every Tensor is a variable, and a plain array is a constant",
-    "is_leaf": "t.retain_grad() for the gradient of a result",
+    "is_leaf": "t.retain_grad(), for the gradient of a result",
     "grad_fn": "mg.draw(t), for the graph",
     "view": "t.reshape(shape)",
     "permute": "t.transpose(axes)",
@@ -111,11 +108,20 @@ ATTRIBUTES = {
     "type": "t.dtype",
 }
 
+#: Attributes that have no counterpart, and why.
+UNNEEDED = {
+    "requires_grad": "every Tensor is a variable, and a plain array is a constant",
+    "requires_grad_": "every Tensor is a variable, and a plain array is a constant",
+    "cuda": "minigrad computes with NumPy, on the CPU",
+    "to": "minigrad computes with NumPy, on the CPU; for another dtype write t.astype(dtype)",
+    "device": "minigrad computes with NumPy, on the CPU",
+}
+
 #: Keywords of other libraries' constructors of tensors.
 _CONSTRUCTOR = {
     "requires_grad": "leave it out: every Tensor is a variable, and a plain array is a constant",
-    "dtype": "mg.Tensor(np.array(data, dtype))",
-    "device": "leave it out: minigrad computes with NumPy on the CPU",
+    "dtype": "write mg.Tensor(np.array(data, dtype))",
+    "device": "leave it out: minigrad computes with NumPy, on the CPU",
 }
 
 #: Functions of other libraries that people look for in minigrad.
@@ -145,11 +151,11 @@ _ELSEWHERE = {
     "jit": "mg.compile",
     "backward": "J.backward(), or mg.grad(f)",
     "no_gradient": "mg.no_grad()",
-    "vmap": "an axis for the batch, in front",
+    "autograd": "mg.grad(f), or J.backward()",
     "jacrev": "mg.jacobian",
     "jacfwd": "mg.jacobian",
     "lax": "mg's functions; mg.stop_gradient",
-    "numpy": "numpy itself: its functions take Tensors",
+    "numpy": "import numpy as np: its functions take Tensors",
     "nn": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
     "functional": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
     "functions": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
@@ -159,7 +165,7 @@ _ELSEWHERE = {
 def missing_attribute(tensor: object, name: str, is_function: bool) -> AttributeError:
     """The error for an attribute that Tensors do not have; minigrad may have a function of that name."""
     instead = ATTRIBUTES.get(name) or (f"mg.{name}(t)" if is_function else None)
-    hint = f"; write {instead}" if instead else ""
+    hint = f"; write {instead}" if instead else f": {UNNEEDED[name]}" if name in UNNEEDED else ""
     return AttributeError(f"a Tensor has no attribute {name!r}{hint}", name=name, obj=tensor)
 
 
@@ -172,5 +178,5 @@ def missing_function(name: str) -> AttributeError:
     """The error for a name that minigrad does not have."""
     instead = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
     if not instead and callable(getattr(np, name, None)) and not name.startswith("_"):
-        instead = f"; call np.{name}, for constants"
+        instead = f"; use np.{name}"
     return AttributeError(f"module 'minigrad' has no attribute {name!r}{instead}")

@@ -119,7 +119,7 @@ def reached_gradients(
     return [found[x._stamp] for x in variables]
 
 
-def _numbers(value: Any, transform: str) -> list[Any]:
+def numbers_in(value: Any, transform: str) -> list[Any]:
     """The leaves of a function's value that are numbers or arrays; in a container there may be others."""
     numbers = [y for y in leaves(value) if _kind(y) in _NUMBERS]
     if not numbers and leaves(value):
@@ -214,6 +214,10 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
 
 def _about(f: Function, transform: str) -> Callable[[Function], Function]:
     """Name a function after the transform and f, and copy the signature of f."""
+
+    if not callable(f):
+        got = "a Tensor; for the gradient of a computed value J call J.backward()" if isinstance(f, Tensor) else repr(f)
+        raise TypeError(f"needed a function to differentiate, got {got}")
 
     def named(g: Function) -> Function:
         g = functools.wraps(f)(g)
@@ -347,7 +351,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     with transforming(args) as nested:
         trees = [variables_of(tree) for tree in args]
         value, aux = _with_aux(f(*trees), has_aux)
-        outputs, record = _numbers(value, "vjp"), nested(value)
+        outputs, record = numbers_in(value, "vjp"), nested(value)
 
     def pullback(gradient: Any) -> tuple[Any, ...]:
         seeds = matched(value, gradient, "the gradient of the value")
@@ -382,10 +386,14 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
         ValueError: for tangents of another shape or structure than the arguments.
         TypeError: as `value_and_grad` does.
     """
+    if not isinstance(args, tuple | list) or not isinstance(tangents, tuple | list):
+        raise TypeError(
+            "jvp needs a tuple of arguments and a tuple of tangents; write jvp(f, (x,), (v,)) for one argument"
+        )
     with transforming(tuple(args), tuple(tangents)) as nested:
         trees = tuple(variables_of(tree) for tree in args)
         value = f(*trees)
-        outputs = _numbers(value, "jvp")
+        outputs = numbers_in(value, "jvp")
         vectors = zip(leaves(trees), matched(trees, tuple(tangents), "the tangents"))
         directions = [_seed(v, x) for x, v in vectors if isinstance(x, Tensor)]
         record = nested(value)
@@ -430,7 +438,7 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         with transforming(args, kwargs) as nested:
             trees, value = _on_variables(f, args, kwargs, argnums)
-            outputs, variables = _numbers(value, "jacobian"), _variables(trees)
+            outputs, variables = numbers_in(value, "jacobian"), _variables(trees)
             if holomorphic:
                 _check_holomorphic(outputs, variables)
             elif {"c"} <= set(map(_kind, outputs)) & set(map(_kind, variables)):
