@@ -14,7 +14,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick, unrecorded
 from minigrad.errors import describe, foreign, not_recorded, reads_a_value
-from minigrad.hints import missing_attribute, unknown_keyword, without_gradient
+from minigrad.hints import ATTRIBUTES, UNNEEDED, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
 from minigrad.origin import at_users_line, is_minigrad
 from minigrad.walk import depends
@@ -401,8 +401,25 @@ class Tensor(Node):
         """What np.ma asks for, after it has read `_data`."""
         raise TypeError(f"np.ma has no gradient in minigrad; use NumPy's function on t, and np.where{at_users_line()}")
 
-    def __getattr__(self, name: str) -> Never:
-        raise missing_attribute(self, name, name in ops.names)
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if hasattr(type(self), name)]
+
+
+class Absent:
+    """An attribute that PyTorch's tensors have: an error that says what to write here.
+
+    Not `__getattr__`, with which Python looks up every attribute of a Tensor more slowly.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: type) -> Never:
+        raise missing_attribute(tensor, self.name, self.name in ops.names)
+
+
+for _name in {*ATTRIBUTES, *UNNEEDED, *ops.names} - {*dir(Tensor)}:
+    setattr(Tensor, _name, Absent(_name))
 
 
 def checked_seed(gradient: Any, output: Tensor) -> Array:

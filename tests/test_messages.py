@@ -62,7 +62,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: x.cuda(), AttributeError, "no attribute 'cuda': minigrad computes with NumPy, on the CPU"),
     (lambda: x.requires_grad, AttributeError, "every Tensor is a variable"),
     (lambda: x.exp(), AttributeError, "no attribute 'exp'; write mg.exp(t)"),
-    (lambda: x.nonsense, AttributeError, "a Tensor has no attribute 'nonsense'"),
+    (lambda: x.nonsense, AttributeError, "'Tensor' object has no attribute 'nonsense'"),
     (lambda: mg.expit(x), AttributeError, "has no attribute 'expit'; write mg.sigmoid"),
     (lambda: mg.tensor([1.0]), AttributeError, "has no attribute 'tensor'; write mg.Tensor(data)"),
     (lambda: mg.zeros(3), AttributeError, "has no attribute 'zeros'; use np.zeros"),
@@ -112,7 +112,8 @@ def test_arrays_of_other_libraries_become_numpys(make: Callable[[Any, Any], Any]
 
 
 def test_hints_name_what_tensors_lack() -> None:
-    assert not [name for name in {**ATTRIBUTES, **UNNEEDED} if hasattr(mg.Tensor, name)]
+    assert not [name for name in {**ATTRIBUTES, **UNNEEDED} if hasattr(mg.Tensor, name) or name in dir(x)]
+    assert {"sum", "grad", "data"} <= {*dir(x)} and not hasattr(mg.Tensor, "__getattr__")
 
 
 def test_a_shape_error_shows_the_users_line_and_few_of_ours(tmp_path: Any) -> None:
