@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from minigrad import ops
-from minigrad.engine import op, stop_gradient
+from minigrad.engine import op
 from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad._tensor import Tensor
@@ -24,6 +24,7 @@ from minigrad.transforms import (
     hvp,
     jacobian,
     jvp,
+    stop_gradient,
     value_and_grad,
     vjp,
 )
@@ -74,7 +75,9 @@ if not TYPE_CHECKING:  # to a type checker every name would be there
             warnings.warn(f"mg.{name} is called mg.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
             return globals()[_RENAMED[name]]
         if name not in _LATER:
-            raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+            from minigrad.hints import missing_function
+
+            raise missing_function(name)
         module = import_module(f"minigrad.{_LATER[name]}")
         value = globals()[name] = module if name == _LATER[name] else getattr(module, name)
         return value

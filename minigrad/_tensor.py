@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import functools
+import opcode
+import sys
+import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
 from minigrad import ops
-from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick
-from minigrad.errors import reads_a_value
-from minigrad.hints import without_gradient
+from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick, unrecorded
+from minigrad.errors import describe, foreign, not_recorded, reads_a_value
+from minigrad.hints import ATTRIBUTES, UNNEEDED, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
+from minigrad.origin import from_users_line, is_minigrad
+from minigrad.walk import depends
 
 REAL = np.dtype(float)
+
+#: Python's instructions for `array[index] = value`.
+_STORES = {opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opcode.opmap}
 
 
 def _plainly(function: Any) -> Any:
@@ -43,9 +51,13 @@ class Tensor(Node):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, name: str | None = None) -> None:
+    def __init__(self, data: Any, name: str | None = None, **unknown: Never) -> None:
+        for keyword in unknown:
+            raise unknown_keyword(keyword)
         if isinstance(data, Node):
             raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
+        if hasattr(data, "filled"):
+            raise foreign(type(data))  # a copy would forget the mask
         data = np.copy(data) if hasattr(data, "__array_function__") else np.array(data)
         kind = data.dtype.kind
         if kind not in "fc":
@@ -90,9 +102,24 @@ class Tensor(Node):
         return self._read().item()
 
     def _read(self) -> Array:
-        if mode.replaying:
+        """The data, as something that is no op wants it: refused where a gradient would be lost."""
+        in_transform = mode.transforms and mode.recording and not mode.tracing  # a tracer refuses by itself
+        if mode.replaying or (in_transform and depends(self, mode.transforms)):
             raise reads_a_value(self)
         return self._data
+
+    def _number(self) -> Any:
+        """The value as a Python number, for Python's protocols."""
+        if self._data.size != 1:
+            raise TypeError(f"needed one element for a Python number, got {describe(self)}; use t.data for the array")
+        caller = sys._getframe(2)
+        if mode.recording and caller.f_code.co_code[caller.f_lasti] in _STORES:  # NumPy asks, to store it
+            raise TypeError(
+                f"{describe(self)} was assigned to an element of an array, and its gradient would be lost: use "
+                f"np.stack of the elements, or t.at[index].set(value); to log it, array[i] = float(t)"
+                f"{from_users_line()}"
+            )
+        return self._read().item()
 
     def detach(self) -> Tensor:
         """A new variable with a copy of the data: gradients stop at it.
@@ -107,6 +134,24 @@ class Tensor(Node):
 
     # the gradient
 
+    @property
+    def grad(self) -> Any:
+        """The gradient of the value that `backward` was called on; None before, and for results."""
+        if self._grad is None and self._edges and not self._retains:
+            caller = sys._getframe(1)
+            if not is_minigrad(caller.f_code.co_filename):
+                warnings.warn(
+                    f"{describe(self)} is a result, not a variable, and keeps no gradient: .grad is None. To move "
+                    "a variable w write w.data -= lr * w.grad (w -= lr * w.grad makes w a result); for the gradient of "
+                    "a result call retain_grad() on it before backward",
+                    stacklevel=2,
+                )
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        self._grad = gradient
+
     def backward(self, gradient: Any = None) -> None:
         """Add the gradient of this value to `.grad` of every variable it depends on.
 
@@ -117,17 +162,18 @@ class Tensor(Node):
         array([ 2., 40.])
 
         Args:
-            gradient: the gradient of the outermost value with respect to this one, in its shape; 1 for a scalar.
+            gradient: the gradient of the outermost value with respect to this one, in its shape; 1 for a scalar (or
+                an array of one element).
 
         The gradient of a real value with respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch: to
         step against it is to go down.
 
         Raises:
             ValueError: without a gradient for a value that is not a scalar, or for one of another shape.
-            RuntimeError: where data was changed since the forward pass.
+            RuntimeError: where data was changed since the forward pass, or where the value was computed under no_grad.
         """
         if gradient is None:
-            if self._data.shape != ():
+            if self._data.size != 1:
                 raise ValueError(
                     f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
                     "sum it, or pass backward(gradient) with a gradient of that shape"
@@ -135,9 +181,13 @@ class Tensor(Node):
             gradient = unit_seed(self)
         else:
             gradient = conjugated(checked_seed(gradient, self))
-        for x, g in backward_pass([self], [gradient]):
+        reached = False  # has a variable been reached?
+        for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():
             g = conjugated(g)
-            x.grad = g if x.grad is None else x.grad + g
+            x._grad = g if x._grad is None else x._grad + g
+            reached = reached or x._kwargs is not unrecorded
+        if not reached:
+            raise not_recorded(self)
 
     def retain_grad(self) -> Tensor:
         """Let a result keep its gradient too, as variables do; returns the Tensor.
@@ -256,7 +306,7 @@ class Tensor(Node):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._read().tolist()
 
     def reshape(self, *shape: Any, order: Any = "C") -> Tensor:
         """The same elements in another shape: reshape(2, 3) or reshape((2, 3))."""
@@ -276,10 +326,31 @@ class Tensor(Node):
         return (self[i] for i in range(len(self._data)))
 
     def __float__(self) -> float:
-        return float(self._read())
+        return float(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def __complex__(self) -> complex:
+        return complex(self._number())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._number(), digits)
+
+    def __format__(self, spec: str) -> str:
+        if spec and self._data.size != 1:
+            raise TypeError(
+                f"the format {spec!r} needs one element, got {describe(self)}; use np.array2string(t.data, precision=4)"
+            )
+        return format(self._data.item(), spec) if spec else str(self)
 
     def __bool__(self) -> bool:
-        return bool(self._read())
+        if self._data.size != 1:
+            raise ValueError(
+                f"the truth of {describe(self)} is ambiguous: needed one element; use t.any() or t.all(), or "
+                f"mg.where(condition, x, y) for a choice element by element{from_users_line()}"
+            )
+        return bool(self._data)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -322,7 +393,38 @@ class Tensor(Node):
         raise without_gradient(_numpys(function))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        raise TypeError("a Tensor does not turn into an array unasked, as its history would be lost; use t.data")
+        raise TypeError(
+            "a Tensor does not become an array unasked, as its gradient would be lost: use np.stack([a, b]) for "
+            "np.array([a, b]), np.concatenate for np.r_, mg's functions for those of other libraries (SciPy, pandas, "
+            f"PyTorch); where no gradient is wanted, t.data{from_users_line()}"
+        )
+
+    @property
+    def _mask(self) -> Never:
+        """What np.ma asks for, after it has read `_data`."""
+        raise TypeError(
+            f"np.ma has no gradient in minigrad; use NumPy's function on t, and np.where{from_users_line()}"
+        )
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if hasattr(type(self), name)]
+
+
+class Absent:
+    """An attribute that PyTorch's tensors have: an error that says what to write here.
+
+    Not `__getattr__`, with which Python looks up every attribute of a Tensor more slowly.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: type) -> Never:
+        raise missing_attribute(tensor, self.name, self.name in ops.names)
+
+
+for _name in {*ATTRIBUTES, *UNNEEDED, *ops.names} - {*dir(Tensor)}:
+    setattr(Tensor, _name, Absent(_name))
 
 
 def checked_seed(gradient: Any, output: Tensor) -> Array:
@@ -338,9 +440,9 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
 
 
-def unit_seed(value: Tensor) -> Array:
-    """The seed of a scalar: its gradient with respect to itself."""
-    return np.ones_like(value._data) if mode.tracing else value._data.dtype.type(1)
+def unit_seed(value: Node) -> Array:
+    """The seed of a scalar, or of an array of one element: its gradient with respect to itself."""
+    return np.ones_like(value._data) if mode.tracing or value._data.shape else value._data.dtype.type(1)
 
 
 def conjugated(g: Array) -> Array:

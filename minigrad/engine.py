@@ -18,6 +18,7 @@ import numpy as np
 
 from minigrad.errors import changed_since, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, paused
+from minigrad.operands import constant, known, unpromoting
 
 # The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
@@ -51,7 +52,7 @@ implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
 class Node:
     """A value and the op that computed it."""
 
-    __slots__ = ("__weakref__", "_data", "_edges", "_kwargs", "_op", "_retains", "_stamp", "grad", "name")
+    __slots__ = ("__weakref__", "_data", "_edges", "_grad", "_kwargs", "_op", "_retains", "_stamp", "name")
 
     _data: Array
     _op: Callable[..., Any] | None  # None for a leaf
@@ -59,11 +60,13 @@ class Node:
     _kwargs: dict[str, Any]
     _stamp: int
     _retains: bool  # does backward leave its gradient in .grad?
-    grad: Array | None
+    _grad: Array | None
+    grad: Any  # a property of Tensor
     name: str | None
 
 
 no_keywords: dict[str, Any] = {}
+unrecorded: dict[str, Any] = {}  # the keywords of a result that was computed under no_grad: it is no variable
 new: Any = object.__new__
 absent: Any = object()
 
@@ -71,7 +74,7 @@ absent: Any = object()
 def leaf(node: Any, data: Array, name: str | None = None) -> Any:
     """Make a fresh node a leaf, a variable without a history; its data is not copied."""
     node._data = data
-    node._op = node.grad = None
+    node._op = node._grad = None
     node._edges = ()
     node._kwargs = no_keywords
     node._retains = True  # a leaf keeps its gradient
@@ -100,7 +103,7 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
             """The type of the result (None: plain), its value and its edges, for any number and kind of arguments."""
-            given, args = args, tuple(_array_of(a) if type(a) is list else a for a in args)
+            given, args = args, tuple(a if isinstance(a, Node) else constant(a) for a in args)
             values = [stop_gradient(a) for a in args]
             if np.float64 in map(type, values):  # which is a float to Python's complex numbers
                 values = [np.complex128(v) if type(v) is complex else v for v in values]
@@ -110,9 +113,13 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             try:
                 value, *pullbacks = body(*values, **kwargs)
                 if value.dtype != variables[0]._data.dtype:
-                    value, *pullbacks = body(*unpromoting(values, given, pullbacks), **kwargs)
+                    value, *pullbacks = body(
+                        *unpromoting(values, given, pullbacks, np.result_type(*(v._data.dtype for v in variables))),
+                        **kwargs,
+                    )
             except (ValueError, TypeError, IndexError) as error:
-                raise explained(error, apply, given) from error
+                cause = None if body.__module__.startswith("minigrad.") else error  # where a user's own op fails
+                raise explained(error, apply, given) from cause
             pullbacks = [p if isinstance(a, Node) else None for a, p in itertools.zip_longest(args, pullbacks)]
             return type(variables[0]), value, tuple(itertools.chain.from_iterable(zip(args, pullbacks)))
 
@@ -131,12 +138,12 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                         elif isinstance(y, Node):
                             value, p, q = body(x._data, y._data)
                             kind, edges = type(x), (x, p, y, q)
-                        elif type(y) is not list:
+                        elif type(y) in known:
                             result = body(x._data, y)
                             value = result[0]
                             if type(y) is float or value.dtype is x._data.dtype:
                                 kind, edges = type(x), (x, result[1], y, None)
-                    elif isinstance(y, Node) and type(x) is not list:
+                    elif isinstance(y, Node) and type(x) in known:
                         value, _, q = body(x, y._data)
                         if type(x) is float or value.dtype is y._data.dtype:
                             kind, edges = type(y), (x, None, y, q)
@@ -156,14 +163,15 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                     return value
             node = new(kind)
             if paused and not mode.recording:
-                return leaf(node, value)
+                leaf(node, value)._kwargs = unrecorded
+                return node
             node._data = value
             node._op = apply
             node._edges = edges
             node._kwargs = kwargs or no_keywords
             node._retains = False
             node._stamp = new_stamp()
-            node.grad = node.name = None
+            node._grad = node.name = None
             return node
 
         apply.body = body  # type: ignore[attr-defined]
@@ -187,45 +195,33 @@ def constants(*functions: Callable[..., Any]) -> None:
 
 
 def _on_values(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return function(*map(stop_gradient, args), **{key: stop_gradient(value) for key, value in kwargs.items()})
+    return function(*map(_values, args), **{key: stop_gradient(value) for key, value in kwargs.items()})
+
+
+def _values(x: Any) -> Any:
+    return type(x)(map(_values, x)) if type(x) in (list, tuple) else stop_gradient(x)
 
 
 def stop_gradient(x: Array) -> Array:
-    """The value of x as a constant.
-
-    >>> import minigrad as mg
-    >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
-    np.float64(3.0)
-    """
+    """The value of x as a constant."""
     return x._data if isinstance(x, Node) else x
 
 
-def _array_of(elements: list[Any]) -> Array:
-    """A list as an array; an empty one may be an index, so it is one of integers."""
-    return np.asarray(elements, None if np.size(elements) else int)
-
-
-def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any]) -> list[Any]:
-    """The values, with constants that are integers or lists in the Tensors' dtype: only a floating array promotes."""
-    dtype = np.result_type(*(v.dtype for v, a in zip(values, args) if isinstance(a, Node)))
-    return [
-        np.positive(v, dtype=dtype, casting="unsafe")
-        if p is not None and getattr(v, "dtype", dtype).kind in ("iuf" if type(a) is list else "iu")
-        else v
-        for v, a, p in itertools.zip_longest(values, args, pullbacks)
-    ]
-
-
-def backward_pass(outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False) -> Iterator[tuple[Any, Array]]:
+def backward_pass(
+    outputs: Sequence[Node], seeds: Sequence[Array], record: bool = False, oldest: int = 1
+) -> Iterator[tuple[Any, Array]]:
     """The backward pass: yield, newest first, every Tensor that retains its gradient, with its whole gradient.
 
     Those are the leaves, and the Tensors that `retain_grad` was called on; nobody else holds their gradients. Newest
     first is a topological order, because arguments are always older than results. With `record` each op's body runs
-    again, on the Tensors it was called with, and its pullbacks then return gradients that are Tensors too.
+    again, on the Tensors it was called with, and its pullbacks then return gradients that are Tensors too. Nothing is
+    computed for a Tensor that is older than the stamp `oldest`.
     """
     heap: list[int] = []
     waiting: dict[int, tuple[Any, Array]] = {}  # by stamp: a Tensor, and the sum of the contributions so far
     for output, seed in zip(outputs, seeds):
+        if output._stamp > oldest:
+            continue
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
         else:
@@ -252,6 +248,8 @@ def backward_pass(outputs: Sequence[Node], seeds: Sequence[Array], record: bool 
             older = x._stamp
             if older < stamp:
                 raise changed_since(x, node)
+            if older > oldest:
+                continue
             h = pullback(g)
             data = x._data
             try:

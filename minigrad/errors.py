@@ -1,9 +1,13 @@
-"""Error messages: the op, the arguments by name and shape, the remedy."""
+"""Error messages: the op, the arguments by name and shape, the remedy, the user's line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+
+from minigrad.origin import from_users_line
 
 
 def describe(a: Any) -> str:
@@ -14,9 +18,46 @@ def describe(a: Any) -> str:
 
 
 def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Exception:
-    """The same error, with the op and the arguments that raised it."""
+    """The same error, with the op and the arguments that raised it, in words where a mistake is well known."""
     kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
-    return kind(f"{function.__name__} of {' and '.join(map(describe, args))}: {error}")
+    name = function.__name__
+    reason = _in_words(name, args, str(error)) or error
+    return kind(f"{name} of {' and '.join(map(describe, args))}: {reason}{from_users_line()}")
+
+
+#: Keywords of PyTorch, and NumPy's.
+KEYWORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
+
+
+def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
+    """What is wrong, where it is one of the mistakes that everybody makes."""
+    keyword = error.partition("unexpected keyword argument '")[2].rstrip("'")
+    if keyword in KEYWORDS:
+        return f"there is no {keyword}=, as in PyTorch; write {KEYWORDS[keyword]}=, as in NumPy"
+    shapes = [np.shape(a) if type(a) is list else tuple(getattr(a, "shape", ())) for a in args]
+    if name == "matmul" and len(args) == 2 and all(shapes) and shapes[0][-1] != shapes[1][-2:][0]:
+        x, y = (getattr(a, "name", None) or f"the {side} argument" for a, side in zip(args, ("first", "second")))
+        columns = f"{x} has {shapes[0][-1]} {'elements' if len(shapes[0]) == 1 else 'columns'}"
+        rows = f"{y} has {shapes[1][-2:][0]} {'elements' if len(shapes[1]) == 1 else 'rows'}"
+        return f"{columns}, {rows}; they must be equally many"
+    if name in ("min", "max") and len(args) > 1 and type(args[1]) is not tuple:
+        return f"the second argument is an axis; for the {name}imum of two write mg.{name}imum(x, y)"
+    if name == "cross_entropy" and len(args) > 1:
+        if shapes[1] == shapes[0]:
+            return "the classes are numbers, one per example, not one-hot rows; write np.argmax(classes, axis=-1)"
+        if shapes[1] != shapes[0][:-1]:
+            return f"needed a class for each example, shape {shapes[0][:-1]}, got shape {shapes[1]}"
+        if getattr(getattr(args[1], "dtype", None), "kind", "i") not in "iu":
+            return "the classes must be integers; write classes.astype(int)"
+    return None
+
+
+def foreign(kind: type) -> TypeError:
+    """The error for an object beside a Tensor whose operators mean something else than NumPy's."""
+    module = kind.__module__.partition(".")[0]
+    remedy = "x.filled(value), or np.asarray(x) and a mask" if "Mask" in kind.__name__ else "np.asarray(x)"
+    remedy = "x.toarray()" if module == "scipy" else remedy
+    return TypeError(f"beside a Tensor: needed an array or a number, got {module}'s {kind.__name__} x; use {remedy}")
 
 
 def changed_since(x: Any, node: Any) -> RuntimeError:
@@ -26,6 +67,14 @@ def changed_since(x: Any, node: Any) -> RuntimeError:
     return RuntimeError(
         f"backward needs the values of the forward pass, but {made_by} {how}: "
         "run the forward pass again, or call backward before updating"
+    )
+
+
+def not_recorded(x: Any) -> RuntimeError:
+    """The error for the gradient of a value that no variable leads to."""
+    return RuntimeError(
+        f"no gradient of {describe(x)}: it was computed under no_grad, so nothing leads from it to a variable; "
+        "compute it outside of no_grad, or make a variable of a value with t.detach()"
     )
 
 
@@ -48,4 +97,8 @@ def not_again(node: Any, error: TypeError) -> TypeError:
 
 
 def reads_a_value(x: Any) -> TypeError:
-    return TypeError(f"the value of {describe(x)} was read as a Python number, and its gradient would be lost")
+    return TypeError(
+        f"the value of {describe(x)} was read as a Python number, and its gradient would be lost: write NumPy's "
+        "function for Python's (np.sin for math.sin), np.stack for an array of Tensors, t.at[index].set(value) for an "
+        f"assignment; where no gradient is wanted, as in a log, mg.stop_gradient(t){from_users_line()}"
+    )

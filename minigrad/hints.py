@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 #: By NumPy's name for it.
 HINTS = {
     "np.linalg.eig": "mg.linalg.eigh, for a symmetric matrix",
@@ -59,5 +61,122 @@ HINTS = {
 
 def without_gradient(name: str) -> TypeError:
     """The error for a NumPy function that is not implemented."""
+    bare = name.removeprefix("np.")
+    if bare in _ELSEWHERE:  # a ufunc of SciPy's, whose name NumPy does not have
+        return TypeError(f"{bare} is no NumPy function and has no gradient in minigrad; write {_ELSEWHERE[bare]}")
     instead = f"write {HINTS[name]}" if name in HINTS else "use t.data for the plain array, or mg.op for a rule"
     return TypeError(f"{name} has no gradient in minigrad; {instead}")
+
+
+#: Attributes and methods of PyTorch's tensors, and what to write here.
+ATTRIBUTES = {
+    "numpy": "t.data, the array",
+    "cpu": "t.data, the array",
+    "dim": "t.ndim",
+    "double": "t.astype(np.float64)",
+    "float": "t.astype(np.float32)",
+    "half": "t.astype(np.float16)",
+    "int": "t.data.astype(int)",
+    "long": "t.data.astype(int)",
+    "is_leaf": "t.retain_grad(), for the gradient of a result",
+    "grad_fn": "mg.draw(t), for the graph",
+    "view": "t.reshape(shape)",
+    "permute": "t.transpose(axes)",
+    "unsqueeze": "np.expand_dims(t, axis)",
+    "t": "t.T",
+    "mm": "t @ x",
+    "matmul": "t @ x",
+    "bmm": "t @ x",
+    "pow": "t ** x",
+    "add": "t + x",
+    "sub": "t - x",
+    "mul": "t * x",
+    "div": "t / x",
+    "neg": "-t",
+    "norm": "mg.linalg.norm(t)",
+    "clamp": "mg.clip(t, low, high)",
+    "add_": "t.data += x",
+    "sub_": "t.data -= x",
+    "mul_": "t.data *= x",
+    "zero_": "t.data[...] = 0, then t.data = t.data",
+    "fill_": "t.data[...] = value, then t.data = t.data",
+    "copy_": "t.data = x",
+    "clone": "t.copy()",
+    "values": "t.data, the array",
+    "fill": "t.at[...].set(value)",
+    "sort": "mg.sort(t)",
+    "type": "t.dtype",
+}
+
+#: Attributes that have no counterpart, and why.
+UNNEEDED = {
+    "requires_grad": "every Tensor is a variable, and a plain array is a constant",
+    "requires_grad_": "every Tensor is a variable, and a plain array is a constant",
+    "cuda": "minigrad computes with NumPy, on the CPU",
+    "to": "minigrad computes with NumPy, on the CPU; for another dtype write t.astype(dtype)",
+    "device": "minigrad computes with NumPy, on the CPU",
+}
+
+#: Keywords of other libraries' constructors of tensors.
+_CONSTRUCTOR = {
+    "requires_grad": "leave it out: every Tensor is a variable, and a plain array is a constant",
+    "dtype": "write mg.Tensor(np.array(data, dtype))",
+    "device": "leave it out: minigrad computes with NumPy, on the CPU",
+}
+
+#: Functions of other libraries that people look for in minigrad.
+_ELSEWHERE = {
+    "expit": "mg.sigmoid",
+    "tensor": "mg.Tensor(data)",
+    "as_tensor": "mg.Tensor(data)",
+    "from_numpy": "mg.Tensor(array)",
+    "Variable": "mg.Tensor(data)",
+    "array": "np.array for a constant, mg.Tensor for a variable, mg.stack for a list of Tensors",
+    "asarray": "np.asarray for a constant, mg.Tensor for a variable, mg.stack for a list of Tensors",
+    "cat": "mg.concatenate",
+    "mm": "mg.matmul",
+    "bmm": "mg.matmul",
+    "clamp": "mg.clip",
+    "pow": "mg.power",
+    "mul": "mg.multiply",
+    "sub": "mg.subtract",
+    "div": "mg.divide",
+    "unsqueeze": "mg.expand_dims",
+    "permute": "mg.transpose",
+    "norm": "mg.linalg.norm",
+    "inv": "mg.linalg.inv",
+    "det": "mg.linalg.det",
+    "randn": "np.random.default_rng().normal(size=shape)",
+    "rand": "np.random.default_rng().random(shape)",
+    "jit": "mg.compile",
+    "backward": "J.backward(), or mg.grad(f)",
+    "no_gradient": "mg.no_grad()",
+    "autograd": "mg.grad(f), or J.backward()",
+    "jacrev": "mg.jacobian",
+    "jacfwd": "mg.jacobian",
+    "lax": "mg's functions; mg.stop_gradient",
+    "numpy": "import numpy as np: its functions take Tensors",
+    "nn": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
+    "functional": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
+    "functions": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
+}
+
+
+def missing_attribute(tensor: object, name: str, is_function: bool) -> AttributeError:
+    """The error for an attribute that Tensors do not have; minigrad may have a function of that name."""
+    instead = ATTRIBUTES.get(name) or (f"mg.{name}(t)" if is_function else None)
+    hint = f"; write {instead}" if instead else f": {UNNEEDED[name]}" if name in UNNEEDED else ""
+    return AttributeError(f"a Tensor has no attribute {name!r}{hint}", name=name, obj=tensor)
+
+
+def unknown_keyword(name: str) -> TypeError:
+    """The error for a keyword that Tensor does not take."""
+    return TypeError(f"Tensor takes data and name, got {name}=; {_CONSTRUCTOR.get(name, 'leave it out')}")
+
+
+def missing_function(name: str) -> AttributeError:
+    """The error for a name that minigrad does not have."""
+    instead = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    if not instead and callable(getattr(np, name, None)) and not name.startswith("_"):
+        instead = f"; use np.{name}"
+    return AttributeError(f"module 'minigrad' has no attribute {name!r}{instead}")

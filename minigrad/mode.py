@@ -13,7 +13,8 @@ class _Mode(threading.local):
     recording = True  # are ops on Tensors recorded?
     replaying = False  # is an op's body running again, on Tensors? then no value may be read
     tracing = False  # tracing: constants must be traced too
-    transforms = 0  # how many transforms (grad, vjp, ...) are running around this one
+    #: Of each transform (grad, vjp, ...) that is running, the outermost first: the stamps of its variables.
+    transforms: tuple[set[int], ...] = ()
     merge_rows_from = 2000  # elements: row-sparse gradients of fewer are applied row by row, of more merged first
     pass_observer: Callable[[], Callable[[Any, Any], None]] | None = None  # see `observing_passes`
 
@@ -33,8 +34,8 @@ def no_grad() -> Iterator[None]:
     >>> w = mg.Tensor([1.0, 2.0])
     >>> with mg.no_grad():
     ...     y = w * w
-    >>> y.backward(y.data), w.grad
-    (None, None)
+    >>> (y * w).backward(np.ones(2)), w.grad  # y is a constant
+    (None, array([1., 4.]))
     """
     with recording(False):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os.path
 import sys
 import sysconfig
@@ -60,3 +61,27 @@ def users_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
         frame = frame.f_back
     return frame
+
+
+def users_line() -> tuple[str, str] | None:
+    """The current line of the user's code: where it is, and its text."""
+    frame = users_frame()
+    while frame is not None and is_library(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    file, line = os.path.basename(frame.f_code.co_filename), linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    text = line.strip() if len(line.strip()) < 80 else line.strip()[:80] + " ..."
+    return f"in {frame.f_code.co_name}, line {frame.f_lineno} of {file}", text
+
+
+def at_users_line() -> str:
+    """The current line of the user's code, inside an error message."""
+    where, text = users_line() or ("", "")
+    return f" {where}" * bool(where) + f" (`{text}`)" * bool(text)
+
+
+def from_users_line() -> str:
+    """The current line of the user's code, at the end of an error message."""
+    where, text = users_line() or ("", "")
+    return f"\n  {where}" * bool(where) + f": {text}" * bool(text)

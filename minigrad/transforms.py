@@ -14,12 +14,27 @@ from typing import Any
 import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed, conjugated, unit_seed
-from minigrad.engine import Array, backward_pass, leaf, new, op
+from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
+from minigrad.engine import stop_gradient as plain
+from minigrad.errors import not_recorded
+from minigrad.generators import State
 from minigrad.mode import mode, recording
-from minigrad.trees import leaves, map_leaves, unflatten
+from minigrad.operands import constant
+from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
+from minigrad.walk import depends
 
 Function = Callable[..., Any]
 Argnums = int | str | Sequence[int | str]
+
+
+def stop_gradient(x: Any) -> Any:
+    """The value of x as a constant; of a container, the container of the values.
+
+    >>> import minigrad as mg
+    >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    return map_leaves(plain, x)
 
 
 @op()
@@ -31,25 +46,55 @@ def identity(x: Array) -> Array:
 def variable(x: Any) -> Tensor:
     """A fresh variable of the value of x, linked to x where that is a Tensor."""
     if isinstance(x, Tensor):
-        return identity(x).retain_grad()
-    x = x if hasattr(x, "__array_function__") else np.asarray(x)
-    return leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
+        fresh = identity(x).retain_grad()
+    else:
+        x = constant(x)
+        x = x if hasattr(x, "__array_function__") else np.asarray(x)
+        fresh = leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
+    if mode.transforms:
+        mode.transforms[-1].add(fresh._stamp)
+    return fresh
 
 
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
+def variables_of(tree: Any) -> Any:
+    """An argument with fresh variables for its floating-point leaves; others (None, a string, integers) are kept."""
+    if children(tree) is None:
+        return variable(tree)
+    fresh = map_leaves(lambda x: variable(x) if is_floating(x) else x, tree)
+    flat = leaves(fresh)
+    if flat and not _variables(flat):
+        raise TypeError(f"needed a floating-point leaf to differentiate by, got {tree!r}; write 1.0 for 1")
+    return fresh
+
+
+def _variables(tree: Any) -> list[Tensor]:
+    return [x for x in leaves(tree) if isinstance(x, Tensor)]
+
+
+def _gradient_tree(tree: Any, found: Sequence[Any]) -> Any:
+    """Gradients in the form of an argument, None for the leaves that were kept."""
+    values = iter(found)
+    return map_leaves(lambda x: next(values) if isinstance(x, Tensor) else None, tree)
 
 
 @contextmanager
-def transforming(*trees: Any) -> Iterator[bool]:
-    """Run a function on variables; yields whether it is nested, so that its gradients must be recorded."""
-    nested = mode.transforms > 0 or any(isinstance(x, Tensor) for tree in trees for x in leaves(tree))
-    mode.transforms += 1
+def transforming(*trees: Any) -> Iterator[Callable[..., bool]]:
+    """Run a function on variables.
+
+    Yields a function that returns whether values depend on a transform outside, or on a Tensor among `trees`: then the
+    gradients of those values must be recorded.
+    """
+    outside, given = mode.transforms, bool(_variables(trees))
+
+    def nested(*values: Any) -> bool:
+        return given or any(depends(x, outside) for x in leaves(values))
+
+    mode.transforms = (*outside, set())
     try:
         with recording(True):
             yield nested
     finally:
-        mode.transforms -= 1
+        mode.transforms = outside
 
 
 def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool) -> list[Any]:
@@ -63,15 +108,89 @@ def reached_gradients(
 ) -> list[Any]:
     """The same, None for a variable that no output depends on."""
     reached = [(y, g) for y, g in zip(outputs, seeds) if isinstance(y, Tensor)]
-    wanted = {x._stamp: i for i, x in enumerate(variables)}
-    found: list[Any] = [None] * len(variables)
-    oldest = max(wanted, default=0)
-    for x, g in backward_pass([y for y, _ in reached], [g for _, g in reached], record):
-        if x._stamp > oldest:
-            break
-        if x._stamp in wanted:
-            found[wanted[x._stamp]] = g
-    return found
+    for y, _ in reached:
+        if y._kwargs is unrecorded:
+            raise not_recorded(y)
+    found: dict[int, Any] = {x._stamp: None for x in variables}
+    if found:
+        for x, g in backward_pass([y for y, _ in reached], [g for _, g in reached], record, max(found)):
+            if x._stamp in found:
+                found[x._stamp] = g
+    return [found[x._stamp] for x in variables]
+
+
+def numbers_in(value: Any, transform: str) -> list[Any]:
+    """The leaves of a function's value that are numbers or arrays; in a container there may be others."""
+    numbers = [y for y in leaves(value) if _kind(y) in _NUMBERS]
+    if not numbers and leaves(value):
+        got = _returned(value) if children(value) is None else f"a {type(value).__name__} of none"
+        raise TypeError(f"{transform} needs a function that returns numbers or arrays, got {got}")
+    return numbers
+
+
+def _derivative_tree(value: Any, found: Sequence[Any]) -> Any:
+    """Derivatives in the form of a value, None for leaves that are no numbers."""
+    values = iter(found)
+    return map_leaves(lambda y: next(values) if _kind(y) in _NUMBERS else None, value)
+
+
+#: The kinds of dtypes that are numbers.
+_NUMBERS = frozenset("iufc")
+
+
+def _kind(x: Any) -> str:
+    """The kind of number that a value is, as in dtype.kind: i, u, f or c; "" or another letter for none."""
+    kind = getattr(getattr(x, "dtype", None), "kind", None)
+    return kind or {int: "i", float: "f", complex: "c"}.get(type(x), "")
+
+
+def _returned(value: Any) -> str:
+    if value is None:
+        return "None (is its return missing?)"
+    if hasattr(value, "dtype"):
+        return f"a value of dtype {value.dtype}"
+    return f"a {type(value).__name__}" + (f" {value!r}" if isinstance(value, str) else "")
+
+
+def _with_aux(value: Any, has_aux: bool) -> tuple[Any, Any]:
+    if not has_aux:
+        return value, None
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        got = f"a {type(value).__name__}{f' of {len(value)}' if isinstance(value, tuple | list) else ''}"
+        raise TypeError(f"has_aux=True needs a function that returns a pair (value, aux), got {got}")
+    return value[0], value[1]
+
+
+def _seed_of_scalar(value: Any, holomorphic: bool) -> Any:
+    """The seed of a function's value, which has to be a real scalar: an array of one element is one too."""
+    if children(value) is not None or _kind(value) not in _NUMBERS:
+        hint = "; for further values use has_aux=True" if children(value) is not None else ""
+        raise TypeError(f"grad needs a function that returns a real number, got {_returned(value)}{hint}")
+    if np.size(value) != 1:
+        raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
+    if _kind(value) == "c" and not holomorphic:
+        raise TypeError(
+            "grad needs a function that returns a real number, got a complex one; take mg.real, mg.imag or mg.abs of "
+            "it, or pass holomorphic=True for the derivative of a holomorphic function"
+        )
+    return unit_seed(value) if isinstance(value, Tensor) else np.ones_like(value, float)
+
+
+def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> None:
+    """Raise an error where a derivative depends on the direction: df/db = i df/da (Cauchy and Riemann)."""
+    for x in [*outputs, *variables]:
+        if _kind(x) != "c":
+            raise TypeError(f"holomorphic=True needs complex arguments and values, got {_returned(plain(x))}")
+    seeds = [np.exp(1j * (1.0 + np.arange(np.size(y)))).reshape(np.shape(y)) for y in outputs]
+    seeds = [np.positive(g, dtype=y.dtype, casting="same_kind") for g, y in zip(seeds, outputs)]
+    along_real = gradients(outputs, seeds, variables, False)
+    along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
+    for g, h in zip(along_real, along_imaginary):
+        if not np.allclose(h, g * 1j, rtol=1e-3, equal_nan=True):
+            raise TypeError(
+                "holomorphic=True needs a holomorphic function, got one whose derivative depends on the direction: it "
+                "uses conj, abs, real, imag or the like; differentiate its real and its imaginary part"
+            )
 
 
 def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums) -> list[int | str]:
@@ -96,6 +215,10 @@ def _chosen(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums:
 def _about(f: Function, transform: str) -> Callable[[Function], Function]:
     """Name a function after the transform and f, and copy the signature of f."""
 
+    if not callable(f):
+        got = "a Tensor; for the gradient of a computed value J call J.backward()" if isinstance(f, Tensor) else repr(f)
+        raise TypeError(f"needed a function to differentiate, got {got}")
+
     def named(g: Function) -> Function:
         g = functools.wraps(f)(g)
         g.__name__ = f"{transform}_{getattr(f, '__name__', 'f')}"
@@ -114,11 +237,12 @@ def _on_variables(
 ) -> tuple[list[Any], Any]:
     """Fresh variables in place of the chosen arguments, and f's value on them."""
     given = dict(enumerate(args)) | kwargs
-    trees = {key: map_leaves(variable, given[key]) for key in _chosen(f, args, kwargs, argnums)}
-    return list(trees.values()), _call(f, args, kwargs, trees)
+    chosen = _chosen(f, args, kwargs, argnums)
+    trees = {key: variables_of(given[key]) for key in dict.fromkeys(chosen)}
+    return [trees[key] for key in chosen], _call(f, args, kwargs, trees)
 
 
-def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
     """A function that returns f's value and its gradient, from one forward and one backward pass.
 
     >>> import minigrad as mg
@@ -126,42 +250,44 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     (np.float64(5.0), array([2., 4.]))
 
     Args:
-        f: a function whose value is a scalar.
+        f: a function whose value is a real scalar: a number, or an array of one element.
         argnums: which argument to differentiate by, its number or its name; a tuple of them for a tuple of gradients.
         has_aux: f returns (value, aux), and the result is ((value, aux), gradient).
+        holomorphic: f is a holomorphic function of complex arguments, and the gradient is its complex derivative f'(z).
 
     Returns:
         A function of the same arguments. A gradient has the form of its argument: an array for an array, a dict
-        for a dict of arrays. For complex arguments a + bi it is df/da + i df/db, as in PyTorch: to step against it is
-        to go down. The gradient of a table that was looked up by `embedding` is a RowSparse.
+        for a dict of arrays, in which leaves that are None, strings or integers have the gradient None. For complex
+        arguments a + bi it is df/da + i df/db, as in PyTorch: to step against it is to go down. The gradient of a table
+        that was looked up by `embedding` is a RowSparse.
 
     Raises:
         ValueError: where f's value is not a scalar.
-        TypeError: where an argument to differentiate by is not floating-point.
+        TypeError: where f's value is no real number, or an argument to differentiate by is not floating-point; where
+            Python reads a value that depends on the arguments as a number (`float(x)`, `math.sin(x)`), as its gradient
+            would be lost.
+        RuntimeError: where f's value was computed under no_grad.
     """
 
     @_about(f, "value_and_grad")
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         with transforming(args, kwargs) as nested:
             trees, value = _on_variables(f, args, kwargs, argnums)
-            value, aux = value if has_aux else (value, None)
-            if np.shape(value) != ():
-                raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
-            found = list(map(conjugated, gradients([value], [_one(value)], leaves(trees), nested)))
-        if not nested:
-            value, aux = map_leaves(_plain, value), map_leaves(_plain, aux)
-        gradient = unflatten(trees, found)
+            value, aux = _with_aux(value, has_aux)
+            seed, variables, record = _seed_of_scalar(value, holomorphic), _variables(trees), nested(value)
+            if holomorphic:
+                _check_holomorphic([value], variables)
+            found = gradients([value], [seed], variables, record)
+        if not record:
+            value, aux = stop_gradient(value), stop_gradient(aux)
+        gradient = _gradient_tree(trees, found if holomorphic else list(map(conjugated, found)))
         value = (value, aux) if has_aux else value
         return value, (gradient[0] if isinstance(argnums, int | str) else tuple(gradient))
 
     return value_and_gradient
 
 
-def _one(value: Any) -> Any:
-    return unit_seed(value) if isinstance(value, Tensor) else 1.0
-
-
-def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
     """A function that returns the gradient of f.
 
     >>> import minigrad as mg
@@ -170,7 +296,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
 
     The arguments and errors are those of `value_and_grad`; with has_aux it returns (gradient, aux).
     """
-    both = value_and_grad(f, argnums, has_aux)
+    both = value_and_grad(f, argnums, has_aux, holomorphic=holomorphic)
 
     @_about(f, "grad")
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -188,6 +314,9 @@ def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
     array([1.  , 0.42])
 
     For any other f it returns the sums of the columns of the Jacobian.
+
+    Raises:
+        TypeError: where f's values are complex; see jacobian.
     """
 
     @_about(f, "elementwise_grad")
@@ -195,6 +324,10 @@ def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
         (key,) = _chosen(f, args, kwargs, argnums)
         x = (dict(enumerate(args)) | kwargs)[key]
         value, pullback = vjp(lambda x: _call(f, args, kwargs, {key: x}), x)
+        if any(_kind(y) == "c" for y in leaves(value)):
+            raise TypeError(
+                "elementwise_grad needs a function that returns real numbers, got complex ones; see jacobian"
+            )
         return pullback(map_leaves(np.ones_like, value))[0]
 
     return derivative
@@ -212,23 +345,24 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     With has_aux, f returns (value, aux), and the result is (value, pullback, aux).
 
     Raises:
-        ValueError: from the pullback, for a gradient of another shape than the value.
+        ValueError: from the pullback, for a gradient of another shape or structure than the value.
+        TypeError: as `value_and_grad` does.
     """
     with transforming(args) as nested:
-        trees = [map_leaves(variable, tree) for tree in args]
-        value, aux = f(*trees) if has_aux else (f(*trees), None)
+        trees = [variables_of(tree) for tree in args]
+        value, aux = _with_aux(f(*trees), has_aux)
+        outputs, record = numbers_in(value, "vjp"), nested(value)
 
     def pullback(gradient: Any) -> tuple[Any, ...]:
-        outputs, seeds = leaves(value), leaves(gradient)
-        if len(outputs) != len(seeds):
-            raise ValueError(f"the pullback needs {len(outputs)} gradients, one per output, got {len(seeds)}")
+        seeds = matched(value, gradient, "the gradient of the value")
         with transforming(gradient) as nested_now:
-            seeds = [conjugated(_seed(g, y)) for g, y in zip(seeds, outputs)]
-            found = list(map(conjugated, gradients(outputs, seeds, leaves(trees), nested or nested_now)))
-        return tuple(unflatten(trees, found))
+            pairs = [(g, y) for g, y in zip(seeds, leaves(value)) if _kind(y) in _NUMBERS]
+            seeds = [conjugated(_seed(g, y)) for g, y in pairs]
+            found = gradients(outputs, seeds, _variables(trees), record or nested_now(value))
+        return tuple(_gradient_tree(trees, list(map(conjugated, found))))
 
-    if not nested:
-        return map_leaves(_plain, value), pullback, *([map_leaves(_plain, aux)] if has_aux else [])
+    if not record:
+        return stop_gradient(value), pullback, *([stop_gradient(aux)] if has_aux else [])
     return value, pullback, *([aux] if has_aux else [])
 
 
@@ -249,22 +383,34 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     pullback is the derivative of f transposed twice.
 
     Raises:
-        ValueError: for a tangent of another shape than its argument.
+        ValueError: for tangents of another shape or structure than the arguments.
+        TypeError: as `value_and_grad` does.
     """
+    if not isinstance(args, tuple | list) or not isinstance(tangents, tuple | list):
+        raise TypeError(
+            "jvp needs a tuple of arguments and a tuple of tangents; write jvp(f, (x,), (v,)) for one argument"
+        )
     with transforming(tuple(args), tuple(tangents)) as nested:
-        trees = [map_leaves(variable, tree) for tree in args]
+        trees = tuple(variables_of(tree) for tree in args)
         value = f(*trees)
-        outputs, variables, vectors = leaves(value), leaves(trees), leaves(tuple(tangents))
-        if len(vectors) != len(variables):
-            raise ValueError(f"jvp needs {len(variables)} tangents, one per argument, got {len(vectors)}")
-        directions = [_seed(v, x) for v, x in zip(vectors, variables)]
-        u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
-        pulled = gradients(outputs, u, variables, record=True)
-        tangent = gradients(pulled, directions, u, nested)
-    return (value if nested else map_leaves(_plain, value)), unflatten(value, tangent)
+        outputs = numbers_in(value, "jvp")
+        vectors = zip(leaves(trees), matched(trees, tuple(tangents), "the tangents"))
+        directions = [_seed(v, x) for x, v in vectors if isinstance(x, Tensor)]
+        record = nested(value)
+        tangent = _pushed_forward(outputs, _variables(trees), record)(directions)
+    return (value if record else stop_gradient(value)), _derivative_tree(value, tangent)
 
 
-def jacobian(f: Function, argnums: Argnums = 0) -> Function:
+def _pushed_forward(
+    outputs: Sequence[Any], variables: Sequence[Tensor], record: bool
+) -> Callable[[Sequence[Any]], list[Any]]:
+    """The function that maps directions of variables to derivatives of outputs: the pullback's pullback."""
+    u = [leaf(new(Tensor), np.zeros_like(plain(y))) for y in outputs]
+    pulled = gradients(outputs, u, variables, record=True)
+    return lambda directions: gradients(pulled, directions, u, record)
+
+
+def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) -> Function:
     """A function that returns all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
@@ -275,43 +421,106 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     One forward pass, and a backward pass for each element of f's value; or, where the arguments have fewer elements, a
     pass forward (as in `jvp`) for each of those. With containers in or out, the result has the form of the value, and
     in each of its places the form of the argument.
+
+    Of a complex value u + iv of a real argument the derivative is du + i dv; of a real value of a complex argument it
+    is that of `grad`; of complex values of complex arguments it is f'(z), for a holomorphic f.
+
+    Args:
+        f: a function whose value is an array, or a container of arrays.
+        argnums: as in `value_and_grad`.
+        holomorphic: f is a holomorphic function of complex arguments.
+
+    Raises:
+        TypeError: as `value_and_grad` does; for complex values of complex arguments without holomorphic=True.
     """
 
     @_about(f, "jacobian")
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         with transforming(args, kwargs) as nested:
             trees, value = _on_variables(f, args, kwargs, argnums)
-            outputs, variables = leaves(value), leaves(trees)
+            outputs, variables = numbers_in(value, "jacobian"), _variables(trees)
+            if holomorphic:
+                _check_holomorphic(outputs, variables)
+            elif {"c"} <= set(map(_kind, outputs)) & set(map(_kind, variables)):
+                raise TypeError(
+                    "jacobian of complex values with respect to complex arguments needs holomorphic=True, for a "
+                    "holomorphic function; of another, differentiate the real and the imaginary part"
+                )
+            record = nested(value)
             if sum(map(np.size, outputs)) <= sum(map(np.size, variables)):
-                passes = [gradients(outputs, seeds, variables, nested) for seeds in _basis(outputs)]
-                rows = [
-                    _stacked(column, x)
-                    for column, x in zip(zip(*passes) if passes else [()] * len(variables), variables)
-                ]
-                blocks = [
-                    [_block(row, place, y, x) for row, x in zip(rows, variables)] for place, y in _places(outputs)
-                ]
+                blocks = _by_rows(outputs, variables, record, holomorphic)
             else:
-                u = [leaf(new(Tensor), np.zeros_like(_plain(y))) for y in outputs]
-                pulled = gradients(outputs, u, variables, record=True)
-                passes = [gradients(pulled, directions, u, nested) for directions in _basis(variables)]
-                columns = [_stacked(row, y) for row, y in zip(zip(*passes) if passes else [()] * len(outputs), outputs)]
-                blocks = [
-                    [_behind(_block(column, place, x, y), np.ndim(x)) for place, x in _places(variables)]
-                    for column, y in zip(columns, outputs)
-                ]
-        rows_by_output = [unflatten(trees, row) for row in blocks]
-        return unflatten(value, [row[0] if isinstance(argnums, int | str) else tuple(row) for row in rows_by_output])
+                blocks = _by_columns(outputs, variables, record, holomorphic)
+        rows_by_output = [
+            [_gradient_tree(tree, part) for tree, part in zip(trees, _parts(trees, row))] for row in blocks
+        ]
+        one = isinstance(argnums, int | str)
+        return _derivative_tree(value, [row[0] if one else tuple(row) for row in rows_by_output])
 
     return all_partials
 
 
-def _basis(arrays: Sequence[Any]) -> Iterator[list[Array]]:
-    """All the ways to have a single 1 among zeros in the shapes of arrays."""
+def _parts(trees: Sequence[Any], row: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """A row of blocks, one for each variable, in the parts that belong to each argument."""
+    start = 0
+    for tree in trees:
+        count = len(_variables(tree))
+        yield row[start : start + count]
+        start += count
+
+
+def _by_rows(outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool) -> list[list[Any]]:
+    """The blocks of a Jacobian, by output and variable: a backward pass for each element of the outputs."""
+
+    def stacked(unit: complex) -> list[Any]:
+        passes = [gradients(outputs, seeds, variables, record) for seeds in _basis(outputs, unit)]
+        return [_stacked(row, x) for row, x in zip(zip(*passes) if passes else [()] * len(variables), variables)]
+
+    # Of u + iv, with respect to real arguments, the seed 1 leads to du and the seed -i to dv.
+    turned = not holomorphic and "c" in set(map(_kind, outputs))
+    real, imaginary = stacked(1), stacked(-1j) if turned else None
+
+    def block(place: slice, y: Any, i: int) -> Any:
+        x = variables[i]
+        g = conjugated(real[i]) if not holomorphic else real[i]
+        if imaginary is not None and _kind(y) == "c":
+            return _block(g, place, y, x) + _block(imaginary[i], place, y, x) * 1j
+        return _block(g, place, y, x)
+
+    return [[block(place, y, i) for i in range(len(variables))] for place, y in _places(outputs)]
+
+
+def _by_columns(
+    outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool
+) -> list[list[Any]]:
+    """The same: a pass forward for each element of the variables."""
+    pushed = _pushed_forward(outputs, variables, record)
+
+    def stacked(unit: complex) -> list[Any]:
+        passes = [pushed(directions) for directions in _basis(variables, unit)]
+        return [_stacked(row, y) for row, y in zip(zip(*passes) if passes else [()] * len(outputs), outputs)]
+
+    # The gradient of a real value with respect to a + bi is df/da + i df/db.
+    turned = not holomorphic and "c" in set(map(_kind, variables))
+    real, imaginary = stacked(1), stacked(1j) if turned else None
+
+    def block(place: slice, x: Any, i: int) -> Any:
+        y = outputs[i]
+        g = _block(real[i], place, x, y)
+        if imaginary is not None and _kind(x) == "c":
+            g = g + _block(imaginary[i], place, x, y) * 1j
+        return _behind(g, np.ndim(x))
+
+    return [[block(place, x, i) for place, x in _places(variables)] for i in range(len(outputs))]
+
+
+def _basis(arrays: Sequence[Any], unit: complex = 1) -> Iterator[list[Array]]:
+    """All the ways to have a single 1 among zeros in the shapes of arrays; an imaginary unit only in complex ones."""
     for k, y in enumerate(arrays):
         for i in range(np.size(y)):
             zeros = [np.zeros(np.shape(o), np.result_type(o)) for o in arrays]
-            zeros[k].flat[i] = 1
+            if unit == 1 or _kind(y) == "c":
+                zeros[k].flat[i] = unit
             yield zeros
 
 
@@ -336,7 +545,7 @@ def _behind(block: Any, n: int) -> Any:
     return np.transpose(block, (*range(n, np.ndim(block)), *range(n)))
 
 
-def hessian(f: Function, argnums: Argnums = 0) -> Function:
+def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) -> Function:
     """A function that returns the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
@@ -344,7 +553,7 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic=holomorphic)
 
 
 def hvp(f: Function) -> Function:
@@ -371,37 +580,88 @@ def checkpoint(f: Function) -> Function:
     >>> W.grad.shape
     (2, 2)
 
-    Memory for time: of a chain of n checkpointed blocks only the n values between them are kept. The arguments may be
-    containers of arrays; the value is one array. Everything that is differentiated by has to come as an argument.
+    Memory for time: of a chain of n checkpointed blocks only the n values between them are kept. Arguments and value
+    may be containers of arrays. Everything that is differentiated by has to come as an argument. Random numbers are the
+    same the second time: the generators that f reaches are set back, and then as they were.
 
     Raises:
         TypeError: where f uses a Tensor that is not an argument.
+        RuntimeError: where f has another value the second time.
     """
 
-    def remembered_at_its_ends(*args: Any) -> Any:
-        flat = leaves(args)
+    def remembered_at_its_ends(*args: Any, **kwargs: Any) -> Any:
+        flat = leaves((args, kwargs))
+        where = [i for i, x in enumerate(flat) if is_floating(x)]
+        forms: list[Any] = []  # the value of f as a tree, from the first run
+
+        def run(values: Sequence[Any]) -> Any:
+            instead = dict(zip(where, values))
+            positional, named = unflatten((args, kwargs), [instead.get(i, x) for i, x in enumerate(flat)])
+            return f(*positional, **named)
 
         @op()
         def checkpointed(*values: Any) -> Any:
-            value = f(*unflatten(args, values))
-            if isinstance(value, Tensor) and not any(isinstance(x, Tensor) for x in values):
+            random = State(f, args, kwargs)
+            value = run(values)
+            if _variables(value) and not _variables(values):
                 raise TypeError("checkpoint needs every variable as an argument, got a Tensor from outside; pass it in")
+            random.forget_unused()
+            if not forms:
+                forms.append(value)
+            packed = _packed(value)
             ready: dict[int, Any] = {}  # gradients computed together, waiting to be asked for
 
             def pullback(i: int) -> Function:
                 def pull(g: Any) -> Any:
                     if i not in ready:
-                        with recording(True):
-                            fresh = {k: variable(x) for k, x in enumerate(values) if np.result_type(x).kind in "fc"}
-                            again = f(*unflatten(args, [fresh.get(k, x) for k, x in enumerate(values)]))
-                            nested = any(isinstance(x, Tensor) for x in (g, *values))
-                            ready.update(zip(fresh, gradients([again], [g], list(fresh.values()), nested)))
+                        with transforming() as _, random.restored():
+                            fresh = list(map(variable, values))
+                            again = _packed(run(fresh))
+                            _check_repeated(packed, again)
+                            nested = bool(_variables((g, values)))
+                            ready.update(enumerate(gradients([again], [g], fresh, nested)))
                     return ready.pop(i)
 
                 return pull
 
-            return value, *map(pullback, range(len(values)))
+            return packed, *map(pullback, range(len(values)))
 
-        return checkpointed(*flat)
+        packed = checkpointed(*[flat[i] for i in where])
+        return _unpacked(forms[0], packed)
 
     return remembered_at_its_ends
+
+
+def _packed(value: Any) -> Any:
+    """The numbers in a function's value as one array: what an op can return."""
+    if children(value) is None:
+        return value if hasattr(value, "dtype") else np.asarray(value)
+    parts = [np.ravel(y) for y in leaves(value) if is_floating(y)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _unpacked(form: Any, packed: Any) -> Any:
+    """The inverse of `_packed`; what is no floating-point number is as it was."""
+    if children(form) is None:
+        return packed if is_floating(form) else form
+    start = 0
+
+    def part(y: Any) -> Any:
+        nonlocal start
+        if not is_floating(y):
+            return y
+        start += np.size(y)
+        whole = np.reshape(packed[start - np.size(y) : start], np.shape(y))
+        return whole if whole.dtype == np.result_type(y) else whole.astype(np.result_type(y))
+
+    return map_leaves(part, form)
+
+
+def _check_repeated(first: Any, again: Any) -> None:
+    first, again = plain(first), plain(again)
+    if mode.tracing or np.allclose(first, again, rtol=float(np.finfo(first.dtype).eps) ** 0.5, equal_nan=True):
+        return
+    raise RuntimeError(
+        "checkpoint needs a function that has the same value when it runs again, got another one: it depends on "
+        "something that changes, such as random numbers or a counter; compute that outside, and pass it in"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,12 @@ def leaves(tree: Any) -> list[Any]:
     return [tree] if below is None else [leaf for _, subtree in below for leaf in leaves(subtree)]
 
 
+def is_floating(leaf: Any) -> bool:
+    """Can a leaf be differentiated by? Others (None, a string, integers) are kept as they are."""
+    kind = getattr(getattr(leaf, "dtype", None), "kind", None)
+    return kind in ("f", "c") if kind is not None else isinstance(leaf, float | complex)
+
+
 def paths(tree: Any, path: str = "") -> list[str]:
     """How each leaf is reached, in the order of `leaves`.
 
@@ -38,8 +45,53 @@ def paths(tree: Any, path: str = "") -> list[str]:
     below = children(tree)
     if below is None:
         return [path]
-    keyed = isinstance(tree, dict | list | tuple)
-    return [p for key, subtree in below for p in paths(subtree, f"{path}[{key!r}]" if keyed else f"{path}.{key}")]
+    return [p for key, subtree in below for p in paths(subtree, path + _step(tree, key))]
+
+
+def _step(tree: Any, key: Any) -> str:
+    return f"[{key!r}]" if isinstance(tree, dict | list | tuple) else f".{key}"
+
+
+def matched(tree: Any, other: Any, role: str, path: str = "") -> list[Any]:
+    """The leaves of another tree of the same structure, in the order of this one: entries of dicts match by key.
+
+    >>> matched({"W": 1.0, "b": [2.0]}, {"b": [20.0], "W": 10.0}, "the tangent")
+    [10.0, 20.0]
+
+    Args:
+        role: what the other tree is, for errors.
+
+    Raises:
+        ValueError: for another structure, or where a leaf that is kept as it is (None, integers) has a counterpart that
+            is not.
+    """
+    below, others = children(tree), children(other)
+    where = f"{role}{' at ' + path if path else ''}"
+    if below is None and others is None:
+        if is_floating(other) and not is_floating(tree):
+            raise ValueError(f"{where} must be None, as {tree!r} has no derivative; got {other!r}")
+        return [other]
+    if _form(tree, below) != _form(other, others):
+        raise ValueError(
+            f"{where} must have the structure of {_described(tree, below)}, got {_described(other, others)}"
+        )
+    found = dict(others or ())
+    return [leaf for key, sub in below or () for leaf in matched(sub, found[key], role, path + _step(tree, key))]
+
+
+def _form(tree: Any, below: list[tuple[Any, Any]] | None) -> Any:
+    if below is None:
+        return None
+    kind = next((kind for kind in (dict, list, tuple) if isinstance(tree, kind)), type(tree))
+    return kind, {key for key, _ in below}
+
+
+def _described(tree: Any, below: list[tuple[Any, Any]] | None) -> str:
+    if below is None:
+        return f"an array {tree.shape}" if hasattr(tree, "shape") else "one number" if is_floating(tree) else repr(tree)
+    if isinstance(tree, list | tuple):
+        return f"a {type(tree).__name__} of {len(below)}"
+    return f"a {type(tree).__name__} with {', '.join(str(key) for key, _ in below) or 'nothing'}"
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -51,14 +103,30 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     below = children(tree)
     if below is None:
         return function(tree)
+    new: Any
     mapped = {key: map_leaves(function, subtree) for key, subtree in below}
+    # A subclass may take other arguments than its base: a defaultdict, a tuple with a __new__ of its own.
     if isinstance(tree, dict):
-        return type(tree)(mapped)
-    if isinstance(tree, list | tuple):
-        return type(tree)(*mapped.values()) if hasattr(tree, "_fields") else type(tree)(mapped.values())
+        new = mapped if type(tree) is dict else copy.copy(tree)
+        for key, value in mapped.items():
+            new[key] = value
+        return new
+    if isinstance(tree, list):
+        new = copy.copy(tree)
+        new[:] = mapped.values()
+        return new
+    if isinstance(tree, tuple):
+        new = tuple.__new__(type(tree), mapped.values())
+        if hasattr(tree, "__dict__"):
+            vars(new).update(vars(tree))
+        return new
     import dataclasses
 
-    return dataclasses.replace(tree, **mapped)
+    computed = {field.name for field in dataclasses.fields(tree) if not field.init}
+    new = dataclasses.replace(tree, **{key: value for key, value in mapped.items() if key not in computed})
+    for key in computed:
+        object.__setattr__(new, key, mapped[key])  # also where it is frozen
+    return new
 
 
 def unflatten(tree: Any, values: Any) -> Any:
@@ -67,5 +135,5 @@ def unflatten(tree: Any, values: Any) -> Any:
     >>> unflatten({"W": 1.0, "layers": [2.0]}, [5.0, 6.0])
     {'W': 5.0, 'layers': [6.0]}
     """
-    new: Iterator[Any] = iter(values)
-    return map_leaves(lambda _: next(new), tree)
+    rest: Iterator[Any] = iter(values)
+    return map_leaves(lambda _: next(rest), tree)

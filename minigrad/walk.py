@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigrad.engine import Array, Node, unbroadcast
@@ -45,3 +45,21 @@ def ancestors(root: Node) -> list[Any]:
                 found[id(x)] = x
                 waiting.append(x)
     return sorted(found.values(), key=lambda node: node._stamp)
+
+
+def depends(root: Any, transforms: Sequence[set[int]]) -> bool:
+    """Was a value computed from a variable of one of these transforms, given as the stamps of their variables?"""
+    stamps = set().union(*transforms)
+    if not isinstance(root, Node) or not stamps:
+        return False
+    oldest = max(stamps)  # what is older than all of them cannot depend on any
+    seen, waiting = {id(root)}, [root]
+    while waiting:
+        node = waiting.pop()
+        if node._stamp in stamps:
+            return True
+        for x in arguments(node):
+            if isinstance(x, Node) and x._stamp <= oldest and id(x) not in seen:
+                seen.add(id(x))
+                waiting.append(x)
+    return False

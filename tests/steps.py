@@ -53,9 +53,9 @@ def trained(make: Any, shape: tuple[int, int], backend: str | None) -> tuple[lis
     return [run(windows(shape, i)).item() for i in range(5)], m, optimizer
 
 
-def losses_of(compile: str | None) -> list[float]:
+def losses_of(compile: str | None, **settings: Any) -> list[float]:
     found: list[float] = []
     recipe = Recipe(epochs=4, batch=1000, compile=compile)  # one batch an epoch: numba compiles once
-    small = Settings(dim=8, hidden=6, case_dim=2)
+    small = Settings(**{"dim": 8, "hidden": 6, "case_dim": 2} | settings)
     train(conll.embedded("train"), settings=small, recipe=recipe, report=lambda now: found.append(now.loss))
     return found

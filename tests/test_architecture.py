@@ -16,10 +16,11 @@ FILES = sorted((ROOT / "minigrad").rglob("*.py"))
 #: A module imports only from what is listed before it. An entry is a module, a package whose modules may import one
 #: another, or a package and its modules in order; a package may be listed in parts.
 ORDER: list[str | tuple[str, list[str]]] = [
+    "origin",
     "errors",
     "hints",
     "mode",
-    "origin",
+    "operands",
     ("viz", ["formats"]),  # a notebook shows a Tensor with it
     "sparse",
     "engine",
@@ -28,6 +29,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "ops",
     "_tensor",
     "trees",
+    "generators",
     "transforms",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
@@ -126,7 +128,11 @@ def test_the_core_needs_numpy_only(path: Path) -> None:
     outside = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
     assert outside <= {"numpy", "minigrad"}
     if path.name == "engine.py":
-        assert {name for name in imports(path) if name.startswith("minigrad")} <= {"minigrad.errors", "minigrad.mode"}
+        assert {name for name in imports(path) if name.startswith("minigrad")} <= {
+            "minigrad.errors",
+            "minigrad.mode",
+            "minigrad.operands",
+        }
 
 
 def test_engine_can_be_read_in_one_sitting() -> None:

@@ -29,7 +29,7 @@ def scalar(x: float = 3.0) -> mg.Tensor:
 
 def gradients(y: mg.Tensor, *variables: mg.Tensor) -> list[Any]:
     y.backward()
-    return [None if x.grad is None else np.asarray(x.grad).tolist() for x in variables]
+    return [None if x._grad is None else np.asarray(x._grad).tolist() for x in variables]
 
 
 # order and accumulation
@@ -505,8 +505,8 @@ ERRORS = [
     (lambda: setattr(w, "data", np.ones(3)), ValueError, "data of w has shape (2,), got (3,); make a new Tensor"),
     (lambda: setattr(w, "data", np.ones(2) * 1j), TypeError, "complex128"),
     (lambda: np.asarray(w), TypeError,
-     "a Tensor does not turn into an array unasked, as its history would be lost; use t.data"),
-    (lambda: np.array([w, w]), TypeError, "use t.data"),
+     "a Tensor does not become an array unasked, as its gradient would be lost: use np.stack([a, b])"),
+    (lambda: np.array([w, w]), TypeError, "use np.stack([a, b]) for np.array([a, b])"),
     (lambda: np.frexp(w), TypeError,
      "np.frexp has no gradient in minigrad; use t.data for the plain array, or mg.op"),
     (lambda: np.copysign(w, 1.0), TypeError, "np.copysign has no gradient in minigrad; write mg.abs(x) * np.sign(y)"),

@@ -242,7 +242,7 @@ def test_leaves_nothing_behind() -> None:
     mg.grad(lambda x: x * w)(3.0)
     with pytest.raises(ZeroDivisionError):
         mg.grad(lambda x: 1 / 0)(3.0)
-    assert w.grad is None and mode.transforms == 0 and mode.recording
+    assert w.grad is None and mode.transforms == () and mode.recording
 
 
 def test_stop_gradient() -> None:
@@ -340,7 +340,7 @@ def test_hessian_of_a_tree() -> None:
         (lambda: mg.grad(lambda x: x * x)(X), ValueError, r"grad needs a scalar, got shape \(3,\); see jacobian"),
         (lambda: mg.hessian(lambda x: x * x)(X), ValueError, r"grad needs a scalar, got shape \(3,\)"),
         (lambda: mg.grad(lambda x: x)(3), TypeError, "Tensor needs floating-point data, got int64; .* write 1.0 for 1"),
-        (lambda: mg.grad(lambda p: p["x"])({"x": 1.0, "n": 2}), TypeError, "floating-point data, got int64"),
+        (lambda: mg.grad(lambda p: p[0] * p[1])([1, 2]), TypeError, "needed a floating-point leaf .* write 1.0 for 1"),
         (
             lambda: mg.grad(lambda x: x, argnums=2)(1.0),
             TypeError,
@@ -348,9 +348,9 @@ def test_hessian_of_a_tree() -> None:
         ),
         (lambda: mg.grad(lambda x: x, argnums=(0, -2))(1.0), TypeError, "an argument number -2, got 1 arguments"),
         (lambda: mg.vjp(lambda x: x * x, X)[1](np.ones(2)), ValueError, r"must have its shape \(3,\), got \(2,\)"),
-        (lambda: mg.vjp(lambda x: x * x, X)[1]([X, X]), ValueError, "needs 1 gradients, one per output, got 2"),
+        (lambda: mg.vjp(lambda x: x * x, X)[1]([X, X]), ValueError, r"structure of an array \(3,\), got a list of 2"),
         (lambda: mg.jvp(lambda x: x * x, (X,), (np.ones(2),)), ValueError, r"must have its shape \(3,\), got \(2,\)"),
-        (lambda: mg.jvp(lambda x: x * x, (X,), (X, X)), ValueError, "jvp needs 1 tangents, one per argument, got 2"),
+        (lambda: mg.jvp(lambda x: x * x, (X,), (X, X)), ValueError, "structure of a tuple of 1, got a tuple of 2"),
     ],
 )
 def test_error(act: Callable[[], Any], kind: type[Exception], message: str) -> None:

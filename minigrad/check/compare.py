@@ -151,7 +151,7 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
         ValueError: if f's value is not a scalar, or by_hand returns gradients of arguments that f does not have.
         GradientError: if f is random, or its value here is not finite.
     """
-    problem = Problem(f, args)
+    problem = Problem(f, args, caller="compare")
     if any(isinstance(x, dict | list | tuple) for x in args):
         raise TypeError("compare needs arrays as arguments, got a container; pass its arrays as separate arguments")
     terms = GradientTerms(problem)
@@ -167,6 +167,8 @@ def given_gradients(gradients: Any, names: list[str]) -> dict[str, Array]:
         if strange:
             raise ValueError(f"by_hand needs gradients of {', '.join(names)}, got one of {', '.join(strange)}")
         return {name: np.asarray(gradients[name]) for name in names if name in gradients}
+    if gradients is None:
+        raise TypeError("by_hand needs to return gradients, got None (is its return missing?)")
     listed = list(gradients) if isinstance(gradients, tuple | list) else [gradients]
     if len(listed) != len(names):
         raise ValueError(
@@ -241,7 +243,7 @@ def numeric_gradient(problem: Problem, k: int) -> tuple[list[float], list[tuple[
         v = np.zeros_like(double[k])
         v[index] = 1
         derivative, method = problem.derivative(double, k, v)
-        found.append(derivative / float(problem.weights[0]))
+        found.append(derivative / np.sum(problem.weights[0]))
         methods.append(method)
     return found, chosen, " and ".join(dict.fromkeys(methods))
 
@@ -305,16 +307,18 @@ def of_something_else(problem: Problem, terms: GradientTerms, k: int, hand: Arra
         if node is not terms.variables[k] and np.shape(node.data) == hand.shape and np.any(hand)
     ]
     for name, node in others:
-        if _same(hand, node.data):
+        if _same(hand, node.data, np.abs(node.data)):
             return f"equals the value of {name}, not a gradient"
     for name, node in others:
-        if _same(hand, terms.gradients.get(node._stamp, np.zeros_like(node.data))):
+        g = terms.gradients.get(node._stamp)
+        if g is not None and _same(hand, g, terms.magnitudes[node._stamp]):
             return f"equals the gradient of {name}"
     return None
 
 
-def _same(x: Array, y: Array) -> bool:
-    return bool(np.all(distance(x, np.asarray(y), np.abs(y), float(np.finfo(np.asarray(y).dtype).eps)) <= TOLERANCE))
+def _same(x: Array, y: Array, magnitude: Array) -> bool:
+    y = np.asarray(y)
+    return bool(np.all(distance(x, y, magnitude, float(np.finfo(y.dtype).eps)) <= TOLERANCE))
 
 
 def common_factor(hand: Array, auto: Array, equal: Callable[..., bool]) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed
 from minigrad.engine import Array
-from minigrad.transforms import Function, gradients, reached_gradients, transforming, unit_seed, variable
+from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, unit_seed, variable
 from minigrad.trees import leaves, paths, unflatten
 from minigrad.viz.formats import columns
 
@@ -144,15 +144,15 @@ def gradcheck(f: Function, *args: Any, order: int = 1) -> Report:
 class Problem:
     """A function, and the point at which to differentiate it: its floating-point arguments in a list."""
 
-    def __init__(self, f: Function, args: tuple[Any, ...], order: int = 1) -> None:
+    def __init__(self, f: Function, args: tuple[Any, ...], order: int = 1, caller: str = "gradcheck") -> None:
         self.f, self.args, self.order = f, args, order
         self.leaves = [x.data if isinstance(x, Tensor) else x for x in leaves(args)]
         self.where = [i for i, x in enumerate(self.leaves) if is_variable(x)]
         self.names = [name for name, i in zip(argument_names(f, args), range(len(self.leaves))) if i in self.where]
         self.values = [np.asarray(self.leaves[i]) for i in self.where]
         if not self.values:
-            raise TypeError("gradcheck needs a floating-point argument to differentiate by, got none; write 1.0 for 1")
-        outputs = leaves(self.call(self.values))
+            raise TypeError(f"{caller} needs a floating-point argument to differentiate by, got none; write 1.0 for 1")
+        outputs = numbers_in(self.call(self.values), caller)
         again = leaves(self.call(self.values))
         if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
             raise GradientError(
@@ -201,7 +201,9 @@ class Problem:
             with transforming(args) as nested:
                 variables = [variable(flat[i]) for i in self.where]
                 value = self.scalar(variables)
-                return gradients([value], [unit_seed(value)], variables, nested)  # not conjugated: it stays analytic
+                return gradients(
+                    [value], [unit_seed(value)], variables, nested(value)
+                )  # not conjugated: it stays analytic
 
         return gradient
 

@@ -44,7 +44,7 @@ class GradientTerms:
         with transforming():
             self.variables = [variable(x) for x in problem.values]
             self.value = problem.call(self.variables)
-        if np.shape(self.value) != ():
+        if np.size(self.value) != 1:
             raise ValueError(f"compare needs a scalar, got shape {np.shape(self.value)}; sum it, or take one element")
         self.gradients = self.all_gradients()
         reached = ancestors(self.value) if isinstance(self.value, Node) else []
@@ -94,7 +94,7 @@ class GradientTerms:
         values: dict[int, Array] = {}
         for node in reversed(self.nodes):
             values[node._stamp] = magnitude_of_value(node, values)
-        return self.accumulated(np.float64(1), lambda node: magnitude_edges(node, values), np.abs)
+        return self.accumulated(unit_seed(self.value), lambda node: magnitude_edges(node, values), np.abs)
 
     def accumulated(
         self, seed: Array, edges_of: Callable[[Any], list[Edge]], measure: Callable[[Array], Array] = np.asarray

@@ -26,9 +26,10 @@ from minigrad.compiler.record import (
 from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
-from minigrad.mode import merging_rows
-from minigrad.transforms import Argnums, gradients, transforming, variable
+from minigrad.mode import merging_rows, mode
+from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
+from minigrad.walk import depends
 
 Function = Callable[..., Any]
 MAX_CACHED = 8  # kinds of arguments, and specializations for each
@@ -89,6 +90,10 @@ class Derived:
                 return self.quick(*args)
             except GuardFailed:
                 pass
+        if mode.transforms and any(depends(x, mode.transforms) for x in leaves((args, kwargs))):
+            raise Refused(
+                f"{identifier(self.f, 'f')} is derived or compiled and cannot be differentiated; use the original"
+            )
         arguments = named_arguments(self.names, args, kwargs)
         specialization = self.specialized(arguments)
         self.use(specialization)
@@ -217,8 +222,8 @@ def derive(
         chosen, bare = wanted(arguments, wrt, seed_name)
 
         def run(trees: dict[str, Any]) -> Any:
-            inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
             with transforming():
+                inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
                 value = f(
                     *(inside[name] for name, _ in arguments.positional),
                     **{name: inside[name] for name, _ in arguments.keyword if name != seed_name},
@@ -262,9 +267,10 @@ def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     if children(value) is not None:
         kind = type(value).__name__
         raise TypeError(f"derive needs one array as the value, got a {kind}; derive each, or use wrt=() for the values")
-    if np.shape(value) != ():
+    numbers_in(value, "derive")
+    if np.size(value) != 1:
         raise NotScalar(value, keyword)
-    return unit_seed(value) if hasattr(value, "_data") else 1.0
+    return unit_seed(value) if hasattr(value, "_data") else np.ones_like(value, float)
 
 
 def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:

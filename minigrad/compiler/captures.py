@@ -93,7 +93,7 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
     if isinstance(x, Node):
         name = x.name or at.name
         yield Slot(name, x, "_data", True)
-        yield Slot(f"d{name}", x, "grad", True)
+        yield Slot(f"d{name}", x, "_grad", True)
     elif isinstance(x, types.FunctionType):
         yield from places_of_function(x)
     elif callable(x) and hasattr(type(x), "__self__"):  # a method, of C's objects too

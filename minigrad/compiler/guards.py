@@ -152,7 +152,7 @@ def capture_guards(recorded: Recorded) -> list[Guard]:
     for slot, first in recorded.same:
         guards.append(Guard(place(slot), "same place", Guard(place(first), "", None, first), slot))
     for slot, value in recorded.captured:
-        if slot.owner is None or slot.key == "grad":
+        if slot.owner is None or slot.key == "_grad":
             x = value.example
             if hasattr(x, "dtype"):
                 guards.append(Guard(place(slot), "array", ArrayKind(type(x), x.shape, x.dtype), slot))

@@ -19,6 +19,7 @@ from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value, made_from
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Node
+from minigrad.generators import rng_state, set_rng_state
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, map_leaves, paths
@@ -282,23 +283,6 @@ def guards_identity(i: int, found: list[Found]) -> bool:
 
 
 GENERATORS = np.random.Generator | np.random.RandomState | random.Random
-
-
-def rng_state(generator: Any) -> Any:
-    """The state of a random generator."""
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
-
-
-def set_rng_state(generator: Any, state: Any) -> None:
-    """Put a random generator back into an earlier state."""
-    if isinstance(generator, random.Random):
-        generator.setstate(state)
-    elif isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    else:
-        generator.set_state(state)
 
 
 def global_rng_state() -> tuple[Any, ...]:

@@ -7,9 +7,7 @@ on it would be frozen in the program.
 
 from __future__ import annotations
 
-import linecache
 import operator
-import os.path
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +27,7 @@ from minigrad.compiler.program import (
     values_in,
 )
 from minigrad.engine import Node
-from minigrad.origin import users_frame
+from minigrad.origin import at_users_line
 from minigrad.sparse import RowSparse
 
 #: Functions of an array's shape or dtype, not of its values.
@@ -268,13 +266,3 @@ def memory_shared(example: Any, args: tuple[Any, ...]) -> _Memory | None:
 def untraced(x: Any) -> Any:
     """Arguments with the Value of each tracer in its place."""
     return mapped(lambda t: t.value, Tracer, x)
-
-
-def at_users_line() -> str:
-    """The current line of the user's code, for an error message."""
-    frame = users_frame()
-    if frame is None:
-        return ""
-    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-    where = f" in {frame.f_code.co_name}, line {frame.f_lineno} of {os.path.basename(frame.f_code.co_filename)}"
-    return where + (f" (`{text if len(text) < 80 else text[:80] + ' ...'}`)" if text else "")

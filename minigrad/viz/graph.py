@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad._tensor import unit_seed
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
 from minigrad.viz.names import Scope, name_of, scopes_around
@@ -171,10 +172,10 @@ class _Builder:
         """Compute the gradients and contributions, where they are asked for."""
         automatic = backward is None
         if automatic:
-            backward = self.root._data.shape == () and any(node.grad is not None for node in self.nodes)
+            backward = self.root._data.size == 1 and any(node.grad is not None for node in self.nodes)
         if not backward:
             return
-        if self.root._data.shape != ():
+        if self.root._data.size != 1:
             raise ValueError(f"gradients need a scalar, got shape {self.root._data.shape}; draw the graph of its sum")
         try:
             self.gradients, self.contributions = flows(self.root, self.drawn)
@@ -254,7 +255,7 @@ def flows(root: Node, drawn: list[Node]) -> tuple[dict[int, Array], dict[tuple[i
             gradients[node._stamp] = g
 
     with observing_passes(lambda: visit):
-        deque(backward_pass([root], [root._data.dtype.type(1)]), maxlen=0)
+        deque(backward_pass([root], [unit_seed(root)]), maxlen=0)
     contributions = {
         (node._stamp, edge.place): contribution(node, edge, gradients[node._stamp])
         for node in drawn
