@@ -78,7 +78,6 @@ ATTRIBUTES = {
     "half": "t.astype(np.float16)",
     "int": "t.data.astype(int)",
     "long": "t.data.astype(int)",
-    "is_leaf": "t.retain_grad(), for the gradient of a result",
     "grad_fn": "mg.draw(t), for the graph",
     "view": "t.reshape(shape)",
     "permute": "t.transpose(axes)",

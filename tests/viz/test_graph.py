@@ -79,7 +79,7 @@ def test_sixty_doublings():
 
 def test_drawing_changes_nothing_and_keeps_nothing_alive():
     def state(tensors):
-        return [(t._edges, t._op, t._stamp, t.name, t._retains, t.grad is None) for t in tensors]
+        return [(t._edges, t._op, t._stamp, t.name, t._retains, t._grad is None) for t in tensors]
 
     J, tensors = slide()
     J.backward()
