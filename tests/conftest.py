@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from minigrad.viz import command
 
-# Numba compiles a third faster without optimizing, which is not the subject of most tests; CI optimizes in one of its runs.
+# Numba compiles a third faster without optimizing, which few tests are about; CI optimizes in one of its runs.
 os.environ.setdefault("NUMBA_OPT", "0")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
