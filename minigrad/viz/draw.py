@@ -224,8 +224,10 @@ def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]
 
 
 def _plain(text: str) -> str:
-    """Text for a quoted string of DOT: backslashes are escaped."""
-    return _printable(text).replace("\\", "\\\\")
+    """Text for a quoted string of DOT: backslashes are escaped, and <...> is not taken for HTML."""
+    from graphviz import nohtml
+
+    return nohtml(_printable(text).replace("\\", "\\\\"))
 
 
 def _html(text: str) -> str:

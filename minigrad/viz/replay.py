@@ -70,6 +70,7 @@ def replay(
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.replace("{{DATA}}", content.replace("<", "\\u003c")), encoding="utf-8")
     return path
 

@@ -96,10 +96,11 @@ def test_any_name_is_a_picture(name, frame):
 
 
 def test_strange_names_pass_through_dot():
-    for name in ("<b>&amp;", '"quoted"', "back\\slash\\", "line\nbreak", "\x00\x1b", "]]>", "δ → ∂", "x" * 500, "{0}"):
+    odd = ["<b>&amp;", '"quoted"', "back\\slash\\", "line\nbreak", "\x00\x1b", "]]>", "δ → ∂", "x" * 500, "{0}"]
+    for name in (*odd, "<a>", "<lambda>", "</script><b>", "a|b", "a:b", "node"):
         x = mg.Tensor([1.0, 2.0], name)
         with mg.scope(name):
-            y = mg.sum(x * x)
+            y = mg.sum(x * mg.Tensor([1.0, 2.0], name))
         y.backward()
         assert b"</svg>" in mg.draw(y).pipe(format="svg")
 

@@ -32,10 +32,10 @@ def test_refusals(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_replay_leaves_the_graph_as_it_is(tmp_path):
+def test_replay_leaves_the_graph_as_it_is_and_makes_its_folder(tmp_path):
     x = mg.Tensor(2.0, "x")
     y = x * x
-    mg.replay(y, tmp_path / "a.html")
+    mg.replay(y, tmp_path / "new folder" / "a.html")
     assert x.grad is None and y._grad is None and y.name is None
     y.backward()
     assert x.grad == 4.0
