@@ -222,3 +222,10 @@ def test_what_is_loaded_later_is_listed_and_what_is_not_there_is_named() -> None
     )
     with pytest.raises(AttributeError, match="no attribute 'derivative'"):
         mg.derivative  # noqa: B018
+
+
+def test_names_of_the_version_before_work_and_warn() -> None:
+    with pytest.warns(DeprecationWarning, match=r"mg\.place is called mg\.scatter_add now"):
+        assert mg.place is mg.scatter_add
+    with pytest.warns(DeprecationWarning, match=r"mg\.rows_of is called mg\.scatter_rows now"):
+        assert mg.rows_of is mg.scatter_rows

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.mode import merging_rows, mode
 from minigrad.sparse import RowSparse
 
 N = 6
@@ -262,3 +263,11 @@ def test_gradient_of_a_gradient_function_is_sparse() -> None:
     L, ids = np.ones((N, 2)), [2, 2]
     g = mg.grad(lambda L: mg.sum(mg.square(mg.embedding(L, ids))))(L)
     assert isinstance(g, RowSparse) and g.indices.tolist() == [2] and g.rows.tolist() == [[4.0, 4.0]]
+
+
+def test_how_rows_are_merged_is_the_threads_own():
+    from concurrent.futures import ThreadPoolExecutor
+
+    with merging_rows(False), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: mode.merge_rows_from).result() == 2000 < mode.merge_rows_from
+    assert mode.merge_rows_from == 2000

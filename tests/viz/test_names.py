@@ -2,6 +2,7 @@
 
 import gc
 import re
+import threading
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dot_text import drawn, written
 
 import minigrad as mg
+from minigrad import engine
 from minigrad.viz import names
 
 
@@ -86,3 +88,27 @@ def test_tracing_costs_nothing_when_off():
     with pytest.raises(KeyError), mg.trace_source():
         raise KeyError
     assert engine.new_stamp is engine.tick
+
+
+def test_threads_trace_apart_and_end_in_any_order():
+    """Each records its own lines, and the one that ends first does not end the other's."""
+    began, ended = threading.Event(), threading.Event()
+    lines = []
+
+    def other():
+        with mg.trace_source():
+            began.set()
+            ended.wait(10)
+            y = mg.Tensor(1.0) * 2
+        lines.append(names.line_of(y))
+
+    thread = threading.Thread(target=other)
+    with mg.trace_source():
+        thread.start()
+        began.wait(10)
+        x = mg.Tensor(1.0) * 2
+    ended.set()
+    thread.join()
+    assert names.line_of(x) is not None and lines[0] is not None
+    assert engine.new_stamp is engine.tick
+    assert names.line_of(mg.Tensor(1.0) * 2) is None
