@@ -81,14 +81,14 @@ def parser() -> argparse.ArgumentParser:
         "--no-case-feature", dest="case_feature", action="store_false", help="the slides' plain model: words only"
     )
     sub.add_argument("--min-count", type=int, help="rarer words are the unknown word")
-    sub.add_argument("--epochs", type=int, help="at most so many passes over the true windows")
+    sub.add_argument("--epochs", type=int, help="the maximum number of passes over the true windows")
     sub.add_argument("--patience", type=int, help="stop after so many epochs without a better F1")
     sub.add_argument("--batch", type=int, help="true windows in a minibatch")
     sub.add_argument("--corrupt", type=int, help="corrupt windows for each true one")
     sub.add_argument("--optimizer", choices=OPTIMIZERS, help="how parameters move")
     sub.add_argument("--learning-rate", type=float, help="(default: depends on the optimizer)")
     sub.add_argument("--word-dropout", type=float, help="a word seen n times is unknown in a / (a + n) of its windows")
-    sub.add_argument("--held-out", type=float, help="part of the training corpus that chooses the threshold")
+    sub.add_argument("--held-out", type=float, help="fraction of the training corpus held out to choose the threshold")
     sub.add_argument("--average", type=float, help="weight of an epoch in the running mean of the parameters")
     sub.add_argument("--seed", type=int, help="the same seed trains the same model")
     sub.add_argument(
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="numpy",
         choices=["numpy", "numba"],
-        help="compile the training step: numpy if nothing else is said, or numba (pip install -e '.[fast]')",
+        help="compile the training step: numpy by default, or numba (pip install -e '.[fast]')",
     )
     sub.set_defaults(run=run_train, **{f.name: f.default for f in (*fields(Settings), *fields(Recipe))})
 
@@ -272,7 +272,8 @@ def story(options: argparse.Namespace) -> None:
         print("  " + marked(tagger, sentence.split()))
     J, rows = slide(tagger, SENTENCES[0].split())
     print()
-    terminal.table("Gradients of J at the slides' sizes", ["", "shape", "largest", "auto - by hand, in ulp"], rows)
+    heads = ["", "shape", "largest", "auto - by hand, in ulp of the largest"]
+    terminal.table("Gradients of J at the slides' sizes", heads, rows)
     save_picture(J, Path("window"))
 
 
@@ -311,7 +312,8 @@ def run_draw(options: argparse.Namespace) -> None:
     tagger = picture.fresh() if options.model == "fresh" else Tagger.load(options.model)
     J, data = picture.pair(tagger)
     for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
-        print(f"saved {picture.save(J, data, path)}")
+        if Path(picture.save(J, data, path)) == path:  # where it cannot be drawn, save says so
+            print(f"saved {path}")
 
 
 if __name__ == "__main__":

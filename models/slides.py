@@ -484,7 +484,7 @@ def markdown(found: list[Line], draws: int) -> str:
         f"the terms summed, over {draws} draws of parameters of all sizes: of the gradient by hand from autograd's,",
         "and of autograd's from the complex step. `tests/models/test_slides.py` holds each row under its title, with",
         "hypothesis, to at most 4 ulp. The magnitude counts all the terms, those of the sums Wx + b and 1 − f(z) too:",
-        "a gradient that is the small difference of large terms is asked to be as exact as those allow.",
+        "a gradient that is the small difference of large terms is held only to the accuracy that those terms allow.",
         "",
         "| formula | shape | by hand − autograd | autograd − complex step | verdict |",
         "|---|---|---|---|---|",

@@ -505,7 +505,7 @@ ERRORS = [
     (lambda: setattr(w, "data", np.ones(3)), ValueError, "data of w has shape (2,), got (3,); make a new Tensor"),
     (lambda: setattr(w, "data", np.ones(2) * 1j), TypeError, "complex128"),
     (lambda: np.asarray(w), TypeError,
-     "a Tensor does not become an array unasked, as its gradient would be lost: use np.stack([a, b])"),
+     "a Tensor is not converted to an array implicitly, as its gradient would be lost: use np.stack([a, b])"),
     (lambda: np.array([w, w]), TypeError, "use np.stack([a, b]) for np.array([a, b])"),
     (lambda: np.frexp(w), TypeError,
      "np.frexp has no gradient in minigrad; use t.data for the plain array, or mg.op"),

@@ -243,7 +243,7 @@ def numeric_gradient(problem: Problem, k: int) -> tuple[list[float], list[tuple[
         v = np.zeros_like(double[k])
         v[index] = 1
         derivative, method = problem.derivative(double, k, v)
-        found.append(derivative / np.sum(problem.weights[0]))
+        found.append(derivative)
         methods.append(method)
     return found, chosen, " and ".join(dict.fromkeys(methods))
 

@@ -163,6 +163,8 @@ class Problem:
                 raise GradientError(f"the value of the function is not finite at these arguments: {y}")
         rng = np.random.default_rng(len(outputs))
         self.weights = [rng.choice([-1, 1], np.shape(y)) * rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs]
+        if len(outputs) == 1 and np.size(outputs[0]) == 1:  # a scalar is differentiated as it is
+            self.weights = [np.ones(np.shape(outputs[0]))]
         self.magnitude = sum(float(np.sum(np.abs(w * y))) for w, y in zip(self.weights, outputs))
 
     def call(self, values: Sequence[Any]) -> Any:

@@ -156,6 +156,10 @@ class Derived:
     def __str__(self) -> str:
         return self.source.rstrip()
 
+    def __repr__(self) -> str:
+        count = sum(map(len, self.cache.values()))
+        return f"<{identifier(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
+
     def _repr_markdown_(self) -> str:
         return f"```python\n{self.source}```"
 

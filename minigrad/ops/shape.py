@@ -228,7 +228,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
 
 @implements(np.tile)
 def tile(x: Array, reps: int | Sequence[int]) -> Array:
-    """The whole array some times along each axis.
+    """The array repeated along each axis.
 
     >>> tile(np.array([1.0, 2.0]), 2)
     array([1., 2., 1., 2.])

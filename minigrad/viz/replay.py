@@ -56,20 +56,22 @@ def replay(
             `lambda graph, box: "Both terms get it." if box.op.sign == "+" else ""`.
 
     Raises:
-        ValueError: for a value that is not a scalar, or one of more than 300 ops.
+        ValueError: for a value that is not a scalar, or one of more than 300 ops; for a path that is not .html.
         RuntimeError: where data was changed since the forward pass, or Graphviz is missing (`pip install
             graphviz-pure` is enough).
     """
     import json  # here, as importing minigrad should cost little more than importing numpy
     from pathlib import Path
 
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"replay writes a page, .html, got {path.name}; use mg.draw(J).save(...) for a picture")
     ops = sum(node._op is not None for node in reachable(root))
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.replace("{{DATA}}", content.replace("<", "\\u003c")), encoding="utf-8")
     return path

@@ -193,3 +193,13 @@ def test_order() -> None:
     with pytest.raises(ValueError, match="checks order 1 or 2, got 3"):
         mg.gradcheck(mg.exp, X, order=3)
     assert issubclass(mg.GradientError, AssertionError)
+
+
+def test_the_numbers_of_a_scalar_are_its_derivatives():
+    @mg.op()
+    def half(x):
+        return np.sum(x**2), lambda g: g * x
+
+    with pytest.raises(mg.GradientError) as wrong:
+        mg.gradcheck(half, np.array([1.0, 2.0]))
+    assert [line.split()[2:4] for line in str(wrong.value).splitlines()[2:]] == [["1", "2"], ["2", "4"]]

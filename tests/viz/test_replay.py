@@ -27,6 +27,8 @@ def test_refusals(tmp_path):
     y = mg.sum(x)
     for _ in range(400):
         y = y + 1
+    with pytest.raises(ValueError, match=r"replay writes a page, \.html, got a\.png; use mg\.draw"):
+        mg.replay(mg.sum(x), tmp_path / "a.png")
     with pytest.raises(ValueError, match="at most 300 ops, got 401"):
         mg.replay(y, tmp_path / "a.html")
     assert not list(tmp_path.iterdir())
