@@ -185,8 +185,10 @@ def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> N
     seeds = [np.positive(g, dtype=y.dtype, casting="same_kind") for g, y in zip(seeds, outputs)]
     along_real = gradients(outputs, seeds, variables, False)
     along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
+    largest = max((float(np.max(np.abs(g), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
     for g, h in zip(along_real, along_imaginary):
-        if not np.allclose(h, g * 1j, rtol=1e-3, equal_nan=True):
+        tolerance = np.sqrt(np.finfo(g.dtype).eps)
+        if not np.allclose(h, g * 1j, rtol=tolerance, atol=tolerance * largest, equal_nan=True):
             raise TypeError(
                 "holomorphic=True needs a holomorphic function, got one whose derivative depends on the direction: it "
                 "uses conj, abs, real, imag or the like; differentiate its real and its imaginary part"

@@ -311,3 +311,9 @@ def test_a_boolean_exponent(n: Any) -> None:
 def test_transpose_refuses_too_few_axes() -> None:
     with pytest.raises(ValueError, match="axes don't match array"):
         mg.Tensor(np.ones((2, 3))).transpose(0)
+
+
+@pytest.mark.parametrize(("x", "xp", "fp"), [(1.0, [1.0], [5.0]), (1.0, [0.0, 1.0, 1.0], [3.0, 4.0, 5.0])])
+def test_interp_where_nodes_coincide(x: float, xp: list[float], fp: list[float]) -> None:
+    value, g = mg.value_and_grad(lambda fp: mg.interp(x, np.array(xp), fp))(np.array(fp))
+    assert value == np.interp(x, xp, fp) and g.tolist() == [0.0] * (len(fp) - 1) + [1.0]

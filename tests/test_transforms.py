@@ -552,3 +552,10 @@ def test_the_price_of_a_gradient_and_of_a_second_one() -> None:
     assert forward > 20
     assert first <= 4 * forward
     assert second <= 4 * first
+
+
+@pytest.mark.parametrize("f", [lambda z: 1e-9 * np.conj(z), lambda z: z + 1e-4 * np.conj(z)])
+def test_a_small_part_that_is_not_holomorphic_is_refused(f: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="needs a holomorphic function"):
+        mg.grad(f, holomorphic=True)(1 + 1j)
+    assert mg.grad(lambda z: 1e-9 * z**3, holomorphic=True)(1 + 1j) == pytest.approx(6e-9j)

@@ -274,6 +274,8 @@ def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     numbers_in(value, "derive")
     if np.size(value) != 1:
         raise NotScalar(value, keyword)
+    if np.result_type(value).kind == "c":
+        raise TypeError("derive needs a real value, got a complex one; derive its real or imaginary part")
     return unit_seed(value) if hasattr(value, "_data") else np.ones_like(value, float)
 
 

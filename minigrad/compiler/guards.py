@@ -165,7 +165,7 @@ def kinds_of(slot: Slot, held: Any) -> Iterator[tuple[str, Any]]:
     """The kinds of guards on a capture that is no input, each with the expected value."""
     if held is None:
         yield "none", None
-    elif slot.owner is not None:
+    elif slot.key == "_grad" and slot.owner is not None:
         yield "type", type(held)
     elif isinstance(held, np.ndarray):  # Python decides on its values
         yield "contents", held.copy()

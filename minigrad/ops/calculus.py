@@ -97,7 +97,8 @@ def interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = No
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(n - 2, 0))
     x0, x1, y0, y1 = (getitem(a, k) for a in (xp, fp) for k in (i, np.minimum(i + 1, n - 1)))
     width = x1 - x0 + (x1 == x0)
-    y = _part(y0, (x1 - x) / width) + _part(y1, (x - x0) / width)
+    # where two nodes coincide, or there is only one, the value is that of the right one
+    y = _part(y0, (x1 - x) / width) + _part(y1, (x - x0 + (x1 == x0)) / width)
     y = where(below, fp[0] if left is None else left, y)
     return where(above, fp[-1] if right is None else right, y)
 

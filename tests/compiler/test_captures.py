@@ -336,3 +336,20 @@ def test_a_tuple_that_stands_in_two_places() -> None:
         lambda: b.__setitem__(0, (X.copy(), 1.0)),
         lambda: b[0][0].__setitem__(0, 9.0),
     )
+
+
+@pytest.mark.parametrize("start", [np.array([1.0]), np.array(1.0)])
+def test_a_tensor_that_python_decides_on_counts(start: np.ndarray) -> None:
+    s = mg.Tensor(start)
+    for decide in (lambda: s.item() > 0, lambda: float(s) > 0, lambda: s > 0, lambda: np.any(s.data > 0)):
+        s.data = start
+
+        def f(x: Any, decide: Any = decide) -> Any:
+            return mg.sum(x * 2) if decide() else mg.sum(x * 5)
+
+        d, step = mg.derive(f, np.ones(3)), mg.compile(f)
+        assert d(np.ones(3))[0] == step(np.ones(3)) == 6
+        s.data = -start
+        assert d(np.ones(3))[0] == step(np.ones(3)) == 15
+        s.data = start
+        assert d(np.ones(3))[0] == step(np.ones(3)) == 6
