@@ -317,3 +317,9 @@ def test_transpose_refuses_too_few_axes() -> None:
 def test_interp_where_nodes_coincide(x: float, xp: list[float], fp: list[float]) -> None:
     value, g = mg.value_and_grad(lambda fp: mg.interp(x, np.array(xp), fp))(np.array(fp))
     assert value == np.interp(x, xp, fp) and g.tolist() == [0.0] * (len(fp) - 1) + [1.0]
+
+
+@pytest.mark.parametrize("f", [np.std, np.nanstd])
+@pytest.mark.parametrize("x", [[0.1] * 3, [0.3] * 7, [1e30 / 3] * 5, [0.1] * 10])
+def test_std_of_equal_elements_that_the_mean_is_not_quite_equal_to(f: Callable[..., Any], x: list[float]) -> None:
+    assert np.abs(mg.grad(f)(np.array(x))).max() < 1e-12

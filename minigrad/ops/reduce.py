@@ -61,6 +61,11 @@ def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
     return _masked(d / (_count(x, axis, where) - ddof), where)
 
 
+def _centred(slope: Array, axis: Axis, where: Any) -> Array:
+    """A slope without the rounding error of the mean, which a division by a deviation near 0 would magnify."""
+    return _masked(slope - np.mean(slope, axis=axis, keepdims=True, where=where), where)
+
+
 @op(np.var)
 @in_float32
 def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
@@ -86,7 +91,7 @@ def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     y = s if keepdims else np.squeeze(s, axis)
 
     def pullback(g: Array) -> Array:
-        slope = _around_mean(x, axis, ddof, where) / (s + (s == 0))
+        slope = _centred(_around_mean(x, axis, ddof, where), axis, where) / (s + (s == 0))
         single = _count(x, axis, where) == 1  # whose deviation is 0 everywhere
         return _kept(x, g, axis, keepdims) * _chosen(slope, s + single)
 
