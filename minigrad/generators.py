@@ -99,7 +99,7 @@ def _reached(roots: tuple[Any, ...]) -> list[Any]:
             with suppress(ValueError):  # a cell that is still empty
                 waiting += [cell.cell_contents for cell in x.__closure__ or ()]
             waiting += [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()]
-            names = _names(x.__code__)
+            names = global_names(x.__code__)
             for value in (x.__globals__[name] for name in names if name in x.__globals__):
                 if isinstance(value, types.ModuleType):
                     waiting += [vars(value)[name] for name in names if name in vars(value)]
@@ -120,7 +120,7 @@ def _reached(roots: tuple[Any, ...]) -> list[Any]:
     return found
 
 
-def _names(code: types.CodeType) -> set[str]:
+def global_names(code: types.CodeType) -> set[str]:
     """The globals and attributes that a function names, those of functions inside it too."""
     inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+    return set(code.co_names).union(*map(global_names, inner))

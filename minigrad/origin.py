@@ -17,6 +17,7 @@ LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "pur
 
 #: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
+_NOT_USERS = (*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen")
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
 
 
@@ -32,7 +33,7 @@ def is_op(file: str) -> bool:
 
 def is_library(file: str) -> bool:
     """Is it a file of the standard library or of an installed package, or no file at all (built in, frozen)?"""
-    return not is_minigrad(file) and file.startswith((*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen"))
+    return not is_minigrad(file) and file.startswith(_NOT_USERS)
 
 
 def is_users(x: Any) -> bool:

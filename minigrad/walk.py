@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from minigrad.engine import Array, Node, unbroadcast
 
+#: The ops a = f(z) of the slides: the gradient at their argument z is the error signal δ.
+NONLINEARITIES = {"sigmoid", "tanh", "relu"}
+
 
 class Edge(NamedTuple):
     """An argument of an op that is a variable."""

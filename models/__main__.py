@@ -238,7 +238,6 @@ def run_compare(options: argparse.Namespace) -> int:
         print()
     print("distances from autograd, in ulp of the magnitude of the terms summed")
     if options.html is not None:
-        options.html.parent.mkdir(parents=True, exist_ok=True)
         options.html.write_text(slides.page(tables), encoding="utf-8")
         print(f"the same as a page: {options.html}")
     wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
+from minigrad.generators import global_names
 from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves
@@ -152,12 +153,6 @@ def places_by_name(scope: dict[str, Any], names: set[str], above: tuple[Any, ...
             yield Slot(name, scope, name)
         elif is_users(x) and x not in above:
             yield from places_by_name(vars(x), names, (*above, x))
-
-
-def global_names(code: types.CodeType) -> set[str]:
-    """The names a function may look up in its globals, those of functions inside it too."""
-    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return set(code.co_names).union(*map(global_names, inner))
 
 
 def has_attributes(x: Any) -> bool:

@@ -13,13 +13,11 @@ from minigrad.compiler.tracer import Tracer
 from minigrad.engine import Node
 from minigrad.mode import observing_passes
 from minigrad.origin import is_library, is_minigrad, is_op
-from minigrad.walk import arguments
+from minigrad.walk import NONLINEARITIES, arguments
 
 #: Variables whose names say nothing about their values.
 SAYS_NOTHING = {"g", "self"}
 OPS_SAY_NOTHING = SAYS_NOTHING | {"x", "y", "z", "h", "p", "i", "r", "value", "first", "result", "out"}
-
-ACTIVATIONS = {"sigmoid", "tanh", "relu"}
 
 
 @contextmanager
@@ -76,7 +74,7 @@ def name_gradients() -> Callable[[Any, Any], None]:
         y, dy = tracer_in(node), tracer_in(g)
         if y is None:
             return
-        if node._op is not None and node._op.__name__ in ACTIVATIONS:
+        if node._op is not None and node._op.__name__ in NONLINEARITIES:
             x = tracer_in(arguments(node)[0])
             if x is not None and x.ndim:
                 x._value.activated = True

@@ -19,6 +19,7 @@ from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value, made_from
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Node
+from minigrad.engine import stop_gradient as plain
 from minigrad.generators import rng_state, set_rng_state
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
@@ -67,10 +68,6 @@ def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs:
 
 def is_array(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic | float | complex | Node)
-
-
-def plain(x: Any) -> Any:
-    return x._data if isinstance(x, Node) else x
 
 
 def kind_of(x: Any) -> Any:

@@ -229,10 +229,9 @@ def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     """
     if weights is None:
         return mean(x, axis)
-    w = weights
-    if np.shape(w) != np.shape(x):  # one for each place along the axis
-        w = reshape(w, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
-    return sum(x * w, axis) / sum(broadcast_to(w, np.shape(x)), axis)
+    if np.shape(weights) != np.shape(x):  # one for each place along the axis
+        weights = reshape(weights, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
+    return sum(x * weights, axis) / sum(broadcast_to(weights, np.shape(x)), axis)
 
 
 def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.engine import Node
 from minigrad.viz.formats import number
 from minigrad.viz.graph import Box, Graph, Op, has_box
-from minigrad.walk import arguments, pullbacks
+from minigrad.walk import NONLINEARITIES, arguments, pullbacks
 
 # the patterns of ops
 
@@ -297,8 +297,6 @@ def _write_gradients(box: Box, op: Op) -> None:
 
 
 # error signals
-
-NONLINEARITIES = {"sigmoid", "tanh", "relu"}
 
 
 def _mark_error_signals(graph: Graph) -> None:
