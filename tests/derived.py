@@ -46,7 +46,7 @@ def by_source(d: Any, *args: Any) -> Any:
     scope: dict[str, Any] = {"np": np}
     exec(d.source, scope)
     assert set(scope) - {"np", "__builtins__", d.latest.program.name} <= {h.__name__ for h in helpers(d)}
-    return scope[d.latest.program.name](*args, *d.latest.captured())
+    return scope[d.latest.program.name](*args, *d.latest.captured(*args))
 
 
 def helpers(d: Any) -> Iterator[Any]:

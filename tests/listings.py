@@ -20,7 +20,7 @@ def walked(d: Any, args: tuple[Any, ...]) -> Iterator[tuple[str, str, dict[str, 
     names = [argument.arg for argument in function.args.args]
     scope: dict[str, Any] = {"np": np}
     exec(d.source, scope)
-    scope |= dict(zip(names, [*args, *d.latest.captured()], strict=True))
+    scope |= dict(zip(names, [*args, *d.latest.captured(*args)], strict=True))
     lines = d.source.splitlines()
     with np.errstate(all="ignore"):
         for statement in function.body[:-1]:
@@ -78,7 +78,7 @@ def idle(d: Any, args: tuple[Any, ...]) -> int:
     tree = ast.fix_missing_locations(Watched().visit(ast.parse(d.source)))
     with np.errstate(all="ignore"):
         exec(compile(tree, "listing", "exec"), scope)
-        scope[d.latest.program.name](*args, *d.latest.captured())
+        scope[d.latest.program.name](*args, *d.latest.captured(*args))
     return sum(seen)
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable
-from typing import Any
+import inspect
+import time
+import types
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any, Literal
 
 import numpy as np
 
 from minigrad._tensor import conjugated, unit_seed
+from minigrad.compiler.audit import Stale, difference, fingerprint
 from minigrad.compiler.guards import Guards
 from minigrad.compiler.program import USERS, Name
 from minigrad.compiler.record import (
     Arguments,
+    Call,
+    Eager,
+    Overlap,
+    Recorded,
     describe_argument,
     has_parameter,
     is_array,
@@ -26,7 +35,7 @@ from minigrad.compiler.record import (
 from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
-from minigrad.mode import merging_rows, mode
+from minigrad.mode import merging_rows, mode, paused
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
@@ -70,14 +79,23 @@ class Derived:
         exact: bool,
         backend: str,
         pure: bool,
+        audit: bool | str,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
         if backend == "numba" and importlib.util.find_spec("numba") is None:
             raise ImportError('backend="numba" needs numba: pip install -e ".[fast]"')
+        if audit not in (True, False, "warn"):
+            raise ValueError(f"audit needs to be True, False or 'warn', got {audit!r}")
+        code = getattr(inspect.unwrap(f), "__code__", None)
+        if code is not None and code.co_flags & (
+            inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+        ):
+            raise TypeError(f"needed a function that returns, got the generator or coroutine {f.__name__}")
         functools.update_wrapper(self, f)
         self.names = parameter_names(f)
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
+        self.audit = audit
         self.cache: dict[Any, list[Specialization]] = {}
         self.latest: Specialization | None = None
         self.quick: Function | None = None
@@ -85,30 +103,87 @@ class Derived:
         self.pinned_to = ""  # the arguments that it was derived for first
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.quick is not None and not kwargs and len(args) == self.count:
+        if self.quick is not None and not paused and not kwargs and len(args) == self.count:
             try:
                 return self.quick(*args)
-            except GuardFailed:
+            except (GuardFailed, StopIteration):  # the latter where an audit is due
                 pass
-        if mode.transforms and any(depends(x, mode.transforms) for x in leaves((args, kwargs))):
-            raise Refused(
-                f"{identifier(self.f, 'f')} is derived or compiled and cannot be differentiated; use the original"
-            )
         arguments = named_arguments(self.names, args, kwargs)
-        specialization = self.specialized(arguments)
+        if self.is_within_another(arguments):
+            return self.original(arguments)
+        try:
+            specialization = self.specialized(arguments)
+        except Overlap as overlap:
+            warnings.warn(f"{identifier(self.f, 'f')} runs uncompiled: {overlap}", RuntimeWarning, stacklevel=2)
+            return self.original(arguments)
+        except Eager:
+            return self.original(arguments)
         self.use(specialization)
-        return specialization(arguments)
+        audit = specialization.audit
+        if audit is None or not audit.is_due():
+            return specialization(arguments)
+        start = time.perf_counter()
+        specialization = self.checked(specialization, arguments)
+        between = time.perf_counter()
+        output = specialization(arguments)
+        audit.done(between - start, time.perf_counter() - between)
+        specialization.renew()
+        return output
+
+    def checked(self, specialization: Specialization, arguments: Arguments) -> Specialization:
+        """Record the function again: a difference is an error, or with audit="warn" it is compiled again.
+
+        Raises:
+            Stale: before anything is computed or written.
+        """
+        assert specialization.audit is not None
+        changed = difference(specialization.audit.expected, fingerprint(self.recorded(self.call(arguments), False)))
+        if changed is None:
+            return specialization
+        message = (
+            f"{identifier(self.f, 'f')} was recorded again and came out different, although every guard held: "
+            f"{changed}. It depends on something that was not seen; pass that as an argument, or hold it in a Tensor, "
+            f"an array or an attribute. The calls since number {specialization.audit.calls} may have used the old value"
+        )
+        for kind, found in self.cache.items():
+            self.cache[kind] = [other for other in found if other is not specialization]
+        self.latest = self.quick = None
+        if self.audit != "warn":
+            raise Stale(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        self.use(fresh := self.specialized(arguments))
+        return fresh
+
+    def __get__(self, holder: Any, kind: type | None = None) -> Any:
+        return self if holder is None else types.MethodType(self, holder)
+
+    def is_within_another(self, arguments: Arguments) -> bool:
+        """Is the call part of what is recorded, or differentiated?"""
+        if mode.tracing:
+            return True
+        given = leaves([x for _, x in arguments.all])
+        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in given)
+
+    def original(self, arguments: Arguments) -> Any:
+        """The value of the function itself, recorded as any other expression."""
+        run, _ = self.recipe(arguments)
+        return run(dict(arguments.all))
 
     def use(self, specialization: Specialization) -> None:
         """Make a specialization the latest, which the next call tries first."""
         self.latest, self.quick = specialization, specialization.quick
         self.count = len(specialization.program.parameters)
 
+    def call(self, arguments: Arguments) -> Call:
+        run, strongly_typed = self.recipe(arguments)
+        return Call(self.f, arguments, run, strongly_typed, enter=self.pure)
+
     def specialized(self, arguments: Arguments) -> Specialization:
         """The specialization for such arguments, from the cache or new."""
-        kind = tuple((name, kind_of(x)) for name, x in arguments.all)
+        roots = [x for _, x in arguments.all]
+        kind = (mode.recording, *((name, kind_of(x, self.pure)) for name, x in arguments.all))
         for specialization in self.cache.get(kind, ()):
-            if specialization.fits():
+            if specialization.fits(*roots):
                 return specialization
         if self.pinned and self.cache:
             got = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
@@ -116,9 +191,8 @@ class Derived:
                 f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
                 "derive it for these, or without pinned=True"
             )
-        run, strongly_typed = self.recipe(arguments)
-        with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
-            recorded = record(self.f, arguments, run, strongly_typed)
+        call = self.call(arguments)
+        recorded = self.recorded(call)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
         changed = [slot.name or "something" for slot in moved]
         if self.pure and changed:
@@ -126,13 +200,17 @@ class Derived:
                 f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
         program = simplified(identifier(self.f, "f"), arguments, recorded, self.exact)
-        specialization = Specialization(program, recorded, arguments, strongly_typed, self.backend)
+        specialization = Specialization(program, recorded, call, self.backend, bool(self.audit))
         if not self.cache:
             self.pinned_to = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
         elif len(self.cache) >= MAX_CACHED:
             del self.cache[next(iter(self.cache))]
         self.cache[kind] = [specialization, *self.cache.get(kind, [])][:MAX_CACHED]
         return specialization
+
+    def recorded(self, call: Call, named: bool = True) -> Recorded:
+        with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
+            return record(call, named)
 
     @property
     def source(self) -> str:
@@ -171,6 +249,7 @@ def derive(
     backend: str = "numpy",
     pinned: bool = False,
     exact: bool = True,
+    audit: bool | Literal["warn"] = True,
     **kwargs: Any,
 ) -> Derived:
     """The gradient of f as the NumPy function that a careful person would write, and the function itself.
@@ -221,23 +300,24 @@ def derive(
     """
     own = named_arguments(parameter_names(f), args, kwargs)
     seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
+    constant = {name for name, _ in own.all}.difference(wanted(own, wrt, seed_name)[0])
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
-        chosen, bare = wanted(arguments, wrt, seed_name)
+        chosen, bare = wanted(arguments, wrt, seed_name, constant)
 
         def run(trees: dict[str, Any]) -> Any:
-            with transforming():
+            with transforming(trees) as nested:
                 inside = trees | {name: map_leaves(variable, trees[name]) for name in chosen}
                 value = f(
                     *(inside[name] for name, _ in arguments.positional),
                     **{name: inside[name] for name, _ in arguments.keyword if name != seed_name},
                 )
                 if not chosen:
-                    return map_leaves(plain, value)
+                    return value
                 trees_of_variables = [inside[name] for name in chosen]
                 seed = seed_of(value, trees.get(seed_name), seed_name)
-                found = gradients([value], [seed], leaves(trees_of_variables), record=False)
-            value = plain(value)
+                found = gradients([value], [seed], leaves(trees_of_variables), record := nested(value))
+            value = value if record else plain(value)
             if isinstance(value, Tracer):
                 value.value.adopt(Name(USERS, identifier(f, "y")))
             structured = unflatten(trees_of_variables, map(conjugated, found))
@@ -245,7 +325,7 @@ def derive(
 
         return run, frozenset(chosen)
 
-    derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True)
+    derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True, audit=audit)
     try:
         derived.use(derived.specialized(own))
     except NotScalar as error:
@@ -279,20 +359,30 @@ def seed_of(value: Any, gradient: Any, keyword: str) -> Any:
     return unit_seed(value) if hasattr(value, "_data") else np.ones_like(value, float)
 
 
-def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[list[str], bool]:
-    """The names of the arguments to differentiate by, and whether the gradient comes bare, not in a tuple."""
+def wanted(
+    arguments: Arguments, wrt: Argnums | None, seed_name: str, constant: Collection[str] | None = None
+) -> tuple[list[str], bool]:
+    """The names of the arguments to differentiate by, and whether the gradient comes bare, not in a tuple.
+
+    By default these are the floating-point ones, `constant` those that were none when the function was derived first.
+    """
     given = dict(arguments.all)
     names = [name for name in given if name != seed_name]
     if wrt is None:
-        floating = [name for name in names if leaves(given[name]) and all(map(is_floating, leaves(given[name])))]
-        return floating, len(floating) == 1
+        if constant is not None:
+            chosen = [name for name in names if name not in constant]
+        else:
+            chosen = [name for name in names if leaves(given[name]) and all(map(is_floating, leaves(given[name])))]
+            if names and not chosen and all(type(given[name]) is int for name in names):
+                raise TypeError("derive needs a floating-point argument, got integers; write 3.0 for 3")
+        return chosen, len(chosen) == 1
     chosen = []
     for key in [wrt] if isinstance(wrt, int | str) else wrt:
         if (key not in names) if isinstance(key, str) else not -len(names) <= key < len(names):
             raise TypeError(f"wrt={wrt!r} needs an argument {key}, got the arguments {', '.join(names)}")
         name = key if isinstance(key, str) else names[key]
         for x in leaves(given[name]):
-            if not is_floating(x):
+            if constant is None and not is_floating(x):
                 got = describe_argument(x)
                 raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {got}; use x.astype(float)")
         chosen.append(name)
@@ -300,10 +390,12 @@ def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[l
 
 
 def is_floating(x: Any) -> bool:
-    return is_array(x) and np.result_type(plain(x)).kind in "fc"
+    return is_array(x) and type(x) is not int and np.result_type(plain(x)).kind in "fc"
 
 
-def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> Derived:
+def compile(
+    step: Function, *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
+) -> Derived:
     """A function, such as a whole training step, as straight-line NumPy that updates its state in place.
 
     >>> import minigrad as mg
@@ -342,8 +434,8 @@ def compile(step: Function, *, backend: str = "numpy", exact: bool = True) -> De
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
         def run(trees: dict[str, Any]) -> Any:
             positional = [trees[name] for name, _ in arguments.positional]
-            return map_leaves(plain, step(*positional, **{name: trees[name] for name, _ in arguments.keyword}))
+            return step(*positional, **{name: trees[name] for name, _ in arguments.keyword})
 
         return run, frozenset()
 
-    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False)
+    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False, audit=audit)

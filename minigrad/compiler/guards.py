@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
+import copy
 import keyword
+import operator
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiler.captures import Slot, has_attributes
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array, plain
 from minigrad.compiler.source import identical
+from minigrad.engine import Node
+from minigrad.reach import Slot, has_attributes
 from minigrad.trees import children
 
 #: The condition of each kind of guard, on the content x of a place. Of the expected value, e is the value itself, and
@@ -23,6 +27,7 @@ CONDITIONS = {
     "type": "type({x}) is {type}",
     "type and length": "type({x}) is {type} and len({x}) == {length}",
     "constant": "({x} is {e} or type({x}) is {type} and {x} == {e})",
+    "number": "({x} is {e} or type({x}) is {type} and repr({x}) == repr({e}))",  # nan, and the sign of 0
     "contents": "type({x}) is {type} and identical({x}, {e})",
     "array": "type({x}) is {type} and {x}.shape == {shape} and {x}.dtype == {dtype}",
     "array argument": "type({x}) is {type} and {x}.shape == {shape} and {x}.dtype is {dtype}",
@@ -32,6 +37,8 @@ CONDITIONS = {
     "keys": "[*{x}] == {e}",
     "attributes": "[*vars({x})] == {e}",
     "same place": "{x} is {e}",
+    "distinct": "distinct({x})",
+    "apart": "apart({x})",
 }
 
 
@@ -41,6 +48,17 @@ class ArrayKind(NamedTuple):
     type: type
     shape: tuple[int, ...]
     dtype: Any
+
+
+class Separate(NamedTuple):
+    """Places whose arrays share no memory: those of the one group neither with one another nor with the other group."""
+
+    one: list[Slot]
+    other: list[Slot]
+
+    @property
+    def all(self) -> list[Slot]:
+        return self.one + self.other
 
 
 class Guard(NamedTuple):
@@ -65,7 +83,7 @@ class Guard(NamedTuple):
         e = self.expected
         return CONDITIONS[self.kind].format(
             x=self.place,
-            e=e.place if self.kind == "same place" else brief(e, self.kind == "identity"),
+            e=e.place if isinstance(e, Guard) else brief(e, self.kind == "identity"),
             type=type_of(e).__name__,
             length=length_of(e),
             shape=getattr(e, "shape", ()),
@@ -114,31 +132,28 @@ def brief(x: Any, by_identity: bool = False) -> str:
 # The guards of a recorded run
 
 
-def argument_guards(arguments: Arguments) -> list[Guard]:
-    """The guards of the arguments: an array's shape and dtype, the form of a container, else the value."""
-    return [guard for name, x in arguments.all for guard in guards_of_argument(name, x)]
+def argument_guards(arguments: Arguments, enter: bool) -> list[Guard]:
+    """The guards of the arguments: an array's shape and dtype, the form of a container whose arrays are inputs."""
+    return [guard for name, x in arguments.all for guard in guards_of_argument(name, x, enter)]
 
 
-def guards_of_argument(place: str, x: Any) -> Iterator[Guard]:
-    below = children(x)
+def guards_of_argument(place: str, x: Any, enter: bool) -> Iterator[Guard]:
+    below = children(x) if enter else None
     if type(x) is np.ndarray:
         yield Guard(place, "array argument", ArrayKind(np.ndarray, x.shape, x.dtype))
-    elif isinstance(x, float | complex):
+    elif isinstance(x, float | complex) or type(x) is int:
         yield Guard(place, "type", type(x))
-    elif is_array(x):
+    elif is_array(x) and (enter or not isinstance(x, Node)):
         yield Guard(place, "shape and dtype", ArrayKind(type(x), np.shape(plain(x)), x.dtype))
-    elif below is None:
-        by_value = x.__hash__ and not (x is None or isinstance(x, bool) or callable(x))
-        yield Guard(place, "constant" if by_value else "identity", x)
-    else:
+    elif below is not None:
         yield Guard(place, "type and length", TypeAndLength(type(x), len(below)))
         for key, subtree in below:
             item = isinstance(x, dict | list | tuple)
-            yield from guards_of_argument(f"{place}[{key!r}]" if item else f"{place}.{key}", subtree)
+            yield from guards_of_argument(f"{place}[{key!r}]" if item else f"{place}.{key}", subtree, enter)
 
 
-def capture_guards(recorded: Recorded) -> list[Guard]:
-    """The guards of the captures: inputs keep their type, shape and dtype, all others their value."""
+def reach_guards(recorded: Recorded) -> list[Guard]:
+    """The guards of what is reached: inputs keep their type, shape and dtype, all else its value."""
     known: dict[int, str] = {}  # by id: the place of each object that is guarded
 
     def place(slot: Slot) -> str:
@@ -152,51 +167,78 @@ def capture_guards(recorded: Recorded) -> list[Guard]:
     for slot, first in recorded.same:
         guards.append(Guard(place(slot), "same place", Guard(place(first), "", None, first), slot))
     for slot, value in recorded.captured:
-        if slot.owner is None or slot.key == "_grad":
+        if slot.rooted or not slot.of_tensor or slot.key == "_grad":
             x = value.example
             if hasattr(x, "dtype"):
                 guards.append(Guard(place(slot), "array", ArrayKind(type(x), x.shape, x.dtype), slot))
             else:
                 guards.append(Guard(place(slot), "type", type(x), slot))
+    if recorded.distinct:
+        names = ", ".join(map(place, recorded.distinct))
+        guards.append(Guard(names, "distinct", recorded.distinct, recorded.distinct[0]))
     return guards
 
 
+def separation_guards(recorded: Recorded, arguments: list[Slot]) -> list[Guard]:
+    """The guards that no array which is written into shares memory with another input."""
+    firsts = {first for _, first, _ in recorded.written}
+    written = [slot for slot, value in recorded.captured if value in firsts]
+    others = [slot for slot, x in recorded.captured if isinstance(x.example, np.ndarray) and x not in firsts]
+    groups = [Separate(written, others)] if written and len(written) + len(others) > 1 else []
+    groups += [Separate([argument], written) for argument in arguments if written]
+    known: dict[int, str] = {}
+    return [
+        Guard(", ".join(readable(slot, known) for slot in group.all), "apart", group, group.all[0]) for group in groups
+    ]
+
+
 def kinds_of(slot: Slot, held: Any) -> Iterator[tuple[str, Any]]:
-    """The kinds of guards on a capture that is no input, each with the expected value."""
+    """The kinds of guards on a place that is no input, each with the expected value."""
     if held is None:
         yield "none", None
-    elif slot.key == "_grad" and slot.owner is not None:
-        yield "type", type(held)
     elif isinstance(held, np.ndarray):  # Python decides on its values
         yield "contents", held.copy()
+    elif slot.of_tensor:
+        yield "type", type(held)
     elif isinstance(held, TypeAndLength):
         yield "type and length", held
-    elif isinstance(held, int | float | str) and not isinstance(held, bool):
+    elif isinstance(held, bool):
+        yield "identity", held
+    elif isinstance(held, float | complex | np.inexact):
+        yield "number", held
+    elif isinstance(held, int | str | np.generic | array.array | bytearray):
+        yield "constant", copy.copy(held)
+    elif slot.rooted and (type(held).__hash__ is None or isinstance(held, Node) or has_attributes(held)):
+        yield "type", type(held)
+    elif slot.rooted and not callable(held):
         yield "constant", held
     else:
         yield "identity", held
-        if isinstance(held, set):
-            yield "members", set(held)
-        elif isinstance(held, list | deque):
-            yield "length", len(held)
-        elif isinstance(held, dict):
-            yield "keys", [*held]
-        elif has_attributes(held):
-            yield "attributes", [*vars(held)]
+    if isinstance(held, set):
+        yield "members", set(held)
+    elif isinstance(held, list | deque):
+        yield "length", len(held)
+    elif isinstance(held, dict):
+        yield "keys", [*held]
+    if has_attributes(held):
+        yield "attributes", [*vars(held)]
 
 
 def readable(slot: Slot, known: dict[int, str]) -> str:
     """A place as the user would write it, as far as its holder is known."""
+    if slot.holder is None:
+        return slot.name
+    key = slot.key.strip("_") if slot.of_tensor else slot.key
     if isinstance(slot.holder, Slot):
-        return f"{readable(slot.holder, known)}[{slot.key!r}]"
+        return f"{readable(slot.holder, known)}{f'.{key}' if slot.is_attribute else f'[{key!r}]'}"
     holder = known.get(id(slot.holder))
-    if slot.owner is not None:
+    if slot.of_tensor:
         name = slot.name if slot.key == "_data" else slot.name.removeprefix("d")
-        return f"{holder or name or 'tensor'}.{slot.key.strip('_')}"
+        return f"{holder or name or 'tensor'}.{key}"
     if holder is not None and slot.is_attribute:
-        return f"{holder}.{slot.key}"
+        return f"{holder}.{key}"
     if holder is not None and isinstance(slot.holder, dict):
-        return f"{holder}[{slot.key!r}]"
+        return f"{holder}[{key!r}]"
     return slot.name or brief(slot.get())
 
 
@@ -207,7 +249,7 @@ class GuardSource:
     """Writes guards as source that is quick to run: objects and expected values are bound to global names."""
 
     def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"identical": identical}
+        self.scope: dict[str, Any] = {"identical": identical, "distinct": distinct}
         self.bound: dict[int, str] = {}  # by the id of an object in the scope: its name there
         self.checked: dict[int, str] = {}  # by the id of a slot: the name of the object that a guard before it found
 
@@ -224,6 +266,8 @@ class GuardSource:
         """The expression that reads a place."""
         if id(slot) in self.checked:
             return self.checked[id(slot)]
+        if slot.holder is None:
+            return f"a{slot.key}"
         if isinstance(slot.holder, Slot):
             holder = self.place(slot.holder)
         else:
@@ -237,13 +281,32 @@ class GuardSource:
     def condition(self, guard: Guard) -> str:
         """The condition of a guard on a capture."""
         assert guard.slot is not None
+        if guard.kind == "distinct":
+            return CONDITIONS["distinct"].format(x=", ".join(map(self.place, guard.expected)))
+        if guard.kind == "apart":
+            return self.apart(guard.expected)
         x = self.place(guard.slot)
-        if guard.kind == "attributes":  # x is the object that the guard before this one has found
+        if (
+            guard.kind == "attributes" and not guard.slot.rooted
+        ):  # x is the object that the guard before this one has found
             return self.filled_in("keys", self.bind(vars(self.scope[x]), f"vars {guard.place}"), guard)
         if guard.kind == "identity":
             self.checked[id(guard.slot)] = self.bind(guard.expected, guard.place)
             return CONDITIONS["identity"].format(x=x, e=self.checked[id(guard.slot)])
         return self.filled_in(guard.kind, x, guard)
+
+    def apart(self, groups: Separate) -> str:
+        """The condition that arrays share no memory.
+
+        It is certain where none of them is a view. Captured arrays are mostly those of the last call.
+        """
+        one, other = [[self.place(slot) for slot in group] for group in groups]
+        check = f"{self.bind(Apart(len(one)), 'apart')}({', '.join(one + other)})"
+        if groups.one[0].holder is not None:
+            return check
+        bases = " is ".join(f"{x}.base" for x in one + other)
+        different = " and ".join(f"{one[0]} is not {x}" for x in other)
+        return f"({bases} is None and {different} or {check})"
 
     def filled_in(self, kind: str, x: str, guard: Guard) -> str:
         """A condition with the names of bound objects in it."""
@@ -259,3 +322,25 @@ class GuardSource:
 
     def conditions(self, guards: Iterable[Guard]) -> list[str]:
         return [self.condition(guard) for guard in guards]
+
+
+def distinct(*objects: Any) -> bool:
+    """Are they different objects?"""
+    return len({id(x) for x in objects}) == len(objects)
+
+
+class Apart:
+    """Tells whether the first arrays share no memory with any other; for those of the last time it is known."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.last: tuple[Any, ...] = ()
+
+    def __call__(self, *arrays: Any) -> bool:
+        if len(self.last) == len(arrays) and all(map(operator.is_, arrays, self.last)):
+            return True
+        for i, x in enumerate(arrays[: self.first]):
+            if any(np.may_share_memory(x, y) for y in arrays[i + 1 :]):
+                return False
+        self.last = arrays
+        return True

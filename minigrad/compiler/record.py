@@ -1,29 +1,33 @@
-"""Recording: a function is run once on tracers, with its captures replaced by tracers too."""
+"""Recording: a function is run once on tracers, in place of its arguments and of everything that it reaches."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import functools
 import inspect
 import itertools
-import pickle
-import random
 import re
+import sys
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiler.captures import Found, Slot, find_captures, has_attributes
 from minigrad.compiler.names import names_watched
-from minigrad.compiler.program import OPS_OWN, Name, Value, made_from
+from minigrad.compiler.program import OPS_OWN, Name, Value
+from minigrad.compiler.stand_ins import Unusable
 from minigrad.compiler.tracer import Refused, Trace, Tracer
+from minigrad.compiler.world import World, users_functions
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
-from minigrad.generators import rng_state, set_rng_state
-from minigrad.mode import mode
+from minigrad.mode import mode, paused
+from minigrad.origin import is_users
+from minigrad.reach import Found, Slot, has_attributes, names_in, reach
 from minigrad.sparse import RowSparse
-from minigrad.trees import children, map_leaves, paths
+from minigrad.trees import children, leaves, map_leaves
+from minigrad.walk import depends
 
 Function = Callable[..., Any]
 
@@ -67,24 +71,30 @@ def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs:
 
 
 def is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | float | complex | Node)
+    """Is it an input: an array, a Tensor, or one of Python's numbers?"""
+    return isinstance(x, np.ndarray | np.generic | float | complex | Node) or type(x) is int
 
 
-def kind_of(x: Any) -> Any:
-    """The part of an argument that a function is specialized for: an array's shape and dtype, else the value."""
+def kind_of(x: Any, enter: bool) -> Any:
+    """The kind of an argument, by which specializations are looked up.
+
+    Args:
+        enter: look into containers, whose arrays are inputs; otherwise into arrays only.
+    """
     if type(x) is np.ndarray:
         return x.shape, x.dtype
-    if is_array(x):
-        return np.shape(plain(x)), type(x) if isinstance(x, float | complex) else x.dtype
-    below = children(x)
+    if is_array(x) and (enter or not isinstance(x, Node)):
+        x = plain(x)
+        return np.shape(x), x.dtype if hasattr(x, "dtype") else type(x)
+    below = children(x) if enter else None
     if below is not None:
-        return type(x), tuple([(key, kind_of(subtree)) for key, subtree in below])
-    return type(x), x if x.__hash__ else id(x)
+        return type(x), tuple([(key, kind_of(subtree, enter)) for key, subtree in below])
+    return type(x)
 
 
 def describe_argument(x: Any) -> str:
     """An argument in an error message."""
-    if is_array(x):
+    if is_array(x) and type(x) is not int:
         return f"{np.shape(plain(x))} {np.result_type(plain(x))}"
     below = children(x)
     return repr(x) if below is None else "{" + ", ".join(f"{key}: {describe_argument(e)}" for key, e in below) + "}"
@@ -94,17 +104,19 @@ class Recorded(NamedTuple):
     """The record of a run: its inputs, its values, and the changes to be made after a call."""
 
     inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
-    captured: list[tuple[Slot, Value]]
-    guards: list[tuple[Slot, Any]]  # captures that are no inputs, with what they held
-    same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same array
+    captured: list[tuple[Slot, Value]]  # of each other array that is reached: its place, also within an argument
+    guards: list[tuple[Slot, Any]]  # places that are no inputs, and inputs that Python read, with what they held
+    same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same object
+    distinct: list[Slot]  # places within arguments that hold different Tensors and arrays
     written: list[tuple[Slot, Value, Value]]  # an array that was written into: its first and last Value
     rebound: list[tuple[Slot, Any]]  # a place, and its new content
+    constants: dict[Value, int]  # Python's integers that are guarded by their values
     values: list[Value]
     output: Any
 
 
 class TypeAndLength(NamedTuple):
-    """A list or tuple of arrays within another: guarded by type and length only."""
+    """A list or tuple that may be another one: guarded by type and length only."""
 
     kind: type
     length: int
@@ -119,177 +131,272 @@ class Leftover:
     __radd__ = __add__
 
 
-class Changed(Exception):
-    """A captured number was changed by the run."""
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
+class Eager(Exception):
+    """A call that is right only if the function itself runs: it captures a variable of a transform that is running."""
 
 
-def record(f: Function, arguments: Arguments, run: Function, strongly_typed: frozenset[str] = frozenset()) -> Recorded:
-    """Run f on tracers: again where a number turns out to be state, or to be needed as a number.
+class Overlap(Eager):
+    """An array is written into, and another input shares its memory."""
+
+
+class Call(NamedTuple):
+    """A function to be recorded and an example of its arguments.
 
     Args:
         f: the function whose captures are replaced.
-        arguments: examples.
         run: called with a dict of the arguments, with tracers in place of arrays.
         strongly_typed: arguments whose Python numbers become float64 arrays, since they are differentiated.
+        enter: are containers in the arguments copied, with tracers in them? Otherwise they are looked into where they
+            are, as captures.
     """
-    fixed: set[int] = set()  # captured numbers that Python reads
-    state: set[int] = set()  # captured numbers that f changes
-    while True:
-        trace = Trace()
-        try:
-            return record_once(trace, f, arguments, run, strongly_typed, fixed, state)
-        except Changed as change:
-            state.add(change.slot)
-        except Refused:
-            inputs = {v for v in made_from(trace.asked_for) if v.call is None}
-            asked = {trace.captured_at[v] for v in inputs & trace.captured_at.keys()}
-            if not asked - fixed or asked & state or inputs - trace.captured_at.keys():
-                raise
-            fixed |= asked
+
+    f: Function
+    arguments: Arguments
+    run: Callable[[dict[str, Any]], Any]
+    strongly_typed: frozenset[str]
+    enter: bool
 
 
-def record_once(
-    trace: Trace,
-    f: Function,
-    arguments: Arguments,
-    run: Function,
-    strongly_typed: frozenset[str],
-    fixed: set[int],
-    state: set[int],
-) -> Recorded:
-    inputs: list[tuple[str, str, Value]] = []
-    given: list[Tracer] = []
+_lock = threading.RLock()  # one recording at a time
 
-    def traced(name: str, tree: Any) -> Any:
-        places = iter(paths(tree))
+
+def record(call: Call, named: bool = True) -> Recorded:
+    """Run a function on tracers; afterwards everything is as it was before.
+
+    Args:
+        named: name the values after the variables that hold them.
+    """
+    with _lock:
+        modules_needed = True
+        while modules_needed:  # a module that the function imports itself is looked into once it is there
+            recorded, modules_needed = Recording(call).run(named)
+        return recorded
+
+
+class Recording:
+    """One run on tracers."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.trace = call, Trace()
+        self.inputs: list[tuple[str, str, Value]] = []
+        self.given: list[tuple[Tracer, Slot]] = []  # the inputs' tracers, and their places
+        roots: list[Any] = []
+        starts: list[tuple[Slot, Any]] = []
+        for i, (name, x) in enumerate(call.arguments.all):
+            roots.append(self.with_tracers(name, x, Slot(name, None, i), starts))
+        self.reached = reach(call.f, starts, roots)
+        check_functions(call.f, self.reached.places)
+        self.world = World(call.f, self.reached, roots)
+        self.replaced: dict[int, Tracer] = {}  # by the number of the place
+        self.holders: dict[int, int] = {}  # of each array: the first place that holds it
+
+    def with_tracers(self, name: str, tree: Any, root: Slot, starts: list[tuple[Slot, Any]]) -> Any:
+        """An argument with tracers in place of its arrays; `starts` takes the objects to look into."""
+        places = leaf_places(tree, root) if self.call.enter else iter([(root, "")])
+        if self.call.enter:
+            kinds = {type(x) for x in containers(tree) if is_users(type(x))}
+            starts += [(Slot("", [kind], 0), kind) for kind in kinds]  # their methods
 
         def leaf(x: Any) -> Any:
-            path = next(places)
-            if not is_array(x):
+            slot, path = next(places)
+            if not is_array(x) or (isinstance(x, Node) and not self.call.enter):
+                starts.append((slot, x))
                 return x
-            x = np.asarray(plain(x)) if name in strongly_typed else plain(x)
+            x = plain(x)
+            if name in self.call.strongly_typed:
+                x = np.asarray(x, float if isinstance(x, int) else None)
             word = re.findall(r"[^\W\d]\w*", path)  # params['W'] is W, layers[0] is layers0
-            t = trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
-            inputs.append((name, path, t.value))
-            given.append(t)
+            t = self.trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
+            self.inputs.append((name, path, t.value))
+            self.given.append((t, slot))
+            if not hasattr(x, "dtype"):
+                self.trace.guardable.add(t.value)
             return t
 
-        return map_leaves(leaf, tree)
+        return map_leaves(leaf, tree) if self.call.enter else leaf(tree)
 
-    trees = {name: traced(name, tree) for name, tree in arguments.all}
-    found = find_captures(f)
-    replaced: dict[int, Tracer] = {}
-    holders: dict[int, int] = {}  # of each array: the first place that holds it
-    contents = [(x, copy.copy(x)) for x in map(contained, found) if x is not None]
-    draws = [(held, rng_state(held)) for _, held, _ in found if isinstance(held, GENERATORS)]
-    everywhere = global_rng_state()
-    try:
-        for i, (slot, held, _) in enumerate(found):
-            if isinstance(held, RowSparse):
-                slot.set(Leftover())
-            elif is_state(held, i, fixed, state):
-                first = holders.setdefault(id(held), i) if isinstance(held, np.ndarray) else i
-                if first == i:
-                    replaced[i] = trace.input(held, slot.name if slot.name.isidentifier() else "c")
-                    trace.captured_at[replaced[i].value] = i
-                slot.set(replaced.setdefault(i, replaced[first]))
-        with names_watched():
-            mode.tracing = True
-            output = run(trees)
-        after = [slot.get() for slot, *_ in found]
-        for now, before in contents:
-            if len(now) != len(before) or (isinstance(now, set) and now != before):
-                what = f"a {type(now).__name__}"
-                if isinstance(now, dict):
-                    what = f"a dict or an attribute ({', '.join(map(repr, now.keys() ^ before.keys()))})"
-                raise Refused(f"something was stored in {what} that was not there before: return it instead")
-    finally:
-        mode.tracing = False
-        for slot, held, _ in reversed(found):
-            if slot.get() is not held:
-                slot.set(held)
-        for now, before in contents:
-            if isinstance(now, list):
-                now[:] = before
-            elif isinstance(now, deque):
-                now.clear()
-                now.extend(before)
-            elif set(now) != set(before):
-                now.clear()
-                now.update(before)
-        drawn = any(pickle.dumps(rng_state(held)) != pickle.dumps(before) for held, before in draws)
-        for held, before in draws:
-            set_rng_state(held, before)
-    if drawn or any(np.any(x != y) for x, y in zip(global_rng_state(), everywhere)):
-        raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
-    for (name, path, value), t in zip(inputs, given):
-        if t.value is not value:
-            raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
+    def run(self, named: bool) -> tuple[Recorded, bool]:
+        places, world = self.reached.places, self.world
+        unknown = unimported(self.call.f, places)
+        Refused.first = None
+        before = mode.recording
+        paused.append(True)
+        try:
+            for i, place in enumerate(places):
+                self.replace(i, place)
+            with names_watched() if named else contextlib.nullcontext():
+                mode.tracing = True
+                output = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
+            world.check()
+            after = [place.slot.get(world.roots) for place in places]
+        except Exception as error:
+            if Refused.first is not None and Refused.first is not error:
+                raise Refused.first from error  # the function has caught it
+            raise
+        finally:
+            mode.tracing, mode.recording = False, before
+            paused.pop()
+            world.restore()
+        if Refused.first is not None:
+            raise Refused.first
+        for (name, path, value), (t, _) in zip(self.inputs, self.given):
+            if t.value is not value:
+                raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
+        output = map_leaves(plain, output)
+        check_output(output)
+        return self.sorted_out(after, output), not unknown.isdisjoint(sys.modules)
 
-    guards, same, written, rebound = [], [], [], []
-    for i, ((slot, held, _), now) in enumerate(zip(found, after)):
-        if i in replaced:
-            value, last = trace.first(replaced[i]), replaced[i].value
-            holder = holders.get(id(held), i)
-            if holder != i:
-                same.append((slot, found[holder].slot))
-            if now is not replaced[i]:
-                if isinstance(now, Tracer):
-                    now.value.adopt(Name(OPS_OWN, slot.name if slot.name.isidentifier() else ""))
-                rebound.append((slot, now))
-            if last is not value and (holder == i or slot.owner is not None):
-                written.append((slot, value, last))
-        elif slot.owner is not None:  # a gradient
-            guards.append((slot, held))
-            if now is not held and not isinstance(now, Leftover):
-                rebound.append((slot, now))
-        elif now is held or isinstance(held, tuple):
-            guards.append((slot, held if guards_identity(i, found) else TypeAndLength(type(held), len(held))))
-        elif isinstance(held, int | float):
-            raise Changed(i)
+    def replace(self, i: int, place: Found) -> None:
+        """Put a tracer or another stand-in into a place."""
+        slot, held, _ = place
+        if isinstance(held, Node) and mode.transforms and depends(held, mode.transforms):
+            raise Eager
+        if isinstance(held, RowSparse):
+            self.world.set(place, Leftover())
+        elif is_array(held) and not isinstance(held, Node) and (slot.of_tensor or not is_fixed(slot)):
+            first = self.holders.setdefault(id(held), i) if isinstance(held, np.ndarray) else i
+            if first == i:
+                self.replaced[i] = self.trace.input(held, slot.name if slot.name.isidentifier() else "c")
+                self.trace.guardable.add(self.replaced[i].value)
+            else:
+                self.replaced[i] = self.replaced[first]
+            self.world.set(place, self.replaced[i])
         else:
-            raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
-    captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items() if holders.get(id(found[i].held), i) == i]
-    for slot, value, _ in written:
-        for other, view in captured:
-            if view is not value and np.may_share_memory(view.example, value.example):
-                raise Refused(
-                    f"{slot.name or 'an array'} was written into, and {other.name or 'another'} shares its memory; "
-                    "take the view inside the function"
-                )
-    return Recorded(inputs, captured, guards, same, written, rebound, trace.values, output)
+            self.world.stand_in(place)
+
+    def sorted_out(self, after: list[Any], output: Any) -> Recorded:
+        """The changes that the run made, and the conditions under which another would be the same."""
+        places, trace = self.reached.places, self.trace
+        guards: list[tuple[Slot, Any]] = [(slot, t.value.example) for t, slot in self.given if t.value in trace.read]
+        same, written, rebound = [], [], []
+        owners: dict[int, Slot] = {}
+        for i, ((slot, held, within), now) in enumerate(zip(places, after)):
+            if i in self.replaced:
+                first, last = trace.first(self.replaced[i]), self.replaced[i].value
+                holder = self.holders.get(id(held), i)
+                if holder != i:
+                    same.append((slot, places[holder].slot))
+                if now is not self.replaced[i]:
+                    rebound.append((slot, storable(slot, now)))
+                if last is not first and (holder == i or slot.of_tensor):
+                    written.append((slot, first, last))
+                if first in trace.read:
+                    if last is not first or (isinstance(now, Tracer) and now is not self.replaced[i]):
+                        raise Refused(
+                            f"{slot.name or 'something'} changes at every call, and Python reads its value: it would "
+                            "be compiled anew each time; use mg.where, or decide outside and pass a flag"
+                        )
+                    guards.append((slot, held))
+            elif slot.of_tensor:  # a gradient
+                guards.append((slot, held))
+                if now is not held and not isinstance(now, Leftover):
+                    rebound.append((slot, now))
+            else:
+                if now is not held and not isinstance(now, Unusable) and not isinstance(held, tuple):
+                    if held is not None and not isinstance(held, bool | np.bool_):
+                        raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
+                    rebound.append((slot, storable(slot, now)))
+                if isinstance(held, Node) or is_container(held):
+                    if slot.rooted and id(held) in owners:
+                        same.append((slot, owners[id(held)]))
+                    owners.setdefault(id(held), slot)
+                loose = isinstance(held, tuple | list) and (slot.rooted or is_row(places, within, held))
+                guards.append((slot, TypeAndLength(type(held), len(held)) if loose else held))
+        constants = {v: v.example for v in trace.read if type(v.example) is int}
+        captured = [
+            (places[i].slot, trace.first(t))
+            for i, t in self.replaced.items()
+            if self.holders.get(id(places[i].held), i) == i and trace.first(t) not in constants
+        ]
+        for slot, value, _ in written:
+            for name, view in [*((s.name, v) for s, v in captured), *((name, v) for name, _, v in self.inputs)]:
+                if view is not value and np.may_share_memory(view.example, value.example):
+                    raise Overlap(
+                        f"{slot.name or 'an array'} was written into, and {name or 'another'} shares its memory; "
+                        "take the view inside the function"
+                    )
+        distinct = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
+        distinct = distinct if any(slot.rooted for slot in distinct) else []
+        return Recorded(
+            self.inputs, captured, guards, same, distinct, written, rebound, constants, trace.values, output
+        )
 
 
-def contained(place: Found) -> Any:
-    """The container in a place, or the attribute dict of an object in it: its keys are checked after the run."""
-    if isinstance(place.held, list | dict | set | deque):
-        return place.held
-    return vars(place.held) if has_attributes(place.held) else None
+def leaf_places(tree: Any, at: Slot, path: str = "") -> Iterator[tuple[Slot, str]]:
+    """The place of each leaf of a tree, and how Python writes the way to it, in the order of `leaves`."""
+    below = children(tree)
+    if below is None:
+        yield at, path
+    for key, subtree in below or ():
+        is_item = isinstance(tree, dict | list | tuple)
+        step = f"[{key!r}]" if is_item else f".{key}"
+        yield from leaf_places(subtree, Slot(str(key), at, key, not is_item), path + step)
 
 
-def guards_identity(i: int, found: list[Found]) -> bool:
-    """Is a place guarded by the identity of its content? A row of arrays in a list of rows is not."""
-    place = found[i]
-    if not isinstance(place.held, tuple | list) or place.within < 0:
-        return True
-    rows = isinstance(found[place.within].held, tuple | list) and all(isinstance(x, np.ndarray) for x in place.held)
-    return not rows
+def containers(tree: Any) -> Iterator[Any]:
+    """The containers in a tree, itself included."""
+    below = children(tree)
+    if below is not None:
+        yield tree
+        for _, subtree in below:
+            yield from containers(subtree)
 
 
-GENERATORS = np.random.Generator | np.random.RandomState | random.Random
+def storable(slot: Slot, now: Any) -> Any:
+    """The new content of a place: an array, a number, a flag, or None."""
+    if isinstance(now, Tracer):
+        now.value.adopt(Name(OPS_OWN, slot.name if slot.name.isidentifier() else ""))
+    elif not (now is None or isinstance(now, np.ndarray | np.generic | bool | int | float | complex | RowSparse)):
+        raise Refused(
+            f"{slot.name or 'a place'} was given {type(now).__name__!r}, which is neither an array nor a number; "
+            "store its data, or return it"
+        )
+    return now
 
 
-def global_rng_state() -> tuple[Any, ...]:
-    """The states of the global random generators of NumPy and Python."""
-    state: Any = np.random.get_state()
-    return (*state[1:3], hash(random.getstate()))
+def check_output(output: Any) -> None:
+    """Refuse to return an object: it may hold tracers, and would be the same ever after."""
+    for x in leaves(output):
+        if not isinstance(x, Tracer | np.ndarray | np.generic | RowSparse | str | bytes | int | float | complex | None):
+            raise Refused(
+                f"a {type(x).__name__} was returned; return arrays and numbers, in tuples, lists, dicts and dataclasses"
+            )
 
 
-def is_state(held: Any, i: int, fixed: set[int], state: set[int]) -> bool:
-    """Is the content of a place an input? An int is one only where f changes it: else it is a size or an index."""
-    if isinstance(held, bool) or i in fixed:
+def check_functions(f: Function, places: list[Found]) -> None:
+    """Refuse functions whose variables cannot be followed."""
+    everything = [f, *(held for _, held, _ in places)]
+    for f in users_functions(everything):
+        for name in names_in(f.__code__).globals & {"globals", "eval", "exec"} - f.__globals__.keys():
+            raise Refused(
+                f"{f.__name__} calls {name}(), and what it finds would be frozen; name the variables themselves"
+            )
+    for held in everything:
+        if isinstance(held, functools.partial):
+            for x in leaves(held.args):
+                if isinstance(x, np.ndarray | np.generic | float | complex):
+                    raise Refused(
+                        "an array in a functools.partial would be frozen; give it by keyword, or write a lambda"
+                    )
+
+
+def unimported(f: Function, places: list[Found]) -> set[str]:
+    """The modules that functions import, and that are not there yet."""
+    functions = users_functions([f, *(held for _, held, _ in places)])
+    return set().union(*(names_in(f.__code__).modules for f in functions)) - sys.modules.keys()
+
+
+def is_fixed(slot: Slot) -> bool:
+    """Is it an argument of a functools.partial, which cannot be replaced?"""
+    return isinstance(slot.holder, Slot) and isinstance(slot.holder.holder, functools.partial)
+
+
+def is_container(x: Any) -> bool:
+    return isinstance(x, list | dict | set | deque) or has_attributes(x)
+
+
+def is_row(places: list[Found], within: int, held: Any) -> bool:
+    """Is it a list of arrays in a list of those? It may be replaced."""
+    if within < 0 or not isinstance(places[within].held, tuple | list):
         return False
-    return isinstance(held, np.ndarray | np.generic | float | complex) or i in state
+    return all(isinstance(x, np.ndarray) for x in held)

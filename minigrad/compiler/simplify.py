@@ -49,9 +49,10 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
     mark_layout_sensitive(recorded.values, kept)
 
     simplifier = Simplifier(exact)
-    simplest: dict[Value, Any] = {}
+    simplest: dict[Value, Any] = dict(recorded.constants)
     for value in recorded.values:
-        simplest[value] = simplifier(value, simplest)
+        if value not in simplest:
+            simplest[value] = simplifier(value, simplest)
     for value in simplifier.simple:
         pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
         value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]

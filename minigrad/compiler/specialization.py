@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.captures import Slot
+from minigrad.compiler.audit import Audit, fingerprint
 from minigrad.compiler.dialects.fast import FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
-from minigrad.compiler.guards import Guards, GuardSource, argument_guards, capture_guards
+from minigrad.compiler.guards import Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
 from minigrad.compiler.program import Program, Value
-from minigrad.compiler.record import Arguments, Recorded, is_array, plain
+from minigrad.compiler.record import Arguments, Call, Recorded, is_array, plain
 from minigrad.compiler.schedule import Schedule, schedule
 from minigrad.compiler.source import executable, executed
-from minigrad.engine import tick
+from minigrad.engine import Node, tick
+from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, leaves, map_leaves
 
@@ -38,25 +39,18 @@ class Specialization:
     Args:
         program: the simplified program of a recorded run.
         recorded: the run.
-        arguments: those of the run.
-        strongly_typed: arguments whose Python numbers become float64 arrays.
+        call: the function and the arguments of the run.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        recorded: Recorded,
-        arguments: Arguments,
-        strongly_typed: frozenset[str],
-        backend: str,
-    ) -> None:
-        self.program, self.strongly_typed = program, strongly_typed
+    def __init__(self, program: Program, recorded: Recorded, call: Call, backend: str, audit: bool) -> None:
+        self.program, self.strongly_typed, self.enter = program, call.strongly_typed, call.enter
+        self.audit = Audit(fingerprint(recorded)) if audit else None
         lines = schedule(program)
         identifiers = identify(lines)
         self.source = Printer(lines, identifiers, ReadableNumPy).source()
         self.run = executable(Printer(lines, identifiers, FastNumPy).source(), program.name)
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
-        self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
+        self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
         #: rebuilds the containers of the output, None where the program returns them
         self.restore: Function | None = None
@@ -64,8 +58,10 @@ class Specialization:
             self.restore = functools.partial(restored, program.output)
         if backend == "numba":
             self.use_numba(lines, identifiers, [v for _, v in inputs])
-        self.guards = Guards(argument_guards(arguments) + capture_guards(recorded))
-        self.fits, self.captured, self.quick = self.generated([slot for slot, _ in inputs], arguments)
+        arrays = [Slot(x, None, i) for i, (x, held) in enumerate(call.arguments.all) if type(held) is np.ndarray]
+        guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded)
+        self.guards = Guards(guards + separation_guards(recorded, arrays))
+        self.fits, self.captured, self.quick = self.generated([slot for slot, _ in inputs], call.arguments)
 
     def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> None:
         """Run the program compiled as far as that is faster; where it cannot be, run NumPy and warn why."""
@@ -87,44 +83,60 @@ class Specialization:
         if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
             self.run = function
         else:
-            self.run = lambda *args: function(*filter(is_array, leaves(args[:count])), *args[count:])
+            opened = leaves if self.enter else list
+            self.run = lambda *args: function(*filter(is_array, opened(args[:count])), *args[count:])
 
     def __call__(self, arguments: Arguments) -> Any:
-        kinds = [np.asarray if name in self.strongly_typed else plain for name, _ in arguments.all]
-        given = [map_leaves(kind, map_leaves(plain, x)) for kind, (_, x) in zip(kinds, arguments.all)]
-        return self.finished(self.run(*given, *self.captured()))
+        roots = [x for _, x in arguments.all]
+        given = [self.given(name, x) for name, x in arguments.all]
+        return self.finished(self.run(*given, *self.captured(*roots)), *roots)
 
-    def finished(self, output: Any) -> Any:
+    def given(self, name: str, x: Any) -> Any:
+        """An argument as the program takes it."""
+        if name in self.strongly_typed:
+            return map_leaves(lambda e: np.asarray(plain(e), float if isinstance(e, int) else None), x)
+        return map_leaves(plain, x) if self.enter else x
+
+    def finished(self, output: Any, *roots: Any) -> Any:
         """The output of a run in its containers; Tensors and objects take their new state."""
         if self.restore is not None:
             output = self.restore(output)
-        for x in self.touched:
-            touch(x)
+        for slot in self.touched:
+            touch(slot.holder_now(roots))
         if self.rebound:
             output, *values = output
             for slot, value in zip(self.rebound, values):
-                if slot.owner is not None and slot.key == "_data":
-                    slot.set(np.asarray(value))  # NumPy returns scalars where the data is a 0-d array
-                    touch(slot.owner)
+                if slot.of_tensor and slot.key == "_data":
+                    slot.set(np.asarray(value), roots)  # NumPy returns scalars where the data is a 0-d array
+                    touch(slot.holder_now(roots))
                 else:
-                    slot.set(value)
+                    slot.set(value, roots)
         return output
 
     def generated(self, inputs: list[Slot], arguments: Arguments) -> tuple[Function, Function, Function | None]:
-        """Three functions in straight-line source.
+        """Three functions in straight-line source, of the arguments.
 
-        Do the guards of the captures hold? What are the captured inputs? And where all arguments are arrays, the whole
-        call, which raises GuardFailed where a guard does not hold.
+        Do the guards of what is reached hold? What are the further inputs? And where all arguments are arrays, the
+        whole call, which raises GuardFailed where a guard does not hold.
         """
         writer = GuardSource()
         conditions = writer.conditions(guard for guard in self.guards if guard.slot is not None)
         fits = "\n        and ".join(conditions) or "True"
         fetched = "".join(writer.place(slot) + ", " for slot in inputs)
-        lines = [f"def fits():\n    return (\n        {fits}\n    )\n", f"def fetch():\n    return ({fetched})\n"]
+        parameters = ", ".join(f"a{i}" for i in range(len(arguments.all)))
+        lines = [
+            f"def fits({parameters}):\n    return (\n        {fits}\n    )\n",
+            f"def fetch({parameters}):\n    return ({fetched})\n",
+        ]
         if len(arguments.positional) == len(arguments.all) and all(type(x) is np.ndarray for _, x in arguments.all):
             lines.append(self.quick_source(writer, conditions, fetched))
         scope = executed("\n".join(lines), f"guards of {self.program.name}", writer.scope)
         return scope["fits"], scope["fetch"], scope.get("quick")
+
+    def renew(self) -> None:
+        """Let the quick path wait for the next audit."""
+        if self.quick is not None and self.audit is not None:
+            self.quick.__globals__["wait"] = self.audit.wait
 
     def quick_source(self, writer: GuardSource, conditions: list[str], fetched: str) -> str:
         """The source of the whole call on arrays."""
@@ -140,11 +152,15 @@ class Specialization:
             f"    if not (\n        {checked}\n    ):",
             "        raise GuardFailed",
         ]
+        if self.audit is not None:
+            writer.scope["wait"] = self.audit.wait
+            lines.append("    wait()")
         if self.rebound:
             lines.append(f"    return finished({call})")
         else:
             lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
-            for x in self.touched:
+            for slot in self.touched:
+                x: Node = slot.holder
                 name = writer.bind(x, x.name or "tensor")
                 lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
             lines.append("    return output")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from minigrad.compiler.program import (
     assigned,
     astype,
     examples,
+    made_from,
     mapped,
     values_in,
 )
@@ -34,7 +35,24 @@ from minigrad.sparse import RowSparse
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
 
 #: Functions whose result has a shape that depends on values.
-DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress}
+DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.bincount, np.trim_zeros}
+DYNAMIC |= {np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values}
+DYNAMIC |= {np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d}
+
+#: The arguments that determine the shape of a result, by their positions; Python needs their values.
+STATIC_POSITIONS = {
+    **dict.fromkeys((np.reshape, np.broadcast_to, np.tile, np.repeat, np.resize, np.pad, np.insert, np.delete), (1,)),
+    **dict.fromkeys((np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit), (1,)),
+    **dict.fromkeys((np.linspace, np.logspace, np.geomspace), (2,)),
+    **dict.fromkeys((np.expand_dims, np.squeeze, np.rot90, np.partition, np.argpartition), (1,)),
+    **dict.fromkeys((np.diag, np.triu, np.tril), (1,)),
+    **dict.fromkeys((np.moveaxis, np.swapaxes, np.rollaxis), (1, 2)),
+    np.bincount: (2,),
+}
+#: The same by keyword, of any function.
+STATIC_KEYWORDS = {"axis", "axes", "shape", "newshape", "reps", "repeats", "indices_or_sections", "pad_width", "num"}
+STATIC_KEYWORDS |= {"k", "n", "obj", "kth", "offset", "axis1", "axis2", "source", "destination", "minlength", "bins"}
+STATIC_KEYWORDS |= {"ddof"}
 
 #: The methods of ndarray that a Tracer forwards to the NumPy function of that name: not those that work in place, and
 #: not those that it defines itself.
@@ -91,7 +109,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
             )
         return self._value.shape
 
-    dtype = property(lambda self: np.result_type(self._value.example))
+    @property
+    def dtype(self) -> Any:
+        if self.is_number:
+            raise AttributeError(f"{type(self._value.example).__name__!r} object has no attribute 'dtype'")
+        return np.result_type(self._value.example)
+
     ndim = property(lambda self: self._value.ndim)
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
     T = property(lambda self: np.transpose(self))
@@ -105,17 +128,70 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
-    # values, which may not
+    # values, which Python may read where a guard can hold them: numbers, and captured arrays
 
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        self.trace.asked_for.append(self._value)
-        raise Refused(
-            f"the value of {describe_value(self._value)} was read{at_users_line()}, and a decision on it "
-            "would be frozen in the derived function; write mg.where(condition, x, y) for an if, and pass values for "
-            "Python itself (a number of layers, a flag) as an int, a bool or a str"
-        )
+    def python_value(self) -> Any:
+        """The value for Python itself, from now on guarded."""
+        value = self.value
+        if not self.trace.guarded(value):
+            raise Refused(
+                f"the value of {describe_value(value)} was read{at_users_line()}, and a decision on it "
+                "would be frozen in the derived function; write mg.where(condition, x, y) for an if, and pass values "
+                "for Python itself (a number of layers, a flag) as an int, a bool or a str"
+            )
+        return value.example
 
-    __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = __contains__ = item = tolist = _refuse
+    @property
+    def is_number(self) -> bool:
+        """Is it one of Python's numbers?"""
+        return type(self._value.example) in (int, float, complex)
+
+    @property
+    def __class__(self) -> Any:  # isinstance answers as for the value
+        return type(self._value.example)
+
+    @__class__.setter
+    def __class__(self, kind: Any) -> None:
+        raise TypeError(f"a traced array cannot become a {kind.__name__}")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.python_value(), dtype)
+
+    def __contains__(self, x: Any) -> bool:
+        return x in self.python_value()
+
+    def __hash__(self) -> int:
+        if not self.is_number and self._value.ndim:
+            raise TypeError(f"unhashable type: {type(self._value.example).__name__!r}")
+        return hash(self.python_value())
+
+    def __format__(self, form: str) -> str:
+        return format(self.python_value(), form)
+
+    def __str__(self) -> str:
+        return str(self.python_value())
+
+    __bool__ = lambda self: bool(self.python_value())  # noqa: E731
+    __int__ = lambda self: int(self.python_value())  # noqa: E731
+    __float__ = lambda self: float(self.python_value())  # noqa: E731
+    __complex__ = lambda self: complex(self.python_value())  # noqa: E731
+    __index__ = lambda self: operator.index(self.python_value())  # noqa: E731
+    item = lambda self, *at: self.python_value().item(*at)  # noqa: E731
+    tolist = lambda self: self.python_value().tolist()  # noqa: E731
+
+    def __mul__(self, other: Any) -> Any:
+        repeats = self.is_number and isinstance(other, list | tuple | str | bytes)
+        return NotImplemented if repeats else super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        repeats = self.is_number and isinstance(other, list | tuple | str | bytes)
+        return NotImplemented if repeats else super().__rmul__(other)
+
+    def __copy__(self) -> Any:
+        return self if self.is_number else np.copy(self)
+
+    def __deepcopy__(self, _: Any) -> Any:
+        return self.__copy__()
 
     # NumPy's protocols
 
@@ -166,7 +242,9 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return self.trace.call(astype, (self, np.dtype(dtype)), {})
 
     def __getattr__(self, name: str) -> Any:
-        if name in ARRAY_METHODS:
+        if self.is_number and name[0] != "_" and hasattr(self._value.example, name):
+            return getattr(self.python_value(), name)
+        if name in ARRAY_METHODS and not self.is_number:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
         raise AttributeError(f"a traced array has no {name}; use the function of NumPy or minigrad")
 
@@ -176,6 +254,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
 
 class Refused(TypeError):
     """A function does something that a program of NumPy calls cannot express."""
+
+    first: ClassVar[Refused | None] = None  # of the present recording: the function may have caught it
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        Refused.first = Refused.first or self
 
 
 def writable(x: Any) -> Tracer:
@@ -199,8 +283,8 @@ class Trace:
 
     def __init__(self) -> None:
         self.values: list[Value] = []  # in the order in which they were made
-        self.asked_for: list[Value] = []  # those that Python tried to read
-        self.captured_at: dict[Value, int] = {}  # of each captured input: the number of its place
+        self.guardable: set[Value] = set()  # inputs that may be guarded by their values
+        self.read: set[Value] = set()  # those that have to be: Python has read them
         self.inputs: list[tuple[Tracer, Value]] = []  # each with the Value that it held at first
 
     def input(self, example: Any, name: str) -> Tracer:
@@ -211,18 +295,27 @@ class Trace:
         self.inputs.append((traced, value))
         return traced
 
+    def guarded(self, value: Value) -> bool:
+        """Guard the inputs that a value was computed from, if all of them may be."""
+        inputs = {v for v in made_from([value]) if v.call is None}
+        if not inputs <= self.guardable:
+            return False
+        self.read |= inputs
+        return True
+
     def first(self, traced: Tracer) -> Value:
         """The Value that an input held at first."""
         return next(value for t, value in self.inputs if t is traced)
 
     def record(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Compute the example, and record the call."""
-        inside: Any = untraced((args, kwargs))
+        inside: Any = mapped(self.value_of, Tracer, with_static_values(call, args, kwargs))
         plain = examples(inside)
-        with np.errstate(all="ignore"):
-            result = call(*plain[0], **plain[1])
+        function = call
         if call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0]):
-            result = result.item()  # on Python's numbers as in Python: a NumPy scalar could change the dtype of arrays
+            function = IN_PYTHON[call]  # on Python's numbers as in Python: 2**70 has no NumPy scalar
+        with np.errstate(all="ignore"):
+            result = function(*plain[0], **plain[1])
         value = Value(call, inside[0], inside[1], result)
         parts = list(values_in(inside))
         explicit = "shape" in kwargs or call in UPDATES or value.shape == ()
@@ -231,6 +324,15 @@ class Trace:
         value.line = at_users_line()
         self.values.append(value)
         return value
+
+    def value_of(self, traced: Tracer) -> Value:
+        """The Value of a tracer of this trace."""
+        if traced.trace is not self:
+            raise Refused(
+                f"an array of an earlier recording was used{at_users_line()}: a cache kept it; do not cache arrays "
+                "that depend on arguments or captures"
+            )
+        return traced.value
 
     def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a NumPy function; the result is traced, unless it is metadata."""
@@ -266,3 +368,58 @@ def memory_shared(example: Any, args: tuple[Any, ...]) -> _Memory | None:
 def untraced(x: Any) -> Any:
     """Arguments with the Value of each tracer in its place."""
     return mapped(lambda t: t.value, Tracer, x)
+
+
+#: Python's operators for its own numbers.
+IN_PYTHON: dict[Any, Any] = {
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.equal: operator.eq,
+    np.not_equal: operator.ne,
+    np.bitwise_or: operator.or_,
+    np.bitwise_xor: operator.xor,
+    np.bitwise_and: operator.and_,
+    np.left_shift: operator.lshift,
+    np.right_shift: operator.rshift,
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.divide: operator.truediv,
+    np.matmul: operator.matmul,
+    np.floor_divide: operator.floordiv,
+    np.remainder: operator.mod,
+    np.negative: operator.neg,
+    np.invert: operator.invert,
+    np.power: operator.pow,
+}
+
+
+def with_static_values(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The arguments of a call with Python's values where they determine a shape, and for Python's own integers.
+
+    Those are inputs only in arithmetic. An exponent of an array is not: x**2 is x * x to NumPy, and to the rules.
+    """
+    if call is np.power and isinstance(args[0], np.ndarray):
+        return (args[0], python_integers(args[1])), kwargs
+    if isinstance(call, np.ufunc):
+        return args, kwargs
+    static = STATIC_POSITIONS.get(call, ())
+    args = tuple(python_values(x) if i in static else python_integers(x) for i, x in enumerate(args))
+    return args, {key: python_values(x) if key in STATIC_KEYWORDS else python_integers(x) for key, x in kwargs.items()}
+
+
+def python_values(x: Any) -> Any:
+    """An argument with the value of each tracer in its place, which is guarded."""
+    return mapped(Tracer.python_value, Tracer, x)
+
+
+def python_integers(x: Any) -> Any:
+    """The same for Python's integers, and for the bounds of slices."""
+    if type(x) is slice:
+        return python_values(x)
+    if type(x) in (tuple, list):
+        return type(x)([python_integers(e) for e in x])
+    integer = isinstance(x, Tracer) and type(x._value.example) is int
+    return x.python_value() if integer else x

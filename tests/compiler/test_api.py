@@ -227,7 +227,7 @@ def test_arguments_by_name() -> None:
     assert value == f(X, 3, k=2.0, how="mean")
     assert_same(dx, mg.grad(lambda x: f(x, 3, k=2.0, how="mean"))(X))
     assert_same(dk, np.float64(mg.grad(lambda k: f(X, 3, k=k, how="mean"))(2.0)))
-    assert d(X, n=2, k=2.0, how="sum")[0] == f(X, k=2.0) and len(d.cache) == 2
+    assert d(X, n=2, k=2.0, how="sum")[0] == f(X, k=2.0) and sum(map(len, d.cache.values())) == 2
 
 
 def test_any_number_of_arguments() -> None:

@@ -1,0 +1,136 @@
+"""Stand-ins for what a function reaches, in place while it is recorded.
+
+A Tensor keeps its own state, which other threads go on seeing; for the recording thread an overlay holds tracers. What
+cannot be recorded (an iterator, a file, a generator of random numbers) is replaced by an object that refuses any use.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import io
+import random
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiler.tracer import Refused
+from minigrad.engine import Node
+from minigrad.origin import at_users_line
+from minigrad.reach import has_attributes
+
+RNG = np.random.Generator | np.random.RandomState | random.Random
+
+#: By the id of a Tensor that is overlaid: the values of its slots that the recording thread sees.
+_overlays: dict[int, dict[str, Any]] = {}
+_recording_thread = 0
+
+
+class Overlay:
+    """Tensors whose slots have values of their own for this thread, until `remove`."""
+
+    def __init__(self) -> None:
+        global _recording_thread
+        _recording_thread = get_ident()
+        self.tensors: list[Node] = []
+
+    def cover(self, x: Node) -> dict[str, Any]:
+        """Let this thread see and write other values in the slots of a Tensor."""
+        if id(x) not in _overlays:
+            self.tensors.append(x)
+            _overlays[id(x)] = {}
+            x.__class__ = _overlaid(type(x))
+        return _overlays[id(x)]
+
+    def hold(self, x: Node, key: str, value: Any) -> None:
+        """Let a slot of a Tensor hold another value for this thread."""
+        self.cover(x)[key] = value
+
+    def changed(self, x: Node) -> set[str]:
+        """The slots of a Tensor that hold another value now than the Tensor itself."""
+        own = _overlays.get(id(x), {})
+        return {key for key, value in own.items() if value is not getattr(Node, key).__get__(x)}
+
+    def remove(self) -> None:
+        for x in self.tensors:
+            (x.__class__,) = type(x).__bases__
+            del _overlays[id(x)]
+
+
+@functools.lru_cache
+def _overlaid(kind: Any) -> Any:
+    """A class of Tensors whose slots are looked up in the overlay first."""
+
+    def own_class(x: Node) -> None:
+        # a result computed from such a Tensor was made in its class
+        x.__class__ = kind
+
+    def overlaid_slot(key: str) -> property:
+        slot = getattr(Node, key)
+
+        def get(x: Node) -> Any:
+            own = _overlays.get(id(x))
+            if own is None:
+                own_class(x)
+            elif key in own and get_ident() == _recording_thread:
+                return own[key]
+            return slot.__get__(x)
+
+        def put(x: Node, value: Any) -> None:
+            own = _overlays.get(id(x))
+            if own is not None and get_ident() == _recording_thread:
+                own[key] = value
+            else:
+                slot.__set__(x, value)
+
+        return property(get, put)
+
+    slots = {key: overlaid_slot(key) for key in Node.__slots__ if key != "__weakref__"}
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **slots})
+
+
+class Unusable:
+    """Stands for something whose use would be frozen in the program."""
+
+    __slots__ = ("_describe",)
+
+    def __init__(self, describe: Callable[[], str]) -> None:
+        self._describe = describe
+
+    def refuse(self, *_: Any, **__: Any) -> Any:
+        raise Refused(self._describe())
+
+    __getattr__ = __call__ = __next__ = __iter__ = __len__ = __getitem__ = __enter__ = __exit__ = refuse
+
+
+def unusable(x: Any, name: str) -> Unusable | None:
+    """The stand-in for an object whose use cannot be recorded, None for any other."""
+    if isinstance(x, RNG):
+        return Unusable(lambda: RANDOM.format(at_users_line()))
+    if isinstance(x, contextvars.ContextVar):
+        return Unusable(
+            lambda: (
+                f"the context variable {x.name} was read{at_users_line()}, and its value would be frozen; read it "
+                "outside and pass the value as an argument"
+            )
+        )
+    if isinstance(x, io.IOBase):
+        return Unusable(
+            lambda: (
+                f"the file {name} was used{at_users_line()}, which a compiled function would not do again; read "
+                "it outside and pass an array"
+            )
+        )
+    if hasattr(type(x), "__next__") and not has_attributes(x):
+        return Unusable(
+            lambda: (
+                f"the iterator {name} was used{at_users_line()}, and its first item would be frozen; call next() "
+                "outside and pass the item as an argument"
+            )
+        )
+    return None
+
+
+RANDOM = "random numbers were drawn{}, and would be the same ever after; draw them outside and pass them as arguments"
