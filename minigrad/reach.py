@@ -150,6 +150,8 @@ def _places(x: Any, at: Slot) -> Iterator[Slot]:
         for key in keys:
             yield _below(at, x, key.strip("_"), key, True) if at.rooted else Slot("self", [getattr(x, key)], 0)
     elif not isinstance(x, types.ModuleType):
+        if hasattr(x, "__wrapped__"):  # a compiled function, a cache
+            yield Slot("", [x.__wrapped__], 0)
         if isinstance(x, dict):
             yield from (_below(at, x, str(key), key) for key in list(x))
         elif isinstance(x, tuple | list | deque):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
+import sys
 import time
 import types
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 
 from minigrad._tensor import conjugated, unit_seed
 from minigrad.compiler.audit import Stale, difference, fingerprint
+from minigrad.compiler.differentiable import differentiable
 from minigrad.compiler.guards import Guards
 from minigrad.compiler.program import USERS, Name
 from minigrad.compiler.record import (
@@ -31,10 +33,12 @@ from minigrad.compiler.record import (
     parameter_names,
     plain,
     record,
+    recording_lock,
 )
 from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
+from minigrad.engine import Node
 from minigrad.mode import merging_rows, mode, paused
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
@@ -98,14 +102,14 @@ class Derived:
         self.audit = audit
         self.cache: dict[Any, list[Specialization]] = {}
         self.latest: Specialization | None = None
-        self.quick: Function | None = None
-        self.count = 0  # of the arguments of the quick path
+        self.quick: tuple[Function | None, int] = None, 0  # a call on arrays, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.quick is not None and not paused and not kwargs and len(args) == self.count:
+        quick, count = self.quick
+        if quick is not None and not paused and not kwargs and len(args) == count:
             try:
-                return self.quick(*args)
+                return quick(*args)
             except (GuardFailed, StopIteration):  # the latter where an audit is due
                 pass
         arguments = named_arguments(self.names, args, kwargs)
@@ -121,17 +125,33 @@ class Derived:
         self.use(specialization)
         audit = specialization.audit
         if audit is None or not audit.is_due():
-            return specialization(arguments)
+            return self.run(specialization, arguments)
         start = time.perf_counter()
-        specialization = self.checked(specialization, arguments)
+        if not self.is_still_right(specialization, arguments):
+            return self(*args, **kwargs)
         between = time.perf_counter()
-        output = specialization(arguments)
-        audit.done(between - start, time.perf_counter() - between)
+        output = self.run(specialization, arguments)
+        audit.passed(between - start, time.perf_counter() - between)
         specialization.renew()
         return output
 
-    def checked(self, specialization: Specialization, arguments: Arguments) -> Specialization:
-        """Record the function again: a difference is an error, or with audit="warn" it is compiled again.
+    def run(self, specialization: Specialization, arguments: Arguments) -> Any:
+        """The value of a specialization, with Tensors where the function returns some that backward can start from."""
+        if not specialization.live:
+            return specialization(arguments)
+        roots = [x for _, x in arguments.all]
+        variables = [slot.holder_now(roots) for slot in specialization.variables]
+        if any(x._edges for x in variables):  # a result: the backward pass goes on from it
+            return self.original(arguments)
+        output = specialization(arguments)
+        values = [
+            differentiable(x, i, variables, lambda: self.original(arguments)) if i in specialization.live else x
+            for i, x in enumerate(leaves(output))
+        ]
+        return unflatten(output, values)
+
+    def is_still_right(self, specialization: Specialization, arguments: Arguments) -> bool:
+        """Record the function again: a difference is an error, or with audit="warn" the specialization is dropped.
 
         Raises:
             Stale: before anything is computed or written.
@@ -139,30 +159,44 @@ class Derived:
         assert specialization.audit is not None
         changed = difference(specialization.audit.expected, fingerprint(self.recorded(self.call(arguments), False)))
         if changed is None:
-            return specialization
+            return True
         message = (
             f"{identifier(self.f, 'f')} was recorded again and came out different, although every guard held: "
             f"{changed}. It depends on something that was not seen; pass that as an argument, or hold it in a Tensor, "
-            f"an array or an attribute. The calls since number {specialization.audit.calls} may have used the old value"
+            f"an array or an attribute. The last call known to be right is number {specialization.audit.good}"
         )
         for kind, found in self.cache.items():
             self.cache[kind] = [other for other in found if other is not specialization]
-        self.latest = self.quick = None
+        self.latest, self.quick = None, (None, 0)
         if self.audit != "warn":
             raise Stale(message)
         warnings.warn(message, RuntimeWarning, stacklevel=3)
-        self.use(fresh := self.specialized(arguments))
-        return fresh
+        return False
 
     def __get__(self, holder: Any, kind: type | None = None) -> Any:
         return self if holder is None else types.MethodType(self, holder)
+
+    def __reduce__(self) -> Any:
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        if found is self:  # a decorated function is found by its name
+            return self.__qualname__
+        if self.pure:
+            raise TypeError(
+                f"a derived function cannot be pickled; derive {identifier(self.f, 'f')} where it is needed"
+            )
+        options = {"backend": self.backend, "exact": self.exact, "audit": self.audit}
+        return functools.partial(compile, **options), (self.f,)  # type: ignore[arg-type]
 
     def is_within_another(self, arguments: Arguments) -> bool:
         """Is the call part of what is recorded, or differentiated?"""
         if mode.tracing:
             return True
-        given = leaves([x for _, x in arguments.all])
-        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in given)
+        tensors = [x for x in leaves([x for _, x in arguments.all]) if isinstance(x, Node)]
+        if self.pure and mode.recording and tensors:
+            return True
+        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in tensors)
 
     def original(self, arguments: Arguments) -> Any:
         """The value of the function itself, recorded as any other expression."""
@@ -171,8 +205,8 @@ class Derived:
 
     def use(self, specialization: Specialization) -> None:
         """Make a specialization the latest, which the next call tries first."""
-        self.latest, self.quick = specialization, specialization.quick
-        self.count = len(specialization.program.parameters)
+        self.latest = specialization
+        self.quick = specialization.quick, len(specialization.program.parameters)
 
     def call(self, arguments: Arguments) -> Call:
         run, strongly_typed = self.recipe(arguments)
@@ -191,6 +225,11 @@ class Derived:
                 f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
                 "derive it for these, or without pinned=True"
             )
+        with recording_lock:
+            return self.compiled(kind, arguments)
+
+    def compiled(self, kind: Any, arguments: Arguments) -> Specialization:
+        """A new specialization, in the cache."""
         call = self.call(arguments)
         recorded = self.recorded(call)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]

@@ -106,16 +106,16 @@ def describe(what: Any) -> str:
 
 def described_constants(x: Any) -> Iterator[str]:
     """The arguments of a step: constants, and dots for values."""
-    if isinstance(x, tuple) and x and x[0] == "value":
-        yield "..."
-    elif (isinstance(x, tuple) and x and x[0] == "constant") or (
-        isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], type) and not isinstance(x[1], list | tuple)
-    ):
-        yield repr(x[1])
-    elif isinstance(x, tuple | list):
-        for e in x:
-            if not isinstance(e, type | str):
-                yield from described_constants(e)
+    match x:
+        case ("value", _):
+            yield "..."
+        case ("constant", short, *_):
+            yield repr(short)
+        case (type(), [*parts]) | [*parts]:
+            for part in parts:
+                yield from described_constants(part[1] if isinstance(part, tuple) and len(part) == 2 else part)
+        case (type(), constant):
+            yield repr(constant)
 
 
 class Audit:
@@ -127,16 +127,17 @@ class Audit:
 
     def __init__(self, expected: list[Entry]) -> None:
         self.expected = expected
-        self.calls = 1
+        self.good = 1  # the number of the last call that is known to be right
         self.wait_for(1)
 
     def wait_for(self, calls: int) -> None:
-        self.calls += calls
+        self.waiting = calls
         self.wait = itertools.repeat(None, calls).__next__
 
-    def done(self, seconds: float, of_a_call: float) -> None:
+    def passed(self, seconds: float, of_a_call: float) -> None:
         """Take note of an audit: the next is due when it is a small share of the time of all calls."""
-        self.wait_for(1 + int(seconds / SHARE / of_a_call))
+        self.good += self.waiting
+        self.wait_for(int(seconds / SHARE / of_a_call))
 
     def is_due(self) -> bool:
         try:

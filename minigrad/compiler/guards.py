@@ -220,7 +220,7 @@ def kinds_of(slot: Slot, held: Any) -> Iterator[tuple[str, Any]]:
         yield "length", len(held)
     elif isinstance(held, dict):
         yield "keys", [*held]
-    if has_attributes(held):
+    if has_attributes(held) and not isinstance(held, int | float | complex | str | np.ndarray | np.generic):
         yield "attributes", [*vars(held)]
 
 

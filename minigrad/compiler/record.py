@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.compiler.differentiable import is_live
 from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value
 from minigrad.compiler.stand_ins import Unusable
@@ -113,6 +114,7 @@ class Recorded(NamedTuple):
     constants: dict[Value, int]  # Python's integers that are guarded by their values
     values: list[Value]
     output: Any
+    live: list[int]  # the numbers of those leaves of the output that backward could start from
 
 
 class TypeAndLength(NamedTuple):
@@ -157,7 +159,7 @@ class Call(NamedTuple):
     enter: bool
 
 
-_lock = threading.RLock()  # one recording at a time
+recording_lock = threading.RLock()  # one recording at a time
 
 
 def record(call: Call, named: bool = True) -> Recorded:
@@ -166,7 +168,7 @@ def record(call: Call, named: bool = True) -> Recorded:
     Args:
         named: name the values after the variables that hold them.
     """
-    with _lock:
+    with recording_lock:
         modules_needed = True
         while modules_needed:  # a module that the function imports itself is looked into once it is there
             recorded, modules_needed = Recording(call).run(named)
@@ -226,7 +228,8 @@ class Recording:
                 self.replace(i, place)
             with names_watched() if named else contextlib.nullcontext():
                 mode.tracing = True
-                output = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
+                returned = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
+            live = [i for i, x in enumerate(leaves(returned)) if is_live(x)]
             world.check()
             after = [place.slot.get(world.roots) for place in places]
         except Exception as error:
@@ -242,9 +245,9 @@ class Recording:
         for (name, path, value), (t, _) in zip(self.inputs, self.given):
             if t.value is not value:
                 raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
-        output = map_leaves(plain, output)
+        output = map_leaves(plain, returned)
         check_output(output)
-        return self.sorted_out(after, output), not unknown.isdisjoint(sys.modules)
+        return self.sorted_out(after, output, live), not unknown.isdisjoint(sys.modules)
 
     def replace(self, i: int, place: Found) -> None:
         """Put a tracer or another stand-in into a place."""
@@ -264,7 +267,7 @@ class Recording:
         else:
             self.world.stand_in(place)
 
-    def sorted_out(self, after: list[Any], output: Any) -> Recorded:
+    def sorted_out(self, after: list[Any], output: Any, live: list[int]) -> Recorded:
         """The changes that the run made, and the conditions under which another would be the same."""
         places, trace = self.reached.places, self.trace
         guards: list[tuple[Slot, Any]] = [(slot, t.value.example) for t, slot in self.given if t.value in trace.read]
@@ -318,7 +321,7 @@ class Recording:
         distinct = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
         distinct = distinct if any(slot.rooted for slot in distinct) else []
         return Recorded(
-            self.inputs, captured, guards, same, distinct, written, rebound, constants, trace.values, output
+            self.inputs, captured, guards, same, distinct, written, rebound, constants, trace.values, output, live
         )
 
 

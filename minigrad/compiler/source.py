@@ -41,6 +41,8 @@ def constant(x: Any) -> str:
         return array_constant(x)
     if isinstance(x, float) and not np.isfinite(x):
         return "np.nan" if np.isnan(x) else "np.inf" if x > 0 else "-np.inf"
+    if isinstance(x, int) and type(x) is not bool:
+        return repr(int(x))  # of an IntEnum too
     if isinstance(x, type):
         return x.__name__
     if callable(x):

@@ -44,6 +44,9 @@ class Specialization:
 
     def __init__(self, program: Program, recorded: Recorded, call: Call, backend: str, audit: bool) -> None:
         self.program, self.strongly_typed, self.enter = program, call.strongly_typed, call.enter
+        effects = bool(recorded.written or recorded.rebound)
+        self.live = [] if effects else recorded.live
+        self.variables = [slot for slot, _ in recorded.captured if slot.of_tensor and slot.key == "_data"]
         self.audit = Audit(fingerprint(recorded)) if audit else None
         lines = schedule(program)
         identifiers = identify(lines)
@@ -128,7 +131,8 @@ class Specialization:
             f"def fits({parameters}):\n    return (\n        {fits}\n    )\n",
             f"def fetch({parameters}):\n    return ({fetched})\n",
         ]
-        if len(arguments.positional) == len(arguments.all) and all(type(x) is np.ndarray for _, x in arguments.all):
+        only_positional = len(arguments.positional) == len(arguments.all)
+        if only_positional and not self.live and all(type(x) is np.ndarray for _, x in arguments.all):
             lines.append(self.quick_source(writer, conditions, fetched))
         scope = executed("\n".join(lines), f"guards of {self.program.name}", writer.scope)
         return scope["fits"], scope["fetch"], scope.get("quick")

@@ -41,7 +41,8 @@ class Overlay:
         if id(x) not in _overlays:
             self.tensors.append(x)
             _overlays[id(x)] = {}
-            x.__class__ = _overlaid(type(x))
+            kind: Any = type(x)
+            x.__class__ = _overlaid(kind)
         return _overlays[id(x)]
 
     def hold(self, x: Node, key: str, value: Any) -> None:
@@ -59,7 +60,7 @@ class Overlay:
             del _overlays[id(x)]
 
 
-@functools.lru_cache
+@functools.cache
 def _overlaid(kind: Any) -> Any:
     """A class of Tensors whose slots are looked up in the overlay first."""
 

@@ -7,6 +7,7 @@ on it would be frozen in the program.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -176,6 +177,10 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     __float__ = lambda self: float(self.python_value())  # noqa: E731
     __complex__ = lambda self: complex(self.python_value())  # noqa: E731
     __index__ = lambda self: operator.index(self.python_value())  # noqa: E731
+    __round__ = lambda self, *digits: round(self.python_value(), *digits)  # noqa: E731
+    __trunc__ = lambda self: math.trunc(self.python_value())  # noqa: E731
+    __floor__ = lambda self: math.floor(self.python_value())  # noqa: E731
+    __ceil__ = lambda self: math.ceil(self.python_value())  # noqa: E731
     item = lambda self, *at: self.python_value().item(*at)  # noqa: E731
     tolist = lambda self: self.python_value().tolist()  # noqa: E731
 
