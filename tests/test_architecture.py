@@ -29,14 +29,15 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "ops",
     "_tensor",
     "trees",
+    "reach",
     "generators",
     "transforms",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
-    ("compiler", ["program", "tracer", "names", "captures", "record", "rules", "layout", "simplify", "source"]),
-    ("compiler", ["schedule", "identifiers", "printer"]),
+    ("compiler", ["program", "tracer", "names", "stand_ins", "world", "differentiable", "record", "rules", "layout"]),
+    ("compiler", ["simplify", "source", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
-    ("compiler", ["jit", "guards", "specialization", "api"]),
+    ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients
 

@@ -73,6 +73,7 @@ class Derived:
     """
 
     __name__: str
+    __qualname__: str
 
     def __init__(
         self,

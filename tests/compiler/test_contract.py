@@ -287,25 +287,27 @@ def test_an_int_is_an_input_in_arithmetic_and_a_guard_where_python_needs_it() ->
     assert sum(map(len, repeated.cache.values())) == 3
 
 
-def test_python_s_own_arithmetic() -> None:
+class Numbers:
     n, f = 7, 2.5
-    for g in (
-        lambda x: x * (n // 2) + n % 4,
-        lambda x: x * (n / 2) - (-n) ** 3,
-        lambda x: x * f"{n}".count("7") + len([0] * n),
-        lambda x: x * {7: 2.0, 8: 3.0}[n] + (n << 3),
-        lambda x: x * max(n, 3) + round(f) + abs(-n) + int(f),
-        lambda x: x * (3.0 if isinstance(n, int) and isinstance(f, float) else 1.0),
-        lambda x: x * n.bit_length() + f.is_integer(),
-        lambda x: x.reshape((1, -1))[:, : n // 3] + np.zeros(n // 3),
-    ):
-        n, f = 7, 2.5
 
-        def change() -> None:
-            nonlocal n, f
-            n, f = 8, 3.0
 
-        follows(g, change, X)
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, c: x * (c.n // 2) + c.n % 4,
+        lambda x, c: x * (c.n / 2) - (-c.n) ** 3,
+        lambda x, c: x * f"{c.n}".count("7") + len([0] * c.n),
+        lambda x, c: x * {7: 2.0, 8: 3.0}[c.n] + (c.n << 3),
+        lambda x, c: x * max(c.n, 3) + round(c.f) + abs(-c.n) + int(c.f),
+        lambda x, c: x * (3.0 if isinstance(c.n, int) and isinstance(c.f, float) else 1.0),
+        lambda x, c: x * c.n.bit_length() + c.f.is_integer(),
+        lambda x, c: x.reshape((1, -1))[:, : c.n // 3] + np.zeros(c.n // 3),
+    ],
+)
+def test_python_s_own_arithmetic(f: Callable[[Any, Any], Any]) -> None:
+    numbers = Numbers()
+    follows(lambda x: f(x, numbers), lambda: vars(numbers).update(n=8, f=3.0), X)
+    follows(f, lambda: vars(numbers).update(n=7, f=2.5), X, numbers)
 
 
 def test_counters_that_python_reads_are_refused() -> None:
@@ -322,7 +324,7 @@ def test_counters_that_python_reads_are_refused() -> None:
 
 
 def test_integers_have_no_gradient() -> None:
-    with pytest.raises(TypeError, match="derive needs a floating-point argument, got integers; write 3.0 for 3"):
+    with pytest.raises(TypeError, match="needs a floating-point argument, got integers"):
         mg.derive(lambda w: w**2, 3)
     d = mg.derive(lambda x, a: mg.sum(a * x), X, 2.0)
     _, (dx, da) = d(X, 3)
