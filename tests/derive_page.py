@@ -112,8 +112,7 @@ tables and products with small matrices are loops, which sum in another order th
 exponentials and the like, which NumPy vectorizes and numba does not, only the loops over rows and long formulas over large arrays
 are compiled. A call that numba does not support is named in a warning, and NumPy runs the function.
 
-`print(d.guards)` lists the conditions under which the latest specialization is valid: the shapes and dtypes of arguments and
-captures, and the values of everything that is not an array or a float.
+`print(d.guards)` lists the conditions under which the latest specialization is valid.
 
 ## To the last bit
 
@@ -136,22 +135,42 @@ removed. With `exact=False` these rules apply too:
 {INEXACT.strip()}
 ```
 
-## What is refused
+## What a derived function depends on
 
-Arrays, Tensors and floats that f captures through its closure, its globals, lists, objects, classes and modules of yours are
-further inputs, read on every call. Flags, ints and functions among the captures are guards: when one changes, the function is
-derived again. It is also derived again for other shapes and dtypes (`d.cache`), or, with `pinned=True`, they are an error. The
-rest is an error that names the op and the line. A clock, a file, or a generator that f creates without a seed cannot be detected:
-pass their values as arguments.
+f is run once. All that the run may depend on is an input, read at every call; a guard, whose failure has f recorded again; or
+refused, with the line. Arguments are looked into just as closures, globals, objects, classes and modules of yours are: a model
+or an optimizer may be an argument, and may be another one at the next call.
+
+| | |
+|---|---|
+| input | arrays, Tensors, floats, and ints in arithmetic (`x * n`, `n + 1`) |
+| guard | the shape and dtype of arrays; an int where Python needs it (`range(n)`, `x[:n]`, `if n > 2`); a captured array or a float that Python decides on; flags, strings, None; which functions, classes and captured objects there are, and which keys, attributes and lengths they have; `no_grad` |
+| refused | a decision on a value that depends on an array argument; shapes that depend on values; random numbers, iterators, files, context variables; `globals()`, `eval`; an array argument written in place; storing anything but arrays, numbers, flags and None; new keys, attributes and elements; returning objects |
+| not seen | a clock; what is printed or logged (on recorded calls only); values that no walk from f finds |
+
+What is not seen would be frozen. So a function is *audited*: its second call is recorded again and compared with the first
+recording, constants by their bits, and so are later calls, as long as audits take less than 2 % of the time spent in the function.
+A difference that no guard saw raises `Stale` before anything is written, and names the line, the value, and the last call known to
+be right. With `audit="warn"` the function is compiled again after a warning; with `audit=False` there are no audits.
+
+`compile` may change the data and gradients of Tensors, the state of optimizers, captured arrays in place, and attributes, items and
+variables that hold arrays, numbers, flags or None. A refusal leaves everything as it was before the call, and `except` inside f
+cannot hide it. Where two inputs share memory and one is written into, the step itself runs, with a warning.
+
+Derived and compiled functions are functions. Within another compiled function they are recorded with it; `grad`, `jvp` and their
+kin differentiate f; a Tensor that f returns, and that backward can start from, is returned as one whose pullback runs f again.
+Methods can be decorated with `mg.compile`; a function that is found by its name can be pickled. One thread records at a time;
+to the others a Tensor shows its value meanwhile, never a tracer. Other threads must not touch plain lists, dicts and objects that f
+reaches while it is recorded.
 
 | f does | write |
 |---|---|
 | `if x > 0`, `float(x)`, `while` on a value | `mg.where(x > 0, y, z)`; pass numbers that Python decides on as an int or a flag |
 | `x[mask]`, `np.nonzero(x)`: the shape depends on values | `mg.where(mask, x, 0)` |
-| random numbers | pass them as arguments |
+| random numbers, `next(batches)`, a file | draw, take and read them outside, and pass arrays |
 | writing into an argument, storing a value in a list | return a new array |
-| writing into an array while a view of it is reached as well | take the view inside f |
-| a view used after its array was written into | take the view again |
+| `if self.step % 10 == 0` on a counter that f itself changes | decide outside, and pass a flag |
+| writing through `np.split`, `np.rot90`, `np.einsum` and other views without an inverse | write into the array itself |
 """
 
 

@@ -320,12 +320,14 @@ def derive(
     Args:
         f: a function of arrays, or of containers of arrays; a scalar value, or one array.
         args: an example of its arguments (kwargs too): f is specialized for the shapes and dtypes of arrays and for the
-            values of other arguments (an int, a flag).
+            values of other arguments (a flag, an int that is no number in arithmetic).
         wrt: the arguments to differentiate by, as the argnums of `grad`; by default all floating-point ones; () for
             none, to derive the value alone.
         backend: "numpy", or "numba" to compile the same source (`pip install -e ".[fast]"`).
         pinned: other shapes are an error; otherwise it is derived again for them.
         exact: False allows rules that may differ in the sign of a zero, or for NaN and infinity: x + 0 = x.
+        audit: f is recorded again at its second call, and then rarely, and must come out as before: what it depends on
+            unseen (a clock, a cache) would be frozen. "warn" to derive it again after a warning, False for no audits.
 
     Returns:
         A function of the same arguments, whose `source` needs NumPy alone: paste it anywhere. In the source a
@@ -337,6 +339,7 @@ def derive(
     Raises:
         TypeError: where f decides on a value in Python (`if x > 0`), writes into an argument, or draws random numbers:
             a program of NumPy calls cannot express that. The message names the op and the line.
+        Stale: where an audit finds a difference that no guard saw, before anything is computed.
     """
     own = named_arguments(parameter_names(f), args, kwargs)
     seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
@@ -457,18 +460,23 @@ def compile(
         w -= lr * (2 * t * x)  # shape (2,)
         return J
 
-    The step needs no changes: it closes over Tensors and optimizers, calls `backward`, and updates parameters. Its
-    captures are read on every call (a new learning rate takes effect at once; if a flag or the length of a list
-    changes, the step is compiled again), and its effects happen: data in place, gradients, optimizer state, counters.
-    It is compiled at the first call and once for each kind of arguments. Tensors that it returns come as arrays. With
-    the same seed the losses are those of the step itself, with backend "numpy" to the last bit.
+    The step needs no changes: it reaches Tensors and optimizers through its closure or its arguments, calls `backward`,
+    and updates parameters. All that it reaches is read on every call (a new learning rate takes effect at once; if a
+    flag or the length of a list changes, the step is compiled again), and its effects happen: data in place, gradients,
+    optimizer state, counters. It is compiled at the first call and once for each kind of arguments. With the same seed
+    the losses are those of the step itself, with backend "numpy" to the last bit.
+
+    A step that changes state returns arrays for Tensors. A function without effects returns the Tensors that backward
+    could start from: their pullback runs the function again. docs/derive.md says what is an input, a guard, refused.
 
     Args:
-        step: a function of arrays and of containers of them.
-        backend, exact: as in `derive`.
+        step: a function; also a method, as a decorator.
+        backend, exact, audit: as in `derive`.
 
     Raises:
         TypeError: as `derive` does; and where a step stores a computed value where nobody could find it again (a list).
+            Everything is then as it was before the call.
+        Stale: as `derive` does.
     """
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
