@@ -16,6 +16,7 @@ FILES = sorted((ROOT / "minigrad").rglob("*.py"))
 #: A module imports only from what is listed before it. An entry is a module, a package whose modules may import one
 #: another, or a package and its modules in order; a package may be listed in parts.
 ORDER: list[str | tuple[str, list[str]]] = [
+    "text",
     "origin",
     "errors",
     "hints",
@@ -33,7 +34,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "transforms",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
-    ("compiler", ["program", "tracer", "names", "captures", "record", "rules", "layout", "simplify", "source"]),
+    ("compiler", ["source", "program", "tracer", "names", "captures", "record", "rules", "layout", "simplify"]),
     ("compiler", ["schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
     ("compiler", ["jit", "guards", "specialization", "api"]),
