@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Iterable
 from typing import Any
 
 #: Words that Python's grammar, or its run time, keeps for itself.
@@ -13,13 +14,13 @@ MAX_LENGTH = 100  # characters of an identifier: as many as a line of a listing 
 
 def printable(text: Any) -> str:
     r"""Text for people: a character that does not print (a control character, half of a surrogate pair, a change of the
-    direction of writing) as an escape, so that it cannot move a terminal's cursor, or hide what is beside it.
+    direction of writing; not a tab) as an escape: it could move a terminal's cursor, or hide what is beside it.
 
     >>> print(printable("\x1b[31mred"), printable("zürich"))
     \x1b[31mred zürich
     """
     text = str(text)
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
@@ -34,6 +35,28 @@ def named(x: Any, otherwise: str = "a Tensor") -> str:
 def op_name(op: Any) -> str:
     """The name of an op in messages and pictures."""
     return printable(op.__name__ or "op")
+
+
+class Markup(str):
+    """Markup of HTML, or of Graphviz, which is like it. Text becomes markup by `markup` alone, which escapes it."""
+
+    __slots__ = ()
+
+
+def markup(template: str, *texts: Any) -> Markup:
+    """A template with texts written in: they are escaped, those that are markup already are not.
+
+    >>> markup("<b>{}</b>{}", "<pad>", markup("<br/>"))
+    '<b>&lt;pad&gt;</b><br/>'
+    """
+    from html import escape  # here, as only pictures need it
+
+    return Markup(template.format(*(t if isinstance(t, Markup) else escape(printable(t), quote=False) for t in texts)))
+
+
+def joined(parts: Iterable[Markup]) -> Markup:
+    """Markup, one after the other."""
+    return Markup("".join(parts))
 
 
 class Identifier(str):

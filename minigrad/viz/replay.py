@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.engine import Array, Node
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 from minigrad.viz.formats import elements, span
 from minigrad.viz.graph import Box, Graph, Op, build, reachable
 from minigrad.viz.layout import layout
@@ -65,15 +66,19 @@ def replay(
 
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"replay writes a page, .html, got {path.name}; use mg.draw(J).save(...) for a picture")
+        raise ValueError(
+            f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
+        )
     ops = sum(node._op is not None for node in reachable(root))
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
+    data = page.replace("{{DATA}}", content.replace("<", "\\u003c")).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.replace("{{DATA}}", content.replace("<", "\\u003c")), encoding="utf-8")
+    path.write_bytes(data)
     return path
 
 
@@ -231,8 +236,8 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         if block.co_name != "<module>":
             wanted.add(block.co_firstlineno)
         shown = sorted(wanted)
-        texts = [linecache.getline(block.co_filename, n).rstrip() for n in shown]
-        code.append({"title": os.path.basename(block.co_filename), "numbers": shown, "lines": texts})
+        texts = [printable(linecache.getline(block.co_filename, n).rstrip()) for n in shown]
+        code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
         texts = [assignment(box) for box, _ in reversed(results)]
