@@ -19,13 +19,17 @@ def quoted(**attributes: str) -> dict[str, str]:
     r"""Attributes for DOT: markup as it is, and any other text literally, whatever its characters mean to Graphviz.
 
     >>> from minigrad.text import markup
-    >>> quoted(label=markup("<<b>{}</b>>", "x"), tooltip=r"<pad> \N &lt;")
-    {'label': '<<b>x</b>>', 'tooltip': '<pad> \\\\N &amp;lt;'}
+    >>> quoted(label=markup("<<b>{}</b>>", "x"), tooltip=r"\N of <pad> &lt;")
+    {'label': '<<b>x</b>>', 'tooltip': '\\\\N of <pad> &amp;lt;'}
     """
-    return {
-        key: text if isinstance(text, Markup) else graphviz.escape(ENTITY.sub("&amp;", printable(text)))
-        for key, text in attributes.items()
-    }
+    return {key: text if isinstance(text, Markup) else _literally(text) for key, text in attributes.items()}
+
+
+def _literally(text: str) -> str:
+    text = ENTITY.sub("&amp;", printable(text))
+    if text.startswith("<"):  # Graphviz takes a text for markup, quoted or not, that is equal to markup elsewhere
+        text = f"&lt;{text[1:]}"
+    return graphviz.escape(text)
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
