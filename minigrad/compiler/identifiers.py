@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, accumulated, assigned, astype, made_from
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import called
-from minigrad.text import RESERVED, Identifier, identifier, is_identifier
+from minigrad.text import RESERVED, Identifier, identifier
 
 #: Names of values that have none of their own, by the function that computes them.
 SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part"}
@@ -53,21 +53,17 @@ class Namer:
         helpers = {called(helper) for helper in schedule.helpers}
         self.needed = {"np", "bool", "int", "float", "complex", "slice", "getattr", *helpers}
         within = {name for helper in schedule.helpers for name in helper.__code__.co_names}
-        name = identifier(schedule.program.name)
-        self.function = (
-            unused(name, self.needed | within) if not is_printers(name) else Identifier(name.strip("_") + "_")
-        )
+        self.function = unused(identifier(schedule.program.name), self.needed | within)
         self.parameters = self.renamed(schedule.program.parameters)
         self.taken = {"np", *RESERVED, *dir(builtins), *helpers, *self.parameters.values()}
 
     def renamed(self, parameters: list[str]) -> dict[str, Identifier]:
         """An identifier for each parameter: itself, where it is one that nothing else in the source is called."""
-        kept = {p for p in parameters if is_identifier(p) and p not in self.needed and not is_printers(p)}
+        kept = {p for p in parameters if p == unused(identifier(p), self.needed)}
         found: dict[str, Identifier] = {}
         for p in parameters:
-            word = identifier(p)
-            word = Identifier(f"{word.strip('_')}_") if word in self.needed or is_printers(word) else word
-            found[p] = Identifier(p) if p in kept else unused(word, self.needed | kept | {*found.values()})
+            taken = self.needed | kept | {*found.values()}
+            found[p] = Identifier(p) if p in kept else unused(identifier(p), taken)
         return found
 
     def name_inputs(self) -> None:
@@ -85,9 +81,8 @@ class Namer:
 
     def fresh_name(self, v: Value) -> Identifier:
         """The word for a value, with an ending where it is taken."""
-        word: str = self.word(v)
-        word = word if word in self.taken else identifier(word, "t")
-        word = f"{word.strip('_')}_" if is_printers(word) else word
+        word = self.word(v)
+        word = word if word in self.taken else unused(identifier(word, "t"), set())
         if word in self.taken:
             numbers = map(str, range(2, len(self.schedule.values) + len(self.taken)))
             others = (word + ending for ending in (*self.suffixes(v), *numbers))
@@ -134,8 +129,8 @@ def is_printers(word: str) -> bool:
     return re.fullmatch(r"_(c|loop)?\d+", word) is not None or word in KERNELS
 
 
-def unused(word: Identifier, taken: set[str]) -> Identifier:
-    """The word, with underscores added while it is taken."""
-    while word in taken:
-        word = Identifier(f"{word}_")
-    return word
+def unused(word: str, taken: set[str]) -> Identifier:
+    """The word, with underscores added while it is taken, or a dialect's."""
+    while word in taken or is_printers(word):
+        word += "_"
+    return Identifier(word)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Node
+from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
 from minigrad.viz.graph import Box, Graph, Op, has_box
@@ -149,11 +150,9 @@ def source_of(pullback: Callable[..., Any] | None) -> str:
     code = getattr(pullback, "__code__", None)
     if code is None or code.co_name != "<lambda>":
         return ""
-    import linecache  # here, as its own imports take longer than those of all of minigrad
-
     spans = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
     first, last = min((p[0], p[2]) for p in spans), max((p[1], p[3]) for p in spans)
-    line = linecache.getline(code.co_filename, first[0])
+    line = source_line(code.co_filename, first[0])
     if not line or first[0] != last[0]:
         return ""
     text = line.encode()[first[1] : last[1]].decode(errors="replace")  # columns count bytes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.engine import Array, Node
+from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import printable
 from minigrad.viz.formats import elements, span
@@ -222,12 +223,10 @@ def _json(v: Any) -> Any:
 
 def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
     """Blocks of code, and the block and the line of each result: the user's source, or else the graph's equations."""
-    import linecache
-
     found = {box.key: line for box, op in results if (line := line_of(op.node)) is not None}
     blocks: dict[Any, list[int]] = {}
     for line in found.values():
-        if linecache.getline(line.code.co_filename, line.lineno):
+        if source_line(line.code.co_filename, line.lineno):
             blocks.setdefault(line.code, []).append(line.lineno)
     code: list[dict[str, Any]] = []
     lines: dict[str, list[int]] = {}
@@ -236,7 +235,7 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         if block.co_name != "<module>":
             wanted.add(block.co_firstlineno)
         shown = sorted(wanted)
-        texts = [printable(linecache.getline(block.co_filename, n).rstrip()) for n in shown]
+        texts = [printable(source_line(block.co_filename, n).rstrip()) for n in shown]
         code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
