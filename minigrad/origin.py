@@ -75,7 +75,7 @@ def users_line() -> tuple[str, str] | None:
         return None
     file, line = os.path.basename(frame.f_code.co_filename), source_line(frame.f_code.co_filename, frame.f_lineno)
     text = line.strip() if len(line.strip()) < 80 else line.strip()[:80] + " ..."
-    return printable(f"in {frame.f_code.co_name}, line {frame.f_lineno} of {file}"), printable(text)
+    return printable(f"in {frame.f_code.co_name}, line {frame.f_lineno} of {file}"), printable(text.expandtabs())
 
 
 def source_line(file: str, number: int) -> str:

@@ -14,13 +14,13 @@ MAX_LENGTH = 100  # characters of an identifier: as many as a line of a listing 
 
 def printable(text: Any) -> str:
     r"""Text for people: a character that does not print (a control character, half of a surrogate pair, a change of the
-    direction of writing; not a tab) as an escape: it could move a terminal's cursor, or hide what is beside it.
+    direction of writing) as an escape: it could move a terminal's cursor, or hide what is beside it.
 
     >>> print(printable("\x1b[31mred"), printable("zürich"))
     \x1b[31mred zürich
     """
     text = str(text)
-    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:

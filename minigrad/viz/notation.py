@@ -156,7 +156,7 @@ def source_of(pullback: Callable[..., Any] | None) -> str:
     if not line or first[0] != last[0]:
         return ""
     text = line.encode()[first[1] : last[1]].decode(errors="replace")  # columns count bytes
-    text = printable(text)
+    text = printable(text.expandtabs())
     return text.replace("{", "{{").replace("}", "}}").replace("*", "·").replace("-", "−").replace("··", "^")
 
 

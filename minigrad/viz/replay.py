@@ -235,7 +235,7 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         if block.co_name != "<module>":
             wanted.add(block.co_firstlineno)
         shown = sorted(wanted)
-        texts = [printable(source_line(block.co_filename, n).rstrip()) for n in shown]
+        texts = [printable(source_line(block.co_filename, n).rstrip().expandtabs()) for n in shown]
         code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
