@@ -112,6 +112,7 @@ def test_a_text_that_is_equal_to_markup_elsewhere_is_text(dot):
 def test_text_becomes_markup_only_where_it_is_escaped():
     assert markup("<b>{}</b>", LINK) == f"<b>{LINK.replace('<', '&lt;').replace('>', '&gt;')}</b>"
     assert markup("{}", Markup("<b>")) == "<b>" and markup("{}", 5) == "5"
+    assert quoted(tooltip=r"&lt; R&D \N")["tooltip"] == r"&amp;lt; R&D \\N"
     written = {"label": markup("<<b>{}</b>>", "x"), "tooltip": "<b>x</b>", "color": "#fff"}
     assert quoted(**written) == {"label": "<<b>x</b>>", "tooltip": "&lt;b>x</b>", "color": "#fff"}
 
