@@ -17,6 +17,7 @@ from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
 from minigrad.origin import from_users_line, is_minigrad
+from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
 
 REAL = np.dtype(float)
@@ -55,7 +56,7 @@ class Tensor(Node):
         for keyword in unknown:
             raise unknown_keyword(keyword)
         if isinstance(data, Node):
-            raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
+            raise TypeError(f"Tensor needs data, got a Tensor; use {named(data, 't')}.detach() for a new variable")
         if hasattr(data, "filled"):
             raise foreign(type(data))  # a copy would forget the mask
         data = np.copy(data) if hasattr(data, "__array_function__") else np.array(data)
@@ -77,7 +78,7 @@ class Tensor(Node):
         if new is not self._data:
             if np.shape(new) != self._data.shape:
                 raise ValueError(
-                    f"data of {self.name or 'a Tensor'} has shape {self._data.shape}, got {np.shape(new)}; "
+                    f"data of {named(self)} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
             new = np.positive(new, dtype=self._data.dtype, casting="same_kind")
@@ -175,7 +176,7 @@ class Tensor(Node):
         if gradient is None:
             if self._data.size != 1:
                 raise ValueError(
-                    f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
+                    f"backward needs a scalar, got {named(self)} of shape {self._data.shape}; "
                     "sum it, or pass backward(gradient) with a gradient of that shape"
                 )
             gradient = unit_seed(self)
@@ -354,13 +355,13 @@ class Tensor(Node):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            f"elements of {self.name or 'a Tensor'} cannot be assigned: results computed from them would not change; "
+            f"elements of {named(self)} cannot be assigned: results computed from them would not change; "
             "use mg.where(mask, value, t) for a new Tensor; for a parameter t.data[index] = value, then t.data = t.data"
         )
 
     def __repr__(self) -> str:
-        name = f", name={self.name!r}" if self.name else ""
-        made = f", op={self._op.__name__}" if self._op is not None else ""
+        name = f", name={printable(repr(self.name))}" if self.name else ""
+        made = f", op={op_name(self._op)}" if self._op is not None else ""
         body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
@@ -434,9 +435,7 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
     if not hasattr(gradient, "__array_function__"):
         gradient = np.asarray(gradient)
     if gradient.shape != output.shape:
-        raise ValueError(
-            f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
-        )
+        raise ValueError(f"the gradient of {named(output)} must have its shape {output.shape}, got {gradient.shape}")
     return np.positive(gradient, dtype=output.dtype, casting="unsafe")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad import trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
+from minigrad.text import named
 
 Array = Any
 
@@ -42,7 +43,7 @@ class Optimizer:
 
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Tensor):
-            name = params.name or "t"
+            name = named(params, "t")
             raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
         if trees.children(params) is None and isinstance(params, Iterable):
             params = list(params)
@@ -52,8 +53,8 @@ class Optimizer:
                 raise TypeError(f"an optimizer needs Tensors, got {type(p).__name__}; wrap parameters in mg.Tensor")
             if not p.is_leaf:
                 raise ValueError(
-                    f"an optimizer needs variables, got {p.name or 'a Tensor'} {p.shape}, which an op computed; pass "
-                    f"the variables it was computed from, or {p.name or 't'}.detach() as a new one"
+                    f"an optimizer needs variables, got {named(p)} {p.shape}, which an op computed; pass "
+                    f"the variables it was computed from, or {named(p, 't')}.detach() as a new one"
                 )
         _require(len(self.params) > 0, "at least one Tensor", "none")
         _require(lr > 0, "a learning rate above 0", lr)
@@ -120,7 +121,7 @@ def _fitted(g: Any, p: Tensor) -> Array:
     """A gradient that a user has set, in the dtype of its parameter; not in its shape, as NumPy would broadcast it."""
     g = g if hasattr(g, "dtype") else np.asarray(g)
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
-        needed = f"the gradient of {p.name or 'a Tensor'} to be {p.dtype} of shape {p.shape}"
+        needed = f"the gradient of {named(p)} to be {p.dtype} of shape {p.shape}"
         _require(False, needed, f"{g.dtype} of shape {g.shape}")
     return np.positive(g, dtype=p.dtype)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from minigrad.engine import Node
 from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
+from minigrad.text import printable
 
 
 class Slot(NamedTuple):
@@ -41,6 +42,10 @@ class Slot(NamedTuple):
     def detached(self) -> bool:
         """Is it a copy of a place that cannot be written: the object that a method belongs to?"""
         return self.name == "self" and type(self.holder) is list
+
+    def title(self, otherwise: str) -> str:
+        """The name of the variable in a message."""
+        return printable(self.name) if self.name else otherwise
 
     def holder_now(self, roots: Any = ()) -> Any:
         """The object that holds the place, in a call with these arguments."""
@@ -135,7 +140,7 @@ def _below(at: Slot, x: Any, name: str, key: Any, is_attribute: bool = False, of
 def _places(x: Any, at: Slot) -> Iterator[Slot]:
     """The places directly in an object."""
     if isinstance(x, Node):
-        name = x.name or at.name
+        name = str(x.name or at.name)
         yield _below(at, x, name, "_data", True, True)
         yield _below(at, x, f"d{name}", "_grad", True, True)
     elif isinstance(x, types.FunctionType):
@@ -159,12 +164,21 @@ def _places(x: Any, at: Slot) -> Iterator[Slot]:
         elif isinstance(x, set | frozenset):  # guarded by equality, their elements by identity
             yield from (Slot("", [e], 0) for e in x if has_attributes(e) or callable(e))
         if has_attributes(x):
-            yield from (_below(at, x, key, key, True) for key in vars(x))
+            yield from _places_of_attributes(x, at)
         for kind in filter(is_users, type(x).__mro__):
             if "__slots__" in vars(kind):
                 slots = (key for key, e in vars(kind).items() if isinstance(e, types.MemberDescriptorType))
                 yield from (_below(at, x, key, key, True) for key in slots)
         yield from _places_of_class(type(x))
+
+
+def _places_of_attributes(x: Any, at: Slot) -> Iterator[Slot]:
+    """The attributes of an object, whose keys need not be strings."""
+    for key in vars(x):
+        if isinstance(key, str):
+            yield _below(at, x, key, key, True)
+        else:
+            yield Slot(str(key), _below(at, x, "__dict__", "__dict__", True) if at.rooted else vars(x), key)
 
 
 def _places_of_class(kind: type) -> Iterator[Slot]:
@@ -189,7 +203,7 @@ def _places_of_function(f: types.FunctionType) -> Iterator[Slot]:
         yield Slot(name, cell, "cell_contents", True)
     if not is_minigrad(file):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
-        yield from (Slot(key, vars(f), key) for key in vars(f))
+        yield from (Slot(str(key), vars(f), key) for key in vars(f))
         names = names_in(f.__code__)
         for name in sorted(names.globals):
             yield from _places_in_module(f.__globals__, name, names)

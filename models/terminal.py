@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from minigrad.text import printable
 from models.training import Progress
 
 RICH = importlib.util.find_spec("rich") is not None
@@ -59,18 +60,22 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> No
 
     >>> table("Rates", ["", "F1"], [["by token", "0.5"]])  # doctest: +SKIP
     """
+    title, heads = printable(title), [*map(printable, heads)]
+    rows = [[*map(printable, row)] for row in rows]
     right = [all(map(_is_number, column)) for column in zip(*rows)] or [False] * len(heads)
     if RICH and sys.stdout.isatty():
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
+        # a name is no markup: a path may contain [/b], a word may be :smile:
+        console = Console(markup=False, emoji=False)
         pretty = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
         for head, is_right in zip(heads, right):
             pretty.add_column(head, justify="right" if is_right else "left")
         for row in rows:
             pretty.add_row(*row)
-        Console().print(pretty)
+        console.print(pretty)
         return
     widths = [max(map(len, column)) for column in zip(heads, *rows)]
     print(title)

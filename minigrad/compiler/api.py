@@ -40,6 +40,7 @@ from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
 from minigrad.mode import merging_rows, mode, paused
+from minigrad.text import Identifier, is_identifier, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
@@ -49,10 +50,11 @@ MAX_CACHED = 8  # kinds of arguments, and specializations for each
 BACKENDS = "numpy", "numba"
 
 
-def identifier(f: Function, otherwise: str) -> str:
-    """The name of a function, another for a lambda."""
-    name = getattr(f, "__name__", "")
-    return name if name.isidentifier() else otherwise
+def title(f: Function, otherwise: str) -> Identifier:
+    """The name of a function, another for a lambda and wherever Python could not read it."""
+    name = getattr(f, "__name__", None)
+    name = normalized(name) if type(name) is str else ""
+    return Identifier(name) if is_identifier(name) else Identifier(otherwise)
 
 
 class Derived:
@@ -106,7 +108,7 @@ class Derived:
         self.quick: tuple[Function | None, int] = None, 0  # a call on arrays, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         quick, count = self.quick
         if quick is not None and not paused and not kwargs and len(args) == count:
             try:
@@ -119,7 +121,7 @@ class Derived:
         try:
             specialization = self.specialized(arguments)
         except Overlap as overlap:
-            warnings.warn(f"{identifier(self.f, 'f')} runs uncompiled: {overlap}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{title(self.f, 'f')} runs uncompiled: {overlap}", RuntimeWarning, stacklevel=2)
             return self.original(arguments)
         except Eager:
             return self.original(arguments)
@@ -162,7 +164,7 @@ class Derived:
         if changed is None:
             return True
         message = (
-            f"{identifier(self.f, 'f')} was recorded again and came out different, although every guard held: "
+            f"{title(self.f, 'f')} was recorded again and came out different, although every guard held: "
             f"{changed}. It depends on something that was not seen; pass that as an argument, or hold it in a Tensor, "
             f"an array or an attribute. The last call known to be right is number {specialization.audit.good}"
         )
@@ -184,9 +186,7 @@ class Derived:
         if found is self:  # a decorated function is found by its name
             return self.__qualname__
         if self.pure:
-            raise TypeError(
-                f"a derived function cannot be pickled; derive {identifier(self.f, 'f')} where it is needed"
-            )
+            raise TypeError(f"a derived function cannot be pickled; derive {title(self.f, 'f')} where it is needed")
         options = {"backend": self.backend, "exact": self.exact, "audit": self.audit}
         return functools.partial(compile, **options), (self.f,)  # type: ignore[arg-type]
 
@@ -221,9 +221,9 @@ class Derived:
             if specialization.fits(*roots):
                 return specialization
         if self.pinned and self.cache:
-            got = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+            got = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
             raise TypeError(
-                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
+                f"{title(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
                 "derive it for these, or without pinned=True"
             )
         with recording_lock:
@@ -234,15 +234,15 @@ class Derived:
         call = self.call(arguments)
         recorded = self.recorded(call)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
-        changed = [slot.name or "something" for slot in moved]
+        changed = [slot.title("something") for slot in moved]
         if self.pure and changed:
             raise Refused(
                 f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
-        program = simplified(identifier(self.f, "f"), arguments, recorded, self.exact)
+        program = simplified(title(self.f, "f"), arguments, recorded, self.exact)
         specialization = Specialization(program, recorded, call, self.backend, bool(self.audit))
         if not self.cache:
-            self.pinned_to = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+            self.pinned_to = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
         elif len(self.cache) >= MAX_CACHED:
             del self.cache[next(iter(self.cache))]
         self.cache[kind] = [specialization, *self.cache.get(kind, [])][:MAX_CACHED]
@@ -267,7 +267,7 @@ class Derived:
             ValueError: before the first call of a compiled function.
         """
         if self.latest is None:
-            name = identifier(self.f, "f")
+            name = title(self.f, "f")
             raise ValueError(f"{name} is compiled when it is first called: call it, then look at its {asked_for}")
         return self.latest
 
@@ -276,7 +276,7 @@ class Derived:
 
     def __repr__(self) -> str:
         count = sum(map(len, self.cache.values()))
-        return f"<{identifier(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
+        return f"<{title(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
 
     def _repr_markdown_(self) -> str:
         return f"```python\n{self.source}```"
@@ -284,6 +284,7 @@ class Derived:
 
 def derive(
     f: Function,
+    /,
     *args: Any,
     wrt: Argnums | None = None,
     backend: str = "numpy",
@@ -342,7 +343,7 @@ def derive(
         Stale: where an audit finds a difference that no guard saw, before anything is computed.
     """
     own = named_arguments(parameter_names(f), args, kwargs)
-    seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
+    seed_name = "gradient_of_value" if has_parameter(f, "gradient", kwargs) else "gradient"
     constant = {name for name, _ in own.all}.difference(wanted(own, wrt, seed_name)[0])
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
@@ -362,7 +363,7 @@ def derive(
                 found = gradients([value], [seed], leaves(trees_of_variables), record := nested(value))
             value = value if record else plain(value)
             if isinstance(value, Tracer):
-                value.value.adopt(Name(USERS, identifier(f, "y")))
+                value.value.adopt(Name(USERS, title(f, "y")))
             structured = unflatten(trees_of_variables, map(conjugated, found))
             return value, structured[0] if bare else tuple(structured)
 
@@ -422,12 +423,16 @@ def wanted(
     chosen = []
     for key in [wrt] if isinstance(wrt, int | str) else wrt:
         if (key not in names) if isinstance(key, str) else not -len(names) <= key < len(names):
-            raise TypeError(f"wrt={wrt!r} needs an argument {key}, got the arguments {', '.join(names)}")
+            raise TypeError(
+                f"wrt={wrt!r} needs an argument {printable(key)}, got the arguments {', '.join(map(printable, names))}"
+            )
         name = key if isinstance(key, str) else names[key]
         for x in leaves(given[name]):
             if constant is None and not is_floating(x):
                 got = describe_argument(x)
-                raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {got}; use x.astype(float)")
+                raise TypeError(
+                    f"wrt={wrt!r} needs floating-point arrays in {printable(name)}, got {got}; use x.astype(float)"
+                )
         chosen.append(name)
     return chosen, isinstance(wrt, int | str)
 

@@ -55,7 +55,7 @@ def fingerprint(recorded: Recorded) -> list[Entry]:
 
 
 def place(slot: Slot) -> str:
-    return slot.name or "content of a place"
+    return slot.title("content of a place")
 
 
 def encoded(x: Any, numbers: dict[Value, int]) -> Any:

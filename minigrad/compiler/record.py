@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from minigrad.compiler.differentiable import is_live
 from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value
+from minigrad.compiler.source import Step
 from minigrad.compiler.stand_ins import Unusable
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.compiler.world import World, users_functions
@@ -27,6 +28,7 @@ from minigrad.mode import mode, paused
 from minigrad.origin import is_users
 from minigrad.reach import Found, Slot, has_attributes, names_in, reach
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 from minigrad.trees import children, leaves, map_leaves
 from minigrad.walk import depends
 
@@ -58,9 +60,9 @@ def parameter_names(f: Function) -> tuple[list[str], str]:
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
 
 
-def has_parameter(f: Function, name: str) -> bool:
-    """Has a function a parameter of that name?"""
-    return any(p.name == name for p in parameters_of(f))
+def has_parameter(f: Function, name: str, given: Mapping[str, Any]) -> bool:
+    """Has a function a parameter of that name, or a given argument of that name that goes to its **kwargs?"""
+    return any(p.name == name or (p.kind is p.VAR_KEYWORD and name in given) for p in parameters_of(f))
 
 
 def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -98,13 +100,15 @@ def describe_argument(x: Any) -> str:
     if is_array(x) and type(x) is not int:
         return f"{np.shape(plain(x))} {np.result_type(plain(x))}"
     below = children(x)
-    return repr(x) if below is None else "{" + ", ".join(f"{key}: {describe_argument(e)}" for key, e in below) + "}"
+    if below is None:
+        return printable(repr(x))
+    return "{" + ", ".join(f"{printable(key)}: {describe_argument(e)}" for key, e in below) + "}"
 
 
 class Recorded(NamedTuple):
     """The record of a run: its inputs, its values, and the changes to be made after a call."""
 
-    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    inputs: list[tuple[str, tuple[Step, ...], Value]]  # of each array in the arguments: its parameter, path and Value
     captured: list[tuple[Slot, Value]]  # of each other array that is reached: its place, also within an argument
     guards: list[tuple[Slot, Any]]  # places that are no inputs, and inputs that Python read, with what they held
     same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same object
@@ -180,36 +184,37 @@ class Recording:
 
     def __init__(self, call: Call) -> None:
         self.call, self.trace = call, Trace()
-        self.inputs: list[tuple[str, str, Value]] = []
+        self.inputs: list[tuple[str, tuple[Step, ...], Value]] = []
         self.given: list[tuple[Tracer, Slot]] = []  # the inputs' tracers, and their places
         roots: list[Any] = []
         starts: list[tuple[Slot, Any]] = []
         for i, (name, x) in enumerate(call.arguments.all):
             roots.append(self.with_tracers(name, x, Slot(name, None, i), starts))
         self.reached = reach(call.f, starts, roots)
-        check_functions(call.f, self.reached.places)
+        check_partials(call.f, self.reached.places)
         self.world = World(call.f, self.reached, roots)
         self.replaced: dict[int, Tracer] = {}  # by the number of the place
         self.holders: dict[int, int] = {}  # of each array: the first place that holds it
 
     def with_tracers(self, name: str, tree: Any, root: Slot, starts: list[tuple[Slot, Any]]) -> Any:
         """An argument with tracers in place of its arrays; `starts` takes the objects to look into."""
-        places = leaf_places(tree, root) if self.call.enter else iter([(root, "")])
+        places = leaf_places(tree, root) if self.call.enter else iter([(root, ())])
         if self.call.enter:
             kinds = {type(x) for x in containers(tree) if is_users(type(x))}
             starts += [(Slot("", [kind], 0), kind) for kind in kinds]  # their methods
 
         def leaf(x: Any) -> Any:
-            slot, path = next(places)
+            slot, steps = next(places)
             if not is_array(x) or (isinstance(x, Node) and not self.call.enter):
                 starts.append((slot, x))
                 return x
             x = plain(x)
             if name in self.call.strongly_typed:
                 x = np.asarray(x, float if isinstance(x, int) else None)
+            path = "".join(map(str, steps))
             word = re.findall(r"[^\W\d]\w*", path)  # params['W'] is W, layers[0] is layers0
             t = self.trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
-            self.inputs.append((name, path, t.value))
+            self.inputs.append((name, steps, t.value))
             self.given.append((t, slot))
             if not hasattr(x, "dtype"):
                 self.trace.guardable.add(t.value)
@@ -224,12 +229,13 @@ class Recording:
         before = mode.recording
         paused.append(True)
         try:
+            world.hide()
             for i, place in enumerate(places):
                 self.replace(i, place)
             with names_watched() if named else contextlib.nullcontext():
                 mode.tracing = True
                 returned = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
-            live = [i for i, x in enumerate(leaves(returned)) if is_live(x)]
+            live = [i for i, x in enumerate(leaves(returned)) if is_live(x) and not self.call.enter]
             world.check()
             after = [place.slot.get(world.roots) for place in places]
         except Exception as error:
@@ -244,7 +250,8 @@ class Recording:
             raise Refused.first
         for (name, path, value), (t, _) in zip(self.inputs, self.given):
             if t.value is not value:
-                raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
+                where = printable("".join(map(str, (name, *path))))
+                raise Refused(f"the argument {where} was written into; compute a new array instead")
         output = map_leaves(plain, returned)
         check_output(output)
         return self.sorted_out(after, output, live), not unknown.isdisjoint(sys.modules)
@@ -286,7 +293,7 @@ class Recording:
                 if first in trace.read:
                     if last is not first or (isinstance(now, Tracer) and now is not self.replaced[i]):
                         raise Refused(
-                            f"{slot.name or 'something'} changes at every call, and Python reads its value: it would "
+                            f"{slot.title('something')} changes at every call, and Python reads its value: it would "
                             "be compiled anew each time; use mg.where, or decide outside and pass a flag"
                         )
                     guards.append((slot, held))
@@ -297,7 +304,7 @@ class Recording:
             else:
                 if now is not held and not isinstance(now, Unusable) and not isinstance(held, tuple):
                     if held is not None and not isinstance(held, bool | np.bool_):
-                        raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
+                        raise Refused(f"{slot.title('something')} was changed, which is neither an array nor a number")
                     rebound.append((slot, storable(slot, now)))
                 if isinstance(held, Node) or is_container(held):
                     if slot.rooted and id(held) in owners:
@@ -315,8 +322,8 @@ class Recording:
             for name, view in [*((s.name, v) for s, v in captured), *((name, v) for name, _, v in self.inputs)]:
                 if view is not value and np.may_share_memory(view.example, value.example):
                     raise Overlap(
-                        f"{slot.name or 'an array'} was written into, and {name or 'another'} shares its memory; "
-                        "take the view inside the function"
+                        f"{slot.title('an array')} was written into, and {printable(name) or 'another'} shares its "
+                        "memory; take the view inside the function"
                     )
         distinct = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
         distinct = distinct if any(slot.rooted for slot in distinct) else []
@@ -325,15 +332,15 @@ class Recording:
         )
 
 
-def leaf_places(tree: Any, at: Slot, path: str = "") -> Iterator[tuple[Slot, str]]:
-    """The place of each leaf of a tree, and how Python writes the way to it, in the order of `leaves`."""
+def leaf_places(tree: Any, at: Slot, steps: tuple[Step, ...] = ()) -> Iterator[tuple[Slot, tuple[Step, ...]]]:
+    """The place of each leaf of a tree, and the steps to it, in the order of `leaves`."""
     below = children(tree)
     if below is None:
-        yield at, path
-    for key, subtree in below or ():
-        is_item = isinstance(tree, dict | list | tuple)
-        step = f"[{key!r}]" if is_item else f".{key}"
-        yield from leaf_places(subtree, Slot(str(key), at, key, not is_item), path + step)
+        yield at, steps
+    is_attribute = not isinstance(tree, dict | list | tuple)
+    for number, (key, subtree) in enumerate(below or ()):
+        step = Step(key, number, is_attribute)
+        yield from leaf_places(subtree, Slot(str(key), at, key, is_attribute), (*steps, step))
 
 
 def containers(tree: Any) -> Iterator[Any]:
@@ -351,7 +358,7 @@ def storable(slot: Slot, now: Any) -> Any:
         now.value.adopt(Name(OPS_OWN, slot.name if slot.name.isidentifier() else ""))
     elif not (now is None or isinstance(now, np.ndarray | np.generic | bool | int | float | complex | RowSparse)):
         raise Refused(
-            f"{slot.name or 'a place'} was given {type(now).__name__!r}, which is neither an array nor a number; "
+            f"{slot.title('a place')} was given {type(now).__name__!r}, which is neither an array nor a number; "
             "store its data, or return it"
         )
     return now
@@ -366,15 +373,9 @@ def check_output(output: Any) -> None:
             )
 
 
-def check_functions(f: Function, places: list[Found]) -> None:
-    """Refuse functions whose variables cannot be followed."""
-    everything = [f, *(held for _, held, _ in places)]
-    for f in users_functions(everything):
-        for name in names_in(f.__code__).globals & {"globals", "eval", "exec"} - f.__globals__.keys():
-            raise Refused(
-                f"{f.__name__} calls {name}(), and what it finds would be frozen; name the variables themselves"
-            )
-    for held in everything:
+def check_partials(f: Function, places: list[Found]) -> None:
+    """Refuse arrays that cannot be replaced."""
+    for held in [f, *(held for _, held, _ in places)]:
         if isinstance(held, functools.partial):
             for x in leaves(held.args):
                 if isinstance(x, np.ndarray | np.generic | float | complex):

@@ -10,7 +10,6 @@ import contextvars
 import functools
 import io
 import random
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
@@ -20,6 +19,7 @@ from minigrad.compiler.tracer import Refused
 from minigrad.engine import Node
 from minigrad.origin import at_users_line
 from minigrad.reach import has_attributes
+from minigrad.text import printable
 
 RNG = np.random.Generator | np.random.RandomState | random.Random
 
@@ -93,45 +93,39 @@ def _overlaid(kind: Any) -> Any:
 
 
 class Unusable:
-    """Stands for something whose use would be frozen in the program."""
+    """Stands for something whose use would be frozen in the program.
 
-    __slots__ = ("_describe",)
+    Args:
+        use: its use, in an error message.
+        remedy: why it is refused, and what to write.
+    """
 
-    def __init__(self, describe: Callable[[], str]) -> None:
-        self._describe = describe
+    __slots__ = ("_remedy", "_use")
+
+    def __init__(self, use: str, remedy: str) -> None:
+        self._use, self._remedy = printable(use), remedy
 
     def refuse(self, *_: Any, **__: Any) -> Any:
-        raise Refused(self._describe())
+        raise Refused(f"{self._use}{at_users_line()}, {self._remedy}")
 
     __getattr__ = __call__ = __next__ = __iter__ = __len__ = __getitem__ = __enter__ = __exit__ = refuse
+
+
+RANDOM = "random numbers were drawn"
+OUTSIDE = "and would be the same ever after; draw them outside and pass them as arguments"
 
 
 def unusable(x: Any, name: str) -> Unusable | None:
     """The stand-in for an object whose use cannot be recorded, None for any other."""
     if isinstance(x, RNG):
-        return Unusable(lambda: RANDOM.format(at_users_line()))
+        return Unusable(RANDOM, OUTSIDE)
     if isinstance(x, contextvars.ContextVar):
-        return Unusable(
-            lambda: (
-                f"the context variable {x.name} was read{at_users_line()}, and its value would be frozen; read it "
-                "outside and pass the value as an argument"
-            )
-        )
+        remedy = "and its value would be frozen; read it outside and pass the value as an argument"
+        return Unusable(f"the context variable {x.name} was read", remedy)
     if isinstance(x, io.IOBase):
-        return Unusable(
-            lambda: (
-                f"the file {name} was used{at_users_line()}, which a compiled function would not do again; read "
-                "it outside and pass an array"
-            )
-        )
+        remedy = "which a compiled function would not do again; read it outside and pass an array"
+        return Unusable(f"the file {name} was used", remedy)
     if hasattr(type(x), "__next__") and not has_attributes(x):
-        return Unusable(
-            lambda: (
-                f"the iterator {name} was used{at_users_line()}, and its first item would be frozen; call next() "
-                "outside and pass the item as an argument"
-            )
-        )
+        remedy = "and its first item would be frozen; call next() outside and pass the item as an argument"
+        return Unusable(f"the iterator {name} was used", remedy)
     return None
-
-
-RANDOM = "random numbers were drawn{}, and would be the same ever after; draw them outside and pass them as arguments"

@@ -31,6 +31,7 @@ from minigrad.compiler.program import (
 from minigrad.engine import Node
 from minigrad.origin import at_users_line
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 
 #: Functions of an array's shape or dtype, not of its values.
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
@@ -280,7 +281,7 @@ def writable(x: Any) -> Tracer:
 def describe_value(value: Value) -> str:
     """A value in an error message: its call, its name, its shape."""
     made = f"{getattr(value.call, '__name__', value.call)}" if value.call else "the argument"
-    return " ".join(filter(None, [made, value.name.word, str(value.shape)]))
+    return printable(" ".join(filter(None, [made, value.name.word, str(value.shape)])))
 
 
 class Trace:

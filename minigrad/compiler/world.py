@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import pickle
 import random
 import types
@@ -11,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.stand_ins import RANDOM, RNG, Overlay, unusable
+from minigrad.compiler.stand_ins import OUTSIDE, RANDOM, RNG, Overlay, Unusable, unusable
 from minigrad.compiler.tracer import Refused
 from minigrad.engine import Node
 from minigrad.generators import rng_state, set_rng_state
 from minigrad.origin import is_library, is_minigrad, is_users
 from minigrad.reach import Found, Reached, Slot, has_attributes, names_in
+from minigrad.text import named, printable
 
+UNFOLLOWED = {"globals", "eval", "exec"}
 CONTAINERS = (list, dict, set, deque)
 
 
@@ -34,11 +37,18 @@ class World:
         self.overlay = Overlay()
         self.contents = [(x, snapshot(x)) for x in contained(everything)]
         self.classes = [(kind, dict(vars(kind))) for kind in users_classes(everything)]
+        self.hidden = list(unfollowed(everything))
         self.scopes = [(scope, set(scope)) for scope in scopes(everything)]
         held = [x for x in everything if isinstance(x, RNG)]
         np.random.get_state()  # loads the module
         held += [np.random.mtrand._rand, random._inst]
         self.generators = [(x, rng_state(x)) for x in {id(x): x for x in held}.values()]
+
+    def hide(self) -> None:
+        """Let no function find variables by other ways than their names."""
+        for scope, name in self.hidden:
+            stand_in = Unusable(f"{name}() was called", "and what it finds would be frozen; name the variables")
+            scope[name] = stand_in if name == "globals" else with_namespace(getattr(builtins, name), stand_in)
 
     def set(self, place: Found, new: Any) -> None:
         """Put something else into a place."""
@@ -67,20 +77,25 @@ class World:
                 what = f"a dict or an attribute ({', '.join(map(repr, now.keys() ^ before.keys()))})"
             if changed or (isinstance(now, set) and now != before):
                 verb = "removed from" if len(now) < len(before) else "stored in"
-                raise Refused(f"something was {verb} {what} that was not there before: return it instead")
+                raise Refused(f"something was {verb} {printable(what)} that was not there before: return it instead")
         for kind, attributes in self.classes:
             for key in vars(kind).keys() ^ attributes.keys():
-                raise Refused(f"something was stored in the class {kind.__name__} ({key!r}): return it instead")
+                place = printable(f"{kind.__name__} ({key!r})")
+                raise Refused(f"something was stored in the class {place}: return it instead")
         for name, _ in self.new_globals():
-            raise Refused(f"something was stored in the global {name}, which was not there before: return it instead")
+            raise Refused(
+                f"something was stored in the global {printable(name)}, which was not there before: return it instead"
+            )
         for slot in self.vacant:
             if self.is_filled(slot):
-                raise Refused(f"something was stored in {slot.name}, which had no value before: return it instead")
+                raise Refused(
+                    f"something was stored in {slot.title('a variable')}, which had no value before: return it instead"
+                )
         for x in self.overlay.tensors:
             if other := self.overlay.changed(x) - {"_data", "_grad", "_stamp", "_edges"}:
-                raise Refused(f"{', '.join(other)} of the Tensor {x.name or ''} was changed; do that outside")
+                raise Refused(f"{', '.join(other)} of {named(x)} was changed; do that outside")
         if self.drawn():
-            raise Refused(RANDOM.format(""))
+            raise Refused(f"{RANDOM}, {OUTSIDE}")
 
     def restore(self) -> None:
         """Put everything back."""
@@ -90,6 +105,8 @@ class World:
         for kind, attributes in self.classes:
             for key in vars(kind).keys() - attributes.keys():
                 delattr(kind, key)
+        for scope, name in self.hidden:
+            scope.pop(name, None)
         for name, scope in list(self.new_globals()):
             del scope[name]
         for slot in self.vacant:
@@ -104,7 +121,7 @@ class World:
     def new_globals(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The globals of the user's modules that are new; imported modules are no matter."""
         for scope, before in self.scopes:
-            new = scope.keys() - before
+            new = scope.keys() - before - UNFOLLOWED
             yield from ((name, scope) for name in new if not isinstance(scope[name], types.ModuleType))
 
     def drawn(self) -> list[tuple[Any, Any]]:
@@ -152,6 +169,17 @@ def scopes(everything: list[Any]) -> Iterator[dict[str, Any]]:
             if isinstance(module, types.ModuleType) and is_users(module):
                 found[id(vars(module))] = vars(module)
     return iter(found.values())
+
+
+def unfollowed(everything: list[Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The functions of Python's that find variables of any name, where a function of the user's names them."""
+    for f in users_functions(everything):
+        yield from ((f.__globals__, name) for name in names_in(f.__code__).globals & UNFOLLOWED - f.__globals__.keys())
+
+
+def with_namespace(run: Any, otherwise: Any) -> Any:
+    """eval or exec where a namespace of its own is given."""
+    return lambda source, *scopes: run(source, *scopes) if scopes else otherwise()
 
 
 def users_functions(everything: list[Any]) -> Iterator[types.FunctionType]:

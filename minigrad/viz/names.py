@@ -22,6 +22,7 @@ import numpy as np
 from minigrad import engine
 from minigrad.engine import Node
 from minigrad.origin import users_frame
+from minigrad.text import printable
 
 # names
 
@@ -53,15 +54,15 @@ def _remember(key: str, value: Any) -> None:
 def name_of(value: Any, around: Mapping[int, str]) -> str:
     """The name of a Tensor or an array: its own, one that was recorded, or by its id one of those around; or ""."""
     if isinstance(value, Node) and value.name:
-        return value.name
+        return printable(value.name)
     known = _names.get(id(value))
-    return known[1] if known else around.get(id(value), "")
+    return printable(known[1] if known else around.get(id(value), ""))
 
 
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The local variables of a function that hold Tensors and arrays."""
     found = frame.f_locals
-    pairs = [(key, value) for key, value in found.items() if key[0] != "_" and isinstance(value, Node | np.ndarray)]
+    pairs = [(key, value) for key, value in found.items() if key[:1] != "_" and isinstance(value, Node | np.ndarray)]
     if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(found) is dict and sys.getrefcount(found) <= 3:
         found.clear()  # Python 3.11 and 3.12 keep this snapshot with the frame, and with it all that it refers to
     return pairs
@@ -95,7 +96,7 @@ def scope(name: str) -> Iterator[None]:
 
     The last 10,000 scopes are remembered, those of all threads together.
     """
-    here = Scope(name, engine.tick())
+    here = Scope(printable(name), engine.tick())
     _scopes.append(here)
     try:
         yield
