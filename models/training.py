@@ -54,9 +54,9 @@ class Recipe:
         if not 0 < self.average <= 1:
             raise ValueError(f"average needs to be above 0 and at most 1, got {self.average}")
         if not 0 <= self.word_dropout < math.inf:
-            raise ValueError(f"word_dropout needs to be a number of at least 0, got {self.word_dropout}")
+            raise ValueError(f"word_dropout needs to be at least 0 and finite, got {self.word_dropout}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate needs to be a number above 0, got {self.learning_rate}")
+            raise ValueError(f"training needs a finite learning rate above 0, got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
