@@ -80,7 +80,7 @@ class Tensor(Node):
                     f"data of {self.name or 'a Tensor'} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
-            new = np.positive(new, dtype=self._data.dtype, casting="same_kind")
+            new = np.positive(new, dtype=self._data.dtype)
             self._data = new if new.shape else new[...]  # a 0-d array, not a scalar: it can be updated in place
         if self._edges:
             self._edges = None  # the recorded op no longer computes this value
@@ -437,7 +437,8 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
         raise ValueError(
             f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
         )
-    return np.positive(gradient, dtype=output.dtype, casting="unsafe")
+    unsafe: dict[str, Any] = {} if np.can_cast(gradient.dtype, output.dtype, "same_kind") else {"casting": "unsafe"}
+    return np.positive(gradient, dtype=output.dtype, **unsafe)
 
 
 def unit_seed(value: Node) -> Array:
