@@ -81,7 +81,7 @@ class Tensor(Node):
                     f"data of {named(self)} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
-            new = np.positive(new, dtype=self._data.dtype, casting="same_kind")
+            new = np.positive(new, dtype=self._data.dtype)
             self._data = new if new.shape else new[...]  # a 0-d array, not a scalar: it can be updated in place
         if self._edges:
             self._edges = None  # the recorded op no longer computes this value
@@ -436,7 +436,8 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
         gradient = np.asarray(gradient)
     if gradient.shape != output.shape:
         raise ValueError(f"the gradient of {named(output)} must have its shape {output.shape}, got {gradient.shape}")
-    return np.positive(gradient, dtype=output.dtype, casting="unsafe")
+    unsafe: dict[str, Any] = {} if np.can_cast(gradient.dtype, output.dtype, "same_kind") else {"casting": "unsafe"}
+    return np.positive(gradient, dtype=output.dtype, **unsafe)
 
 
 def unit_seed(value: Node) -> Array:

@@ -293,5 +293,5 @@ def unbroadcast(h: Array, data: Array, node: Node) -> Array:
         h = np.reshape(np.sum(h, axis=axes), shape)
     if h.dtype != data.dtype:
         h = np.real(h) if h.dtype.kind == "c" != data.dtype.kind else h
-        h = np.positive(h, dtype=data.dtype.type, casting="same_kind")  # in this machine's byte order
+        h = np.positive(h, dtype=data.dtype.type)  # in this machine's byte order
     return h

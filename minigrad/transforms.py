@@ -7,6 +7,7 @@ arrays. Inside another transform, and for Tensors, the results are Tensors, so t
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -166,7 +167,7 @@ def _seed_of_scalar(value: Any, holomorphic: bool) -> Any:
     if children(value) is not None or _kind(value) not in _NUMBERS:
         hint = "; for further values use has_aux=True" if children(value) is not None else ""
         raise TypeError(f"grad needs a function that returns a real number, got {_returned(value)}{hint}")
-    if np.size(value) != 1:
+    if math.prod(np.shape(value)) != 1:
         raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
     if _kind(value) == "c" and not holomorphic:
         raise TypeError(
@@ -182,7 +183,7 @@ def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> N
         if _kind(x) != "c":
             raise TypeError(f"holomorphic=True needs complex arguments and values, got {_returned(plain(x))}")
     seeds = [np.exp(1j * (1.0 + np.arange(np.size(y)))).reshape(np.shape(y)) for y in outputs]
-    seeds = [np.positive(g, dtype=y.dtype, casting="same_kind") for g, y in zip(seeds, outputs)]
+    seeds = [np.positive(g, dtype=y.dtype) for g, y in zip(seeds, outputs)]
     along_real = gradients(outputs, seeds, variables, False)
     along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
     largest = max((float(np.max(np.abs(g), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
