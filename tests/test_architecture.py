@@ -31,6 +31,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "trees",
     "generators",
     "transforms",
+    "anomalies",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
     ("compiler", ["program", "tracer", "names", "captures", "record", "rules", "layout", "simplify", "source"]),

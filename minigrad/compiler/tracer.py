@@ -99,6 +99,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     real = property(lambda self: np.real(self))
     imag = property(lambda self: np.imag(self))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return np.copy(self)
+
+    def __copy__(self) -> Any:
+        return np.copy(self)
+
     def __len__(self) -> int:
         return self.shape[0]
 
