@@ -511,3 +511,7 @@ def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
                 )
         kwargs = {key: value for key, value in kwargs.items() if key in accepted}
     return kwargs
+
+
+#: Other modules and variables hold it: it outlives a reload of this module.
+Tensor = globals().setdefault("_Tensor", Tensor)  # type: ignore[misc]

@@ -32,8 +32,8 @@ def debug() -> Block:
 
     Inside, for this thread or asyncio task (as with `no_grad`):
 
-    - the first op whose value is not finite, and the first whose pullback returns a gradient that is not, are named, with
-      the line of your code that called the op. An infinity in is an infinity out: a mask of -inf is no error.
+    - the first op whose value is not finite, and the first whose pullback returns a gradient that is not, are named,
+      with the line of your code that called the op. An infinity in is an infinity out: a mask of -inf is no error.
     - an array that a backward pass needs must be as it was in the forward pass. `t.data = ...` is seen without `debug`;
       `t.data[...] = ...`, a buffer that is filled again and np.copyto are seen with it.
     - a pullback must return a gradient of the argument's (or the value's) shape and dtype, where `backward` otherwise
@@ -85,7 +85,7 @@ def _check_value(node: Any) -> None:
         return
     bad = _not_finite(node._data)
     if bad is not None and (np.any(np.isnan(node._data)) or not any(map(_has_infinity, _operands(node)))):
-        made = f"{node._op.__name__} made the first value that is" if node._op else f"{describe(node)} is made of data"
+        made = f"{node._op.__name__} made the first value that is" if node._op else f"{describe(node)} is made of data that is"
         error = NotFinite(f"{made} not finite: {_shown(node._data, bad)}{_beside(node, bad)}{from_users_line()}")
         error.replayed = mode.replaying
         raise error
@@ -150,8 +150,8 @@ def _check_pass(node: Any, g: Any) -> None:
     bad = _not_finite(value)
     if bad is not None:
         raise NotFinite(
-            f"the gradient of {describe(node)} is the first that is not finite, as the sum of finite ones or as the one "
-            f"that the pass began with: {_shown(value, bad)}{_called(node)}"
+            f"the gradient of {describe(node)} is the first that is not finite, as the sum of finite ones or as the "
+            f"seed of the pass: {_shown(value, bad)}{_called(node)}"
         )
     for kept in _calls[node._stamp].kept if node._stamp in _calls else ():
         if (kept.by_pullback or mode.transforms) and kept.fingerprint != _fingerprint(kept.array):
@@ -173,15 +173,15 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
     if not _is_numpy(value) and not isinstance(value, RowSparse):
         return h
     name = f"the pullback of {node._op.__name__} with respect to {describe(x)}"
-    if not _fits(value.shape, x._data.shape, of_value.shape):
+    if not _fits(value.shape, x._data.shape, of_value.shape) and not node._op.body.__module__.startswith("minigrad."):
         raise ValueError(
             f"{name} returned a gradient of shape {value.shape}; needed the argument's shape {x._data.shape}, or the "
             f"value's, {of_value.shape}, which is summed over the axes that were broadcast{_called(node)}"
         )
-    if value.dtype not in (x._data.dtype, of_value.dtype) and not _widens_half(value.dtype, x._data.dtype):
+    if not _has_precision(value.dtype, x._data.dtype, of_value.dtype):
         raise TypeError(
-            f"{name} returned a gradient of dtype {value.dtype}; needed the argument's dtype, {x._data.dtype}: a number "
-            f"or an array inside it has another{_called(node)}"
+            f"{name} returned a gradient of dtype {value.dtype}; needed the argument's dtype, {x._data.dtype}: a "
+            f"number or an array inside it has another{_called(node)}"
         )
     for part in [rows for _, rows in value._parts] if isinstance(value, RowSparse) else [value]:
         bad = _not_finite(part)
@@ -194,12 +194,15 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
 
 
 def _fits(shape: tuple[int, ...], argument: tuple[int, ...], value: tuple[int, ...]) -> bool:
-    """May a pullback return a gradient of this shape? The batches of a product are broadcast too."""
-    return shape in (argument, value) or (len(shape) > 2 and shape[:-2] == value[: len(shape) - 2])
+    """May a pullback return a gradient of this shape? The first axes may be the value's, as of a batch of products."""
+    more = len(shape) - len(argument)
+    return shape in (argument, value) or (more > 0 and shape[:more] == value[:more])
 
 
-def _widens_half(got: np.dtype[Any], needed: np.dtype[Any]) -> bool:
-    return needed == np.float16 and got == np.float32
+def _has_precision(dtype: np.dtype[Any], argument: np.dtype[Any], value: np.dtype[Any]) -> bool:
+    """May a pullback return a gradient of this dtype? Complex or real: of a complex one `backward` takes the part."""
+    got, *needed = (np.empty(0, d).real.dtype for d in (dtype, argument, value))
+    return got in needed or (got == np.float32 and np.float16 in needed)  # ops compute in float32 for float16
 
 
 # words

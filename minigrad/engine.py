@@ -288,5 +288,5 @@ def unbroadcast(h: Array, data: Array, node: Node) -> Array:
 
 
 #: Tensors, ops and other modules hold these: they outlive a reload of this module.
-_lasting = globals().get("_lasting") or (tick, implementations, Node, no_keywords, unrecorded, absent)
+_lasting = globals().setdefault("_lasting", (tick, implementations, Node, no_keywords, unrecorded, absent))
 tick, implementations, Node, no_keywords, unrecorded, absent = _lasting  # type: ignore[misc]

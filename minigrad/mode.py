@@ -21,8 +21,8 @@ MERGE_ROWS_FROM = 2000
 _entered: ContextVar[tuple[Entered, ...]] = ContextVar("entered", default=())  # the blocks, the innermost last
 _here: ContextVar[None] = ContextVar("here")  # its tokens tell a context from its copies
 
-#: Weak references to the blocks that ops and backward passes heed, one for each time a block was entered, as long as any
-#: context holds it. While there is none no op has to look at its context, which costs more than all else it looks at.
+#: Weak references to the blocks that ops and backward passes heed, one for each time a block was entered, as long as
+#: any context holds it. While there is none no op has to look at its context, at the cost of all else it looks at.
 watched: set[weakref.ref[Entered]] = set()
 
 _HEEDED = frozenset({"observer", "pass_observer", "pull"})
@@ -245,5 +245,5 @@ def merging_rows(on: bool) -> Block:
 
 
 #: Other modules hold these: they outlive a reload of this module.
-_lasting = globals().get("_lasting") or (mode, watched, _entered, _here)
+_lasting = globals().setdefault("_lasting", (mode, watched, _entered, _here))
 mode, watched, _entered, _here = _lasting

@@ -116,7 +116,7 @@ def _as_real(g: Array) -> Array:
 
 
 def _fitted(g: Any, p: Tensor) -> Array:
-    """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast it."""
+    """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
     if g is None or (getattr(g, "shape", None) == p.shape and g.dtype is p.dtype):
         return g
     g = g if hasattr(g, "dtype") else np.asarray(g)

@@ -189,7 +189,7 @@ def test_context_managers_hold_for_the_block_that_uses_them(
 
 @each_block
 def test_tasks_that_are_created_inside(block: Callable[[], Any], holds: Callable[[], bool]) -> None:
-    """A task has a copy of its creator's context, as with every context variable, while its creator is suspended too."""
+    """A task has a copy of its creator's context, as with every context variable, while its creator waits too."""
 
     async def ask() -> bool:
         await asyncio.sleep(0)
