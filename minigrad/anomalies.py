@@ -37,8 +37,8 @@ def debug() -> Block:
       with the line of your code that called the op. An infinity in is an infinity out: a mask of -inf is no error.
     - an array that a backward pass needs must be as it was in the forward pass. `t.data = ...` is seen without `debug`;
       `t.data[...] = ...`, a buffer that is filled again and np.copyto are seen with it.
-    - a pullback must return a gradient of the argument's (or the value's) shape and dtype, where `backward` otherwise
-      sums and converts what can be summed and converted.
+    - a pullback must return a gradient of the argument's (or the value's) precision, and in an op of your own shape;
+      `backward` otherwise sums and converts what can be summed and converted.
 
     Both passes have to run inside. Arrays of other libraries are not looked at, nor are functions from `mg.derive` and
     `mg.compile`, which call no ops. It reads every array a few times: with large arrays a pass takes up to twice as

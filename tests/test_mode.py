@@ -136,6 +136,22 @@ def test_a_suspended_generator(block: Callable[[], Any], holds: Callable[[], boo
 
 
 @each_block
+def test_generators_that_share_a_block(block: Callable[[], Any], holds: Callable[[], bool]) -> None:
+    shared = block()
+
+    def inside() -> Iterator[bool]:
+        with shared:
+            while True:
+                yield holds()
+
+    one, two = inside(), inside()
+    assert next(one) and next(two)
+    one.close()
+    assert next(two) and not holds()
+    two.close()
+
+
+@each_block
 def test_a_generator_that_is_dropped_or_sent_an_error(block: Callable[[], Any], holds: Callable[[], bool]) -> None:
     def inside() -> Iterator[bool]:
         with contextlib.suppress(KeyError), block():
