@@ -19,7 +19,7 @@ def _described(f: Any, function: Any, *args: Any) -> Any:
     """f with the name and summary of a NumPy function, and an example that shows that both return the same."""
     f.__name__ = f.__qualname__ = name = function.__name__
     theirs = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy", "np")
-    lines = map(str.strip, function.__doc__.split("\n", 20))  # the summary is in the first lines
+    lines = map(str.strip, (function.__doc__ or name).split("\n", 20))  # the summary is in the first lines
     summary = next(line for line in lines if line and not line.startswith(f"{name}("))
     shown = ", ".join(f"np.array({a})" if isinstance(a, list) else repr(a) for a in args)
     f.__doc__ = f"{summary}\n\n>>> np.array_equal({name}({shown}), {theirs}({shown}))\nTrue\n"

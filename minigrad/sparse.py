@@ -188,3 +188,7 @@ def _densed(x: Any) -> Any:
     if isinstance(x, dict):
         return {key: _densed(value) for key, value in x.items()}
     return type(x)(map(_densed, x)) if type(x) in (list, tuple) else x
+
+
+#: Other modules and gradients hold it: it outlives a reload of this module.
+RowSparse = globals().setdefault("_RowSparse", RowSparse)  # type: ignore[misc]

@@ -19,7 +19,7 @@ from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
 from minigrad.generators import State
-from minigrad.mode import mode, recording
+from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import depends
@@ -52,8 +52,8 @@ def variable(x: Any) -> Tensor:
         x = constant(x)
         x = x if hasattr(x, "__array_function__") else np.asarray(x)
         fresh = leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
-    if mode.transforms:
-        mode.transforms[-1].add(fresh._stamp)
+    if running := mode.transforms:
+        running[-1].add(fresh._stamp)
     return fresh
 
 
@@ -90,12 +90,8 @@ def transforming(*trees: Any) -> Iterator[Callable[..., bool]]:
     def nested(*values: Any) -> bool:
         return given or any(depends(x, outside) for x in leaves(values))
 
-    mode.transforms = (*outside, set())
-    try:
-        with recording(True):
-            yield nested
-    finally:
-        mode.transforms = outside
+    with Block(transforms=(*outside, set()), recording=True):
+        yield nested
 
 
 def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool) -> list[Any]:
@@ -613,16 +609,19 @@ def checkpoint(f: Function) -> Function:
                 forms.append(value)
             packed = _packed(value)
             ready: dict[int, Any] = {}  # gradients computed together, waiting to be asked for
+            pulled: Any = None  # the gradient of the value that they are for: a pass may have ended before it asked
 
             def pullback(i: int) -> Function:
                 def pull(g: Any) -> Any:
-                    if i not in ready:
+                    nonlocal pulled
+                    if i not in ready or pulled is not g:
                         with transforming() as _, random.restored():
                             fresh = list(map(variable, values))
                             again = _packed(run(fresh))
                             _check_repeated(packed, again)
                             nested = bool(_variables((g, values)))
                             ready.update(enumerate(gradients([again], [g], fresh, nested)))
+                        pulled = g
                     return ready.pop(i)
 
                 return pull

@@ -32,6 +32,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "trees",
     "generators",
     "transforms",
+    "anomalies",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
     ("compiler", ["source", "program", "tracer", "names", "captures", "record", "rules", "layout", "simplify"]),

@@ -100,6 +100,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     real = property(lambda self: np.real(self))
     imag = property(lambda self: np.imag(self))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return np.copy(self)
+
+    def __copy__(self) -> Any:
+        return np.copy(self)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -155,7 +161,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     # the methods of ndarray
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)

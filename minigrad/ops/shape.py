@@ -34,7 +34,7 @@ def _by_columns(x: Array) -> bool:
 
 def _reshaped(x: Array, shape: int | Sequence[int], order: Any) -> Array:
     # an array's own method is several times as fast as the function, but not every array has one
-    return x.reshape(shape) if order == "C" and hasattr(x, "reshape") else np.reshape(x, shape, order)
+    return x.reshape(shape) if order == "C" and hasattr(x, "reshape") else np.reshape(x, shape, order=order)
 
 
 @op(np.transpose, np.permute_dims)
