@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,9 @@ def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
     keyword = error.partition("unexpected keyword argument '")[2].rstrip("'")
     if keyword in KEYWORDS:
         return f"there is no {keyword}=, as in PyTorch; write {KEYWORDS[keyword]}=, as in NumPy"
+    if missing := re.search(r"^no implementation found for 'numpy\.([\w.]+)'|_ufunc__\(<ufunc '(\w+)'>", error):
+        libraries = {type(getattr(a, "_data", a)).__module__.partition(".")[0] for a in args} - {"numpy", "builtins"}
+        return f"it calls np.{missing[1] or missing[2]}, which {', '.join(sorted(libraries))} has no implementation of"
     shapes = [np.shape(a) if type(a) is list else tuple(getattr(a, "shape", ())) for a in args]
     if name == "matmul" and len(args) == 2 and all(shapes) and shapes[0][-1] != shapes[1][-2:][0]:
         x, y = (

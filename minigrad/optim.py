@@ -74,14 +74,13 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Move every parameter that has a gradient."""
+        """Move every parameter that has a gradient; none, where one of the gradients is refused."""
+        gradients = [_fitted(p.grad, p) for p in self.params]
         self.steps += 1
-        for i, p in enumerate(self.params):
-            g, data = p.grad, p.data
+        for i, (p, g) in enumerate(zip(self.params, gradients)):
             if g is None:
                 continue
-            if getattr(g, "shape", None) != data.shape or g.dtype is not data.dtype:
-                g = _fitted(g, p)
+            data = p.data
             at, g = (g.indices, g.rows) if isinstance(g, RowSparse) else (..., g)
             if g.dtype.char in "fd":
                 change = self.update(i, at, g)
@@ -118,7 +117,9 @@ def _as_real(g: Array) -> Array:
 
 
 def _fitted(g: Any, p: Tensor) -> Array:
-    """A gradient that a user has set, in the dtype of its parameter; not in its shape, as NumPy would broadcast it."""
+    """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
+    if g is None or (getattr(g, "shape", None) == p.shape and g.dtype is p.dtype):
+        return g
     g = g if hasattr(g, "dtype") else np.asarray(g)
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
         needed = f"the gradient of {named(p)} to be {p.dtype} of shape {p.shape}"

@@ -20,6 +20,7 @@ from minigrad.ops.linalg import _by_gaps, _cofactors, _eigh, _length, _logabsdet
 from minigrad.ops.products import _einsum
 from minigrad.ops.reduce import _evenly, _part
 from minigrad.ops.shape import _concatenate, _pad
+from minigrad.shorthand import made_like
 from minigrad.trees import leaves
 
 rng = np.random.default_rng(1847)
@@ -116,7 +117,7 @@ def sym(x: Any) -> Any:
 
 
 def spd(x: Any) -> Any:
-    return x @ np.conj(np.swapaxes(x, -1, -2)) + np.identity(x.shape[-1], dtype=x.dtype)
+    return x @ np.conj(np.swapaxes(x, -1, -2)) + made_like(x, np.identity, x.shape[-1], dtype=x.dtype)
 
 
 # the ops that NumPy does not have, by their textbook formulas in extended precision

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 from cases import CASES, MODULES
+from foreign import NOT_IN_CUPY, NOT_WITH_DASK
 
+import minigrad as mg
 from minigrad.engine import implementations
 from minigrad.hints import HINTS
 
@@ -25,6 +28,21 @@ works, because rules are written in the functions they differentiate.
 Gradients at a tie of max, min, maximum, minimum, sort and median are shared evenly. The gradient of a real value with
 respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch.
 """
+
+
+FOREIGN = """## Arrays of other libraries
+
+A Tensor's data may be an array of any library that implements NumPy's protocols (NEP 13 and NEP 18); the gradients are
+arrays of that library too. As those libraries do, the ops refuse to mix its arrays with NumPy's. A function that a
+library lacks is named in the error (by Dask, in a FutureWarning before it computes the array).
+
+**CuPy** (14 or newer) takes every call of the forward and the backward pass, in first and in second order, in all cases
+of these tables. Of the functions without a derivative it lacks MISSING.
+
+**Dask** takes the calls of elementwise, reduce and products, and computes nothing before it is asked to, except for
+what is listed here. The other tables have not been tried.
+
+""".replace("MISSING", ", ".join(f"`np.{name}`" for name in NOT_IN_CUPY)).splitlines()
 
 
 def numpys(f: Any) -> list[str]:
@@ -58,6 +76,13 @@ def page() -> str:
             how = "rule" if hasattr(f, "body") else "composed"
             lines.append(f"| `{prefix}{name}` | {theirs} | {how} | 1, 2 | {counts.get(f, 0)} | {note} |")
         lines.append("")
+    lines += [*FOREIGN, "", "| Dask has | so it does not take |", "|---|---|"]
+    for reason, pattern in NOT_WITH_DASK.items():
+        names = {
+            case.op.__name__ for case in CASES if re.fullmatch(pattern, str(case)) and hasattr(mg, case.op.__name__)
+        }
+        lines += [f"| {reason} | {', '.join(f'`mg.{name}`' for name in sorted(names))} |"] if names else []
+    lines.append("")
     plain = sorted(
         f"`{(getattr(f, '__module__', None) or 'numpy').replace('numpy', 'np')}.{f.__name__}`"
         for f, ours in implementations.items()

@@ -25,6 +25,7 @@ from minigrad.compiler.record import (
     Eager,
     Overlap,
     Recorded,
+    active,
     describe_argument,
     has_parameter,
     is_array,
@@ -39,7 +40,7 @@ from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
-from minigrad.mode import merging_rows, mode, paused
+from minigrad.mode import merging_rows, mode, watched
 from minigrad.text import Identifier, is_identifier, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
@@ -110,7 +111,7 @@ class Derived:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         quick, count = self.quick
-        if quick is not None and not paused and not kwargs and len(args) == count:
+        if quick is not None and not (watched or active or kwargs) and len(args) == count:
             try:
                 return quick(*args)
             except (GuardFailed, StopIteration):  # the latter where an audit is due

@@ -24,7 +24,7 @@ from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.compiler.world import World, users_functions
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
-from minigrad.mode import mode, paused
+from minigrad.mode import mode
 from minigrad.origin import is_users
 from minigrad.reach import Found, Slot, has_attributes, names_in, reach
 from minigrad.sparse import RowSparse
@@ -164,6 +164,7 @@ class Call(NamedTuple):
 
 
 recording_lock = threading.RLock()  # one recording at a time
+active: list[Recording] = []  # while there is one, a call may be part of it
 
 
 def record(call: Call, named: bool = True) -> Recorded:
@@ -226,8 +227,7 @@ class Recording:
         places, world = self.reached.places, self.world
         unknown = unimported(self.call.f, places)
         Refused.first = None
-        before = mode.recording
-        paused.append(True)
+        active.append(self)
         try:
             world.hide()
             for i, place in enumerate(places):
@@ -243,8 +243,8 @@ class Recording:
                 raise Refused.first from error  # the function has caught it
             raise
         finally:
-            mode.tracing, mode.recording = False, before
-            paused.pop()
+            mode.tracing = False
+            active.remove(self)
             world.restore()
         if Refused.first is not None:
             raise Refused.first

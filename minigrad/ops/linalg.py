@@ -15,7 +15,7 @@ from minigrad.ops.elementwise import _chosen, abs, multiply, power, real
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import _largest, _magnitude, _others, max, min, sum
 from minigrad.ops.shape import expand_dims, matrix_transpose, moveaxis, reshape
-from minigrad.shorthand import M, V, composed, in_float32
+from minigrad.shorthand import M, V, composed, in_float32, made_like
 
 
 def _t(x: Array) -> Array:
@@ -161,8 +161,7 @@ def _diagonal_only(x: Array) -> Array:
 
 def _eye(x: Array) -> Array:
     """The unit matrix of the columns of x."""
-    n, dtype = x.shape[-1], np.real(x).dtype
-    return np.tri(n, dtype=dtype) - np.tri(n, k=-1, dtype=dtype)
+    return made_like(x, np.identity, x.shape[-1], dtype=np.real(x).dtype)
 
 
 @op()

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops import elementwise
 from minigrad.ops.elementwise import _chosen
 from minigrad.ops.index import getitem, scatter_add, take_along_axis
 from minigrad.ops.shape import broadcast_to, diagonal, expand_dims, moveaxis, reshape
-from minigrad.shorthand import M, V, composed, in_float32
+from minigrad.shorthand import M, V, beside, composed, in_float32, made_like
 
 Axis = int | tuple[int, ...] | None
 
@@ -20,18 +20,26 @@ def _kept(x: Array, g: Array, axis: Axis, keepdims: bool) -> Array:
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
-def _masked(h: Array, where: Any) -> Array:
-    return h if where is True else np.where(where, h, 0)
+# NumPy's reductions take where= and initial=, those of other libraries do not: the bodies do without.
+
+
+def _masked(h: Array, where: Any, instead: Any = 0) -> Array:
+    return h if where is True else np.where(np.broadcast_to(where, h.shape), h, instead)
+
+
+def _started(function: Any, y: Array, initial: Any) -> Array:
+    """A reduction, continued with an initial value, in its own dtype."""
+    return y if initial is None else np.positive(function(y, initial), dtype=y.dtype)
 
 
 @op(np.sum)
-def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 0, where: Any = True) -> Array:
+def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
     """The sum along axes, of the elements where a mask holds.
 
     >>> float(sum([1.0, 2.0]))
     3.0
     """
-    y = np.sum(x, axis=axis, keepdims=keepdims, initial=initial, where=where)
+    y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
 
 
@@ -42,6 +50,14 @@ def _count(x: Array, axis: Axis, where: Any) -> Any:
     return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
 
 
+def _mean(x: Array, axis: Axis, where: Any, keepdims: bool = True) -> Array:
+    if where is True:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    y = np.sum(_masked(x, where), axis=axis, keepdims=True) / _count(x, axis, where)
+    y = np.positive(y, dtype=np.result_type(x, 1.0))  # the count is an array of integers, which promotes
+    return y if keepdims else np.squeeze(y, axis)
+
+
 @op(np.mean)
 @in_float32
 def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
@@ -50,20 +66,28 @@ def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = Tr
     >>> float(mean([1.0, 2.0]))
     1.5
     """
-    y = np.mean(x, axis=axis, keepdims=keepdims, where=where)
-    n = _count(x, axis, where)
+    y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
     """The derivative of half the variance: (x - mean) / (n - ddof)."""
-    d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+    d = np.conj(x - _mean(x, axis, where))
     return _masked(d / (_count(x, axis, where) - ddof), where)
 
 
 def _centred(slope: Array, axis: Axis, where: Any) -> Array:
     """A slope without the rounding error of the mean, which a division by a deviation near 0 would magnify."""
-    return _masked(slope - np.mean(slope, axis=axis, keepdims=True, where=where), where)
+    return _masked(slope - _mean(slope, axis, where), where)
+
+
+def _var(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Array:
+    if where is True:
+        return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
+    d = np.abs(x - _mean(x, axis, where))
+    y = np.sum(_masked(d * d, where), axis=axis, keepdims=True) / np.maximum(_count(x, axis, where) - ddof, 0)
+    y = np.positive(y, dtype=d.dtype)
+    return y if keepdims else np.squeeze(y, axis)
 
 
 @op(np.var)
@@ -74,7 +98,7 @@ def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     >>> float(var([1.0, 3.0]))
     1.0
     """
-    y = np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    y = _var(x, axis, ddof, keepdims, where)
     return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
@@ -87,7 +111,12 @@ def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     1.0
     """
     scale = _magnitude(_masked(x, where), axis)
-    s = np.std(x / scale, axis=axis, ddof=ddof, keepdims=True, where=where) * scale
+    if where is True:
+        s = np.std(x / scale, axis=axis, ddof=ddof, keepdims=True) * scale
+    elif isinstance(x, Node):
+        s = std(x / scale, axis, ddof=ddof, keepdims=True, where=where) * scale
+    else:
+        s = np.sqrt(_var(x / scale, axis, ddof, True, where)) * scale
     y = s if keepdims else np.squeeze(s, axis)
 
     def pullback(g: Array) -> Array:
@@ -114,8 +143,10 @@ def _largest(x: Array, axis: Axis) -> Array:
 
 def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
     """The value and the pullback of max or min: ties share evenly."""
-    limits = {} if initial is None else {"initial": initial, "where": where}
-    y = f(x, axis=axis, keepdims=True, **limits)
+    if where is not True and initial is None:
+        raise ValueError("a mask where= needs initial=, the value where it holds nowhere")
+    larger = np.maximum if f is np.max else np.minimum
+    y = _started(larger, f(_masked(x, where, initial), axis=axis, keepdims=True), initial)
 
     def pullback(g: Array) -> Array:
         chosen, top = (x == y) & where, stop_gradient(y)
@@ -158,7 +189,7 @@ def _reduction_axes_first(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]
 
 
 @op(np.prod)
-def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 1, where: Any = True) -> Array:
+def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
     """The product along axes, of the elements where a mask holds.
 
     >>> float(prod([2.0, 3.0]))
@@ -168,12 +199,13 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
     """
 
     def pullback(g: Array) -> Array:
-        rows, axes = _reduction_axes_first(x if where is True else np.where(where, x, 1), axis)
+        rows, axes = _reduction_axes_first(_masked(x, where, 1), axis)
         others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
         others = np.moveaxis(others, tuple(range(len(axes))), axes)
-        return _masked(_kept(x, g * initial, axis, keepdims) * others, where)
+        g = g if initial is None else g * initial
+        return _masked(_kept(x, g, axis, keepdims) * others, where)
 
-    return np.prod(x, axis=axis, keepdims=keepdims, initial=initial, where=where), pullback
+    return _started(np.multiply, np.prod(_masked(x, where, 1), axis=axis, keepdims=keepdims), initial), pullback
 
 
 def _before(x: Array) -> Array:
@@ -210,7 +242,7 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
     k = axis or 0
 
     def pullback(g: Array) -> Array:
-        rows = np.reshape(x, -1) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
+        rows = np.reshape(x, (-1,)) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
         r, steps, by = np.moveaxis(g, k, 0), rows[1:], 1
         while by < r.shape[0]:
             r = np.concatenate([r[:-by] + steps * r[by:], r[-by:]])
@@ -230,7 +262,7 @@ def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     if weights is None:
         return mean(x, axis)
     if np.shape(weights) != np.shape(x):  # one for each place along the axis
-        weights = reshape(weights, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
+        weights = reshape(weights, tuple(-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))))
     return sum(x * weights, axis) / sum(broadcast_to(weights, np.shape(x)), axis)
 
 
@@ -261,12 +293,12 @@ def _evenly(y: Array, axis: int) -> Array:
     """y itself, sorted along an axis; the gradient is shared evenly among equal neighbours."""
     row = np.moveaxis(y, axis, -1)
     fresh = np.concatenate([np.ones_like(row[..., :1], dtype=bool), row[..., 1:] != row[..., :-1]], axis=-1)
-    group = (np.cumsum(np.reshape(fresh, -1)) - 1,)
+    group = (np.cumsum(np.reshape(fresh, (-1,))) - 1,)
 
     def shared(g: Array) -> Array:
         g = np.moveaxis(g, axis, -1)
         n = scatter_add(np.ones_like(g, shape=(g.size,)), group, (g.size,))
-        mean = scatter_add(np.reshape(g, -1), group, (g.size,))[group] / n[group]
+        mean = scatter_add(np.reshape(g, (-1,)), group, (g.size,))[group] / n[group]
         return np.moveaxis(np.reshape(mean, g.shape), -1, axis)
 
     return y, shared
@@ -311,9 +343,9 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> 
     # NaN anywhere makes all of it NaN, and the gradient too
     front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
-    at = np.multiply(q, n - 1)
-    low = np.floor(at).astype(int)
-    share = np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
+    at = np.multiply(beside(x, q), n - 1)
+    low = np.positive(np.floor(at), dtype=int, casting="unsafe")
+    share = np.positive(np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)), dtype=y.dtype)
     z = _part(getitem(y, low), 1 - share) + _part(getitem(y, np.minimum(low + 1, n - 1)), share)
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
@@ -341,7 +373,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     elements that are inf share it evenly.
     """
     top = _largest(x, axis)
-    e = np.exp(x - np.nan_to_num(top, neginf=0))
+    e = np.exp(x - np.nan_to_num(np.where(top == -np.inf, 0, top)))
     e = np.where(e > 1, 1, e)  # of an infinite x
     total = np.sum(e, axis=axis, keepdims=True)
     none = total == 0
@@ -394,9 +426,9 @@ def cross_entropy(z: Array, classes: Array) -> Array:
     Its gradient with respect to z is (p - y) / n: the probabilities, less one at the class.
     """
     k = z.shape[-1]
-    y = np.expand_dims(classes, -1)
+    y = np.expand_dims(beside(z, classes), -1)
     z = z - _largest(z, -1)
     e = np.exp(z)
     total = np.sum(e, axis=-1, keepdims=True)
-    hit = np.arange(k, like=y) == y % k
+    hit = made_like(y, np.arange, k) == y % k
     return np.mean(np.log(total) - np.take_along_axis(z, y, axis=-1)), lambda g: g / total.size * (e / total - hit)
