@@ -77,10 +77,9 @@ class Tensor(Node):
         Of a result that shares memory with another Tensor, such as x[0] or x.T, it is a copy from then on: writing into
         it leaves the other as it is.
         """
-        data = self._data
-        if getattr(data, "base", None) is not None or (self._edges and _is_an_argument(data, self._edges)):
-            data = self._data = np.copy(data)
-        return data
+        if (self._op is not None or self._kwargs is unrecorded) and _is_shared(self):
+            self._data = np.copy(self._data)
+        return self._data
 
     @data.setter
     def data(self, new: Array) -> None:
@@ -199,7 +198,10 @@ class Tensor(Node):
             g = conjugated(g)
             reached.append(x)
             sums.append(g if x._grad is None else x._grad + g)
-        if all([x._kwargs is unrecorded for x in reached]):  # no variable
+        for x in reached:
+            if x._kwargs is not unrecorded:
+                break
+        else:  # no variable
             raise not_recorded(self)
         any(map(setattr, reached, repeat("_grad"), sums))  # all or nothing: no signal is handled inside a loop in C
 
@@ -435,9 +437,10 @@ class Tensor(Node):
         return [name for name in super().__dir__() if hasattr(type(self), name)]
 
 
-def _is_an_argument(data: Array, edges: tuple[Any, ...]) -> bool:
-    """Is an op's value the array of one of its arguments?"""
-    return any(data is (x._data if isinstance(x, Node) else x) for x in edges[::2])
+def _is_shared(result: Node) -> bool:
+    """Is an op's value a view, or the array of one of its arguments?"""
+    data, arguments = result._data, (result._edges or ())[::2]
+    return getattr(data, "base", None) is not None or any(data is getattr(x, "_data", x) for x in arguments)
 
 
 def _copied(kind: type[Tensor], data: Array, name: str | None, is_unrecorded: bool) -> Tensor:

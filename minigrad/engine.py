@@ -221,8 +221,9 @@ def backward_pass(
     while heap:
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
-        for visit in visits:
-            visit(node, g)
+        if visits:
+            for visit in visits:
+                visit(node, g)
         if node._retains:
             # others may hold the array of a view, and the gradient that a result keeps also goes on to its arguments
             yield node, g if getattr(g, "base", g) is None and not node._edges else +g
