@@ -215,7 +215,7 @@ def _has_precision(dtype: np.dtype[Any], argument: np.dtype[Any], value: np.dtyp
 
 
 def _is_numpy(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic)
+    return issubclass(type(x), np.ndarray | np.generic)  # isinstance would ask a tracer, which passes for an array
 
 
 def _not_finite(x: Array) -> tuple[int, ...] | None:
