@@ -33,8 +33,11 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "transforms",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
-    ("compiler", ["program", "tracer", "names", "captures", "record", "rules", "layout", "simplify", "source"]),
-    ("compiler", ["schedule", "identifiers", "printer"]),
+    (
+        "compiler",
+        ["program", "layout", "views", "tracer", "names", "captures", "record", "rules", "simplify", "source"],
+    ),
+    ("compiler", ["inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
     ("compiler", ["jit", "guards", "specialization", "api"]),
 ]

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, accumulated, assigned, astype, made_from
+from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, assigned, astype, changed, filled, made_from
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import called
 
 #: Names of values that have none of their own, by the function that computes them.
 SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part"}
 SHORT |= {np.reshape: "r", np.broadcast_to: "repeated", np.concatenate: "joined", np.take: "rows"}
-SHORT |= {assigned: "padded", accumulated: "sums", np.swapaxes: "swapped", np.moveaxis: "moved"}
+SHORT |= {assigned: "padded", changed: "sums", filled: "filled", np.swapaxes: "swapped", np.moveaxis: "moved"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,12 +34,13 @@ b - (-a) = b + a
 v[:, None] * w = np.outer(v, w)
 v @ M = M.T @ v
 v @ M.T = M @ v
-np.positive(t) = t
+np.positive(x) = x
 np.positive(x, dtype=dtype) = astype(x, DTYPE)
 np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
 np.reshape(-a, shape) = -np.reshape(a, SHAPE)
-np.copy(t) = t
-np.pad(t, width) = t
+np.copy(x) = x
+np.copy(x, order=order) = x
+np.pad(x, width) = x
 mask & True = mask
 np.real(x) = x
 np.conjugate(r) = r
@@ -85,7 +86,6 @@ VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
     "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
-    "t": lambda x, _: isinstance(x, Value) and not x.written,
 }
 
 OPERATOR_OF = {
