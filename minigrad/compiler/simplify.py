@@ -138,8 +138,10 @@ class Results:
         if not isinstance(value, Value):
             return value
         if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
-            is_number = not isinstance(value.example, np.ndarray)
-            return value if is_number else self.inserted(new_value(operator.getitem, value, ()), after=value)
+            if not isinstance(value.example, np.ndarray):
+                return value
+            number = (np.positive,) if value.dtype.kind in "iufc" else (operator.getitem, ())
+            return self.inserted(new_value(number[0], value, *number[1:]), after=value)
         is_shared = self.owners.setdefault(root(value), owner) is not owner
         if not is_shared and isinstance(value.example, np.ndarray) and 0 not in layout(value.example):
             return value
