@@ -6,6 +6,7 @@ which NumPy writes in place, and an optimizer moves them too. A program is text,
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -88,7 +89,9 @@ class Step(NamedTuple):
     def made(self) -> Any:
         """The step on a state of its own, the state, and the optimizer."""
         scope: dict[str, Any] = {"np": np, "mg": mg, "__name__": "random_step"}
-        exec(compile(self.source, f"step {self.seed}", "exec"), scope)
+        file = f"step {self.seed}"
+        linecache.cache[file] = len(self.source), None, self.source.splitlines(True), file  # errors show its lines
+        exec(compile(self.source, file, "exec"), scope)
         return scope["make"]()
 
 
@@ -164,7 +167,7 @@ def attempted(seed: int, attempt: int) -> Step:
     return Step(seed, text)
 
 
-def outcome(step: Step, wrap: Callable[..., Any], calls: int = 4) -> tuple[list[Any], list[bool]]:
+def outcome(step: Step, wrap: Callable[..., Any], calls: int = 3) -> tuple[list[Any], list[bool]]:
     """All that a step returns and leaves behind, by call; and which results share memory with the state."""
     f, state, optimizer = step.made()
     run = wrap(f)

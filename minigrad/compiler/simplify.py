@@ -200,13 +200,14 @@ class Simplifier:
         return self.simplest(fresh)
 
     def candidates(self, value: Value) -> Iterable[Any]:
-        """The forms that the passes and the rules propose for a value: they may spell out its shape."""
-        if value.dynamic:
-            return
-        yield fold_constants(value)
-        yield push_broadcast_out(value)
-        yield drop_overwritten_zeros(value)
+        """The forms that the passes and the rules propose for a value."""
+        if not value.dynamic:
+            yield fold_constants(value)
+            yield push_broadcast_out(value)
+            yield drop_overwritten_zeros(value)
         for rule in self.rules.get(value.call, ()):
+            if value.dynamic and "SHAPE" in rule.text:  # it would spell out the shape of the example
+                continue
             bound: dict[str, Any] = {}
             if matches(rule.left, value, bound, top=True):
                 yield instantiated(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})

@@ -103,9 +103,10 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         for step, whole in reversed(list(zip(self.steps, wholes))):
             written = step.written_through(whole, new, self.trace.record)
             if written is None:
+                named = [s.call.__name__ for s in self.steps if s.call is not operator.getitem] or ["an index"]
                 raise Refused(
-                    f"the result of {getattr(step.call, '__name__', step.call)} was written into{at_users_line()}, "
-                    "which a derived function cannot do; write into the array itself: x[index] = v"
+                    f"the result of {named[-1]} was written into{at_users_line()}, which a derived function cannot do; "
+                    "write into the array itself: x[index] = v"
                 )
             new = written
         if self.steps and layout(new.example) != layout(path[0].example):
@@ -128,8 +129,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
-    real = property(lambda self: np.real(self))
-    imag = property(lambda self: np.imag(self))
+    real = property(lambda self: np.real(self), lambda self, v: operator.setitem(np.real(self), ..., v))
+    imag = property(lambda self: np.imag(self), lambda self, v: operator.setitem(np.imag(self), ..., v))
 
     def __len__(self) -> int:
         return self.shape[0]
