@@ -37,7 +37,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
         "compiler",
         ["program", "layout", "views", "tracer", "names", "captures", "record", "rules", "simplify", "source"],
     ),
-    ("compiler", ["inplace", "schedule", "identifiers", "printer"]),
+    ("compiler", ["source", "inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
     ("compiler", ["jit", "guards", "specialization", "api"]),
 ]

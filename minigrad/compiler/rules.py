@@ -163,8 +163,12 @@ def has_a_name(x: Value) -> bool:
     return x.name.rank <= USERS or bool(x.gradient_of and x.ndim > 0)
 
 
-def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> bool:
-    """Does a value match the left side of a rule? Binds the variables of the rule in `bound`."""
+def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False, through: bool = False) -> bool:
+    """Does a value match the left side of a rule? Binds the variables of the rule in `bound`.
+
+    Args:
+        through: look into gradients too: for a rule that leaves nothing of them, such as -(-x) = x.
+    """
     if isinstance(pattern, Variable):
         if pattern in bound:
             return bound[pattern] is x or (not isinstance(x, Value) and equal_constants(bound[pattern], x))
@@ -176,7 +180,9 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
         if isinstance(pattern, int):
             return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))
         return equal_constants(pattern, x)
-    if not isinstance(x, Value) or x.call != pattern.call or (has_a_name(x) and not top):
+    if not isinstance(x, Value) or x.call != pattern.call:
+        return False
+    if not top and (x.name.rank <= USERS if through else has_a_name(x)):
         return False
     if len(x.args) != len(pattern.args) or x.kwargs.keys() != pattern.kwargs.keys():
         return False
@@ -184,7 +190,7 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
     for args in orders:
         trial = dict(bound)
         pairs = [*zip(args, x.args), *((p, x.kwargs[key]) for key, p in pattern.kwargs.items())]
-        if all(matches(p, a, trial) for p, a in pairs):
+        if all(matches(p, a, trial, through=through) for p, a in pairs):
             bound |= trial
             return True
     return False

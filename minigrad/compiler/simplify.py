@@ -33,7 +33,7 @@ from minigrad.compiler.program import (
     stored,
 )
 from minigrad.compiler.record import Arguments, Recorded, plain
-from minigrad.compiler.rules import INEXACT, RULES, instantiated, matches, parse_rules
+from minigrad.compiler.rules import INEXACT, RULES, Variable, instantiated, matches, parse_rules
 from minigrad.compiler.tracer import Tracer
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
@@ -209,7 +209,7 @@ class Simplifier:
             if value.dynamic and "SHAPE" in rule.text:  # it would spell out the shape of the example
                 continue
             bound: dict[str, Any] = {}
-            if matches(rule.left, value, bound, top=True):
+            if matches(rule.left, value, bound, top=True, through=isinstance(rule.right, Variable)):
                 yield instantiated(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})
 
 
