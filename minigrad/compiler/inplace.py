@@ -56,7 +56,8 @@ def places(
             continue
         if v.call in UPDATES:
             x = array_under(v)
-            if x not in owners and x.call not in (None, np.broadcast_to) and viewed(x) is None:
+            is_new = x.call not in (None, np.broadcast_to) and viewed(x) is None
+            if x not in owners and is_new and isinstance(x.example, np.ndarray):
                 owners[x] = content[x] = x  # memory of the program's own
             if x in owners and content[owners[x]] is x and fits(v, owners[x]):
                 place(v, owners[x])

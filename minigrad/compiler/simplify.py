@@ -138,7 +138,7 @@ class Results:
         if not isinstance(value, Value):
             return value
         if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
-            if not isinstance(value.example, np.ndarray):
+            if root(value) not in self.owners and not isinstance(value.example, np.ndarray):
                 return value
             number = (np.positive,) if value.dtype.kind in "iufc" else (operator.getitem, ())
             return self.inserted(new_value(number[0], value, *number[1:]), after=value)

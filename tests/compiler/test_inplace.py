@@ -225,7 +225,12 @@ def without_axes(s, x):
     old, number = s.b.data.copy(), s.b.data[()]
     s.b.data -= 0.25 * x[0]
     s.b.data[...] = s.b.data * 2
-    return old, number
+    return old, number, s.b.data * 1.0
+
+
+def without_axes_and_rebound(s, x):
+    s.b.data = s.b.data - s.b.data.copy() * 0.5
+    s.b.data += x[0]
 
 
 def of_a_computed_array(s, x):
@@ -296,7 +301,8 @@ def test_what_is_returned_is_not_the_state() -> None:
     @mg.compile
     def step(x):
         s.w.data -= x
-        return s.w.data, s.w.data[1:], s.v, s.w, s.v * 1.0
+        s.b.data -= 1
+        return s.w.data, s.w.data[1:], s.v, s.w, s.v * 1.0, s.b.data * 1.0
 
     for result in step(np.ones(3)):
         assert not any(np.shares_memory(result, a) for a in s.arrays())
