@@ -25,8 +25,8 @@ from minigrad.compiler.program import (
     leaves_of,
     made_from,
     operands,
+    root,
     stored,
-    viewed,
 )
 from minigrad.compiler.source import called, constant, flattened, is_helper
 
@@ -182,8 +182,8 @@ def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Va
         if is_inlined(v, lines):
             expiry[v] = min((expiry[x] for x in operands(v)), default=end)
         else:
-            shared = viewed(v) if v not in flow.before else None
-            expiry[v] = flow.until.get(v, end) if shared is None else expiry[shared]
+            owner = v if v in flow.before else root(v)
+            expiry[v] = end if is_inlined(owner, lines) else flow.until.get(owner, end)
 
     late: set[Value] = set()
     outlived: set[Value] = set()
@@ -195,7 +195,7 @@ def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Va
         if not is_inlined(x, lines):
             outlived.add(x)
         elif flow.position[x] < expiry[x]:
-            late.add(x)
+            late.add(root(x) if is_inlined(root(x), lines) else x)  # a view can be taken late
         else:
             for y in operands(x):
                 check(y, flow.position[x])
