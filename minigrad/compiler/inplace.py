@@ -49,7 +49,7 @@ def places(
             return False
         if old in outputs or any(position[u] > position[v] and reads(u, old) for u in users[old]):
             return False
-        return all(owners.get(root(x)) is not owner for x in read_while_written(v))
+        return all(owners.get(root(x, owners)) is not owner for x in read_while_written(v))
 
     for v in values if IN_PLACE else ():
         if v.call is None or v.call is stored:

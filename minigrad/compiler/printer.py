@@ -155,7 +155,7 @@ class Printer:
 
     def is_part(self, x: Any, array: Value) -> bool:
         """Is x an array, or a view of one, that is in the memory of another?"""
-        return isinstance(x, Value) and self.names.get(root(x)) == self.names[array]
+        return isinstance(x, Value) and self.names.get(root(x, self.schedule.before)) == self.names[array]
 
     def writable(self, v: Value) -> str:
         """The new array that an update writes into."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -254,9 +254,9 @@ def arrays_of(example: Any) -> list[np.ndarray]:
     return [example] if isinstance(example, np.ndarray) else []
 
 
-def root(value: Value) -> Value:
-    """The Value that owns the memory of a Value: the one at the bottom of its views, or itself."""
-    while (under := viewed(value)) is not None:
+def root(value: Value, known: Container[Value] = ()) -> Value:
+    """The Value whose memory a Value is in: the one at the bottom of its views, or the first of those in `known`."""
+    while value not in known and (under := viewed(value)) is not None:
         value = under
     return value
 

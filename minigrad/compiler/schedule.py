@@ -182,7 +182,7 @@ def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Va
         if is_inlined(v, lines):
             expiry[v] = min((expiry[x] for x in operands(v)), default=end)
         else:
-            owner = v if v in flow.before else root(v)
+            owner = root(v, flow.before)
             expiry[v] = end if is_inlined(owner, lines) else flow.until.get(owner, end)
 
     late: set[Value] = set()
@@ -195,7 +195,8 @@ def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Va
         if not is_inlined(x, lines):
             outlived.add(x)
         elif flow.position[x] < expiry[x]:
-            late.add(root(x) if is_inlined(root(x), lines) else x)  # a view can be taken late
+            owner = root(x, flow.before)  # a view of it can be taken late
+            late.add(owner if is_inlined(owner, lines) else x)
         else:
             for y in operands(x):
                 check(y, flow.position[x])

@@ -97,7 +97,7 @@ class Results:
                 self.owners.setdefault(v, first)
         end = {first: simplest[v] for first, v in last.items() if simplest[v] is not first}
         for first, v in end.items():
-            owner = self.owners.get(root(v)) if isinstance(v, Value) else None
+            owner = self.owners.get(root(v, self.owners)) if isinstance(v, Value) else None
             if owner in end and v is not end[owner]:  # it will have been written over
                 v = self.inserted(new_value(np.copy, v), after=v)
             self.after[first] = new_value(stored, first, v)
@@ -138,11 +138,12 @@ class Results:
         if not isinstance(value, Value):
             return value
         if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
-            if root(value) not in self.owners and not isinstance(value.example, np.ndarray):
+            holder = self.owners.get(root(value, self.owners))  # an array without axes, which may be written into
+            if not any(isinstance(getattr(v, "example", None), np.ndarray) for v in (value, holder)):
                 return value
             number = (np.positive,) if value.dtype.kind in "iufc" else (operator.getitem, ())
             return self.inserted(new_value(number[0], value, *number[1:]), after=value)
-        is_shared = self.owners.setdefault(root(value), owner) is not owner
+        is_shared = self.owners.setdefault(root(value, self.owners), owner) is not owner
         if not is_shared and isinstance(value.example, np.ndarray) and 0 not in layout(value.example):
             return value
         copied = new_value(np.full, value.shape, repeated(value)) if is_number_repeated(value) else None

@@ -209,6 +209,15 @@ def overlapping(s, x):
     np.multiply(s.m, s.m[::-1], out=s.m, where=x > 1)
 
 
+def overlapping_after_a_view_was_written(s, x):
+    s.W.data.T[:, 0] += x
+    np.take(s.W.data, [1, 0], 0, out=s.W.data, mode="clip")
+    row = s.W.data[0]
+    s.W.data[1] = 0
+    s.W.data.T[0] = 1
+    return row, s.W.data.T[1]
+
+
 def rebound(s, x):
     s.w.data = s.w.data - x
     s.o.data -= x
