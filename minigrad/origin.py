@@ -19,6 +19,18 @@ LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "pur
 
 #: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
+#: Modules whose objects are tools of a program, not its data: what they hold is theirs.
+_TOOLS = {
+    "builtins",
+    "functools",
+    "threading",
+    "queue",
+    "logging",
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "weakref",
+}
 _NOT_USERS = (*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen")
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
 
@@ -45,11 +57,11 @@ def is_users(x: Any) -> bool:
 
 
 def holds_users_state(kind: type) -> bool:
-    """Do the attributes of its instances belong to the user? Not those of Python, of NumPy and of the engine itself."""
+    """Do the attributes of its instances belong to the user? Not those of Python's tools, NumPy and the engine itself."""
     file = _file_of(kind)
     if is_minigrad(file):
         return file.startswith(_AS_USERS)
-    return kind.__module__ not in ("builtins", "functools") and not file.startswith(NUMPY)
+    return kind.__module__.partition(".")[0] not in _TOOLS and not file.startswith(NUMPY)
 
 
 def _file_of(x: Any) -> str:

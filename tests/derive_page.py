@@ -104,6 +104,13 @@ takes the gradient of the value as `gradient`: here, the Hessian times a vector.
 `mg.compile(step)` does the same for a step that closes over Tensors and an optimizer, and updates them as the step does.
 
 {listing(step)}
+While a step is recorded, a write in place makes a new value, and nothing of the user's is written: every form of it (`w -= g`,
+`w[mask] = 0`, `np.add.at`, `out=`, `np.copyto`, `w.sort()`, through a view or not) becomes a line of a program without side
+effects, and copies are copies. Afterwards one pass (`minigrad/compiler/inplace.py`) computes in place where neither a later line
+nor the output reads the earlier content; where one does, the line makes a new array, which is stored at the end. Arrays that a
+step returns are its own: they share no memory with its state. Arrays that it stores (`state.last = w.data`) are shared as in the
+step itself.
+
 The source that runs differs from the printed one in four spellings that are faster in NumPy: numbers that meet arrays are 0-d
 arrays (`1 - a`), a product of a column and a row replaces `np.outer`, `L.take(ids, 0)` replaces `L[ids]`, and the parts of a
 concatenation are computed in its slices (`out=`). With `backend="numba"` (`pip install -e ".[fast]"`) the same lines are
@@ -119,8 +126,7 @@ are compiled. A call that numba does not support is named in a warning, and NumP
 The results equal those of `value_and_grad` to the last bit, for every op and for random programs of both orders; tests check
 this. (Arrays in another memory layout than the example's, such as Fortran order, may be summed in another order.) The rules are
 exact, including NaN, infinities and signed zeros. In them `a` is a real floating-point value, `b` a real value, `mask` a boolean
-one, `v` and `w` are vectors, `M` is a matrix of v's dtype, and `t` an array that is never written into. A rule never rewrites a
-value that has a name of its own, and its result must have the same shape and dtype; also the same memory layout, if a sum or a
+one, `v` and `w` are vectors, and `M` is a matrix of v's dtype. A rule never rewrites a value that has a name of its own, and its result must have the same shape and dtype; also the same memory layout, if a sum or a
 product adds up its elements (`np.broadcast_to(1.0, (6, 8))`, not `np.ones((6, 8))`), because BLAS sums other layouts in another
 order.
 

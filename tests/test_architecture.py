@@ -36,8 +36,8 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
-    ("compiler", ["source", "program", "tracer", "names", "stand_ins", "world", "differentiable", "record", "rules"]),
-    ("compiler", ["layout", "simplify", "schedule", "identifiers", "printer"]),
+    ("compiler", ["source", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"]),
+    ("compiler", ["record", "rules", "simplify", "inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
     ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
 ]

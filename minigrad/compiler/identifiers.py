@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, accumulated, assigned, astype, made_from
+from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, assigned, astype, changed, filled, made_from
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import called
 from minigrad.text import RESERVED, Identifier, identifier
@@ -20,7 +20,7 @@ from minigrad.text import RESERVED, Identifier, identifier
 #: Names of values that have none of their own, by the function that computes them.
 SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part"}
 SHORT |= {np.reshape: "r", np.broadcast_to: "repeated", np.concatenate: "joined", np.take: "rows"}
-SHORT |= {assigned: "padded", accumulated: "sums", np.swapaxes: "swapped", np.moveaxis: "moved"}
+SHORT |= {assigned: "padded", changed: "sums", filled: "filled", np.swapaxes: "swapped", np.moveaxis: "moved"}
 
 #: The functions that the source for numba calls (see jit.py).
 KERNELS = {"_place", "_rows", "_add_rows", "_subtract_rows", "_sum_runs", "_largest"}

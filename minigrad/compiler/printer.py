@@ -14,14 +14,18 @@ from minigrad.compiler.program import (
     OPERATORS,
     UPDATES,
     Value,
-    accumulated,
+    array_under,
+    assigned,
     astype,
+    filled,
     is_number_repeated,
     is_reversed,
+    is_scatter,
     mapped,
-    memory,
     number,
     repeated,
+    root,
+    stored,
     viewed,
 )
 from minigrad.compiler.schedule import Schedule, is_fresh
@@ -30,6 +34,7 @@ from minigrad.sparse import RowSparse
 from minigrad.text import is_identifier, printable
 from minigrad.trees import map_leaves
 
+IN_PLACE_OPERATORS = {np.add, np.subtract, np.multiply, np.divide}
 ATOM = 10  # binds more strongly than any operator
 
 #: Functions that read better, and run faster, as methods.
@@ -57,7 +62,7 @@ class Dialect:
 
     def scatter(self, printer: Printer, v: Value, name: str, index: Any, new: Any) -> str:
         """The line that adds elements to an array in place, as ufunc.at does."""
-        return f"{called(v.args[0])}.at({name}, {printer.text(index)}, {printer.text(new)})"
+        return f"{called(v.args[0])}({name}, {printer.text(index)}, {printer.text(new)})"
 
     def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
         """The parameters, and the lines that take arrays out of containers."""
@@ -115,63 +120,78 @@ class Printer:
         return [f"{', '.join(shapes)}: {printable(dtype)}" for dtype, shapes in words.items()]
 
     def output(self) -> Any:
-        """The returned containers, with the source of each array: a copy where another array shares its memory."""
-        program = self.schedule.program
-        roots = [*(v for *_, v in program.inputs), *program.captured]
+        """The returned containers, with the source of each array."""
 
         def leaf(x: Any) -> Any:
             if isinstance(x, RowSparse):
                 return [(self.text(ids), leaf(rows)) for ids, rows in x._parts]
-            if not isinstance(x, Value):
-                return self.constant(x)
-            if is_number_repeated(x) and x not in self.schedule.lines:
+            if isinstance(x, Value) and is_number_repeated(x) and x not in self.schedule.lines:
                 return self.full(x)
-            text = self.text(x)
-            if isinstance(x.example, np.ndarray):
-                root = memory(x)
-                if root in roots or not x.example.flags.writeable:
-                    text = f"{self.parenthesized(x, ATOM)}.copy()" if x.ndim else f"np.copy({text})"
-                roots.append(root)
-            return text
+            return self.text(x)
 
-        return map_leaves(leaf, program.output)
+        return map_leaves(leaf, self.schedule.program.output)
 
     # lines
 
     def line(self, v: Value) -> Iterator[tuple[str, str]]:
         """The line of a value and its comment; two lines for an update of a new array."""
         name, comment = self.names[v], self.comment(v)
-        if v.call in UPDATES:
-            if self.schedule.target(v) is None:
+        target = self.schedule.target(v)
+        if v.call is stored:
+            if target is not v.args[1]:  # else it is there already
+                yield f"{name}[...] = {self.text(v.args[1])}", comment
+        elif v.call in UPDATES:
+            if target is None:
                 yield f"{name} = {self.writable(v)}", comment
                 comment = ""
             yield self.update(v), comment
-        elif v in self.schedule.overwrites:
-            in_place = v.call in OPERATORS and len(v.args) == 2 and v.args[0] is self.schedule.overwrites[v]
-            if in_place and v.call in (np.add, np.subtract, np.multiply, np.divide):
+        elif target is not None:
+            if v.call in IN_PLACE_OPERATORS and v.args[0] is target and not self.is_part(v.args[1], target):
                 yield f"{name} {OPERATORS[v.call][0]}= {self.text(v.args[1])}", comment
             else:
                 yield f"{name}[...] = {self.formula(v)[0]}", comment
         else:
             formula = self.formula(v)[0]
-            yield f"{name} = {f'({formula}).copy()' if self.schedule.is_outlived(v) else formula}", comment
+            yield f"{name} = {f'({formula}).copy()' if v in self.schedule.outlived else formula}", comment
+
+    def is_part(self, x: Any, array: Value) -> bool:
+        """Is x an array, or a view of one, that is in the memory of another?"""
+        return isinstance(x, Value) and self.names.get(root(x, self.schedule.before)) == self.names[array]
 
     def writable(self, v: Value) -> str:
         """The new array that an update writes into."""
-        x = v.args[1] if v.call is accumulated else v.args[0]
+        x = array_under(v)
+        if not isinstance(x, Value) or not x.ndim:
+            return f"np.copy({self.text(x)})"
         if is_fresh(x):
             return self.formula(x)[0]
         new = x not in self.schedule.lines and x.call not in (None, np.broadcast_to) and viewed(x) is None
-        return self.text(x) if new else f"{self.text(x)}.copy()"
+        return self.text(x) if new else self.copied(x)
 
     def update(self, v: Value) -> str:
         """The statement that writes into an array."""
-        name, index, new = self.names[v], *v.args[-2:]
-        new = new.item() if isinstance(new, np.float64 | np.complex128) and new.dtype == v.dtype else new
-        if v.call is not accumulated:
-            return f"{name}[{self.index(index)}] = {self.text(new)}"
-        single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
-        return self.dialect.scatter(self, v, name, index[0] if single else index, new)
+        name = self.names[v]
+        if is_scatter(v):
+            index, new = v.args[2:]
+            single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
+            return self.dialect.scatter(self, v, name, index[0] if single else index, self.scalar(v, new))
+        if v.call is assigned:
+            _, index, new = v.args
+            overlaps = self.is_part(new, v)  # NumPy would notice, numba would not
+            return f"{name}[{self.index(index)}] = {self.copied(new) if overlaps else self.text(self.scalar(v, new))}"
+        function, _, *args = v.args
+        first, last = ([], [f"out={name}"]) if v.call is filled else ([name], [])
+        return f"{called(function)}({', '.join([*first, *map(self.text, args), *last, *self.keywords(v)])})"
+
+    def scalar(self, v: Value, x: Any) -> Any:
+        """A NumPy number of the dtype of the array it is written into, as Python's."""
+        return x.item() if isinstance(x, np.float64 | np.complex128) and x.dtype == v.dtype else x
+
+    def copied(self, x: Value) -> str:
+        """A copy of an array, in its layout."""
+        if x.ndim and getattr(x.example, "flags", np.array(0).flags).c_contiguous and has_methods(x):
+            return f"{self.parenthesized(x, ATOM)}.copy()"
+        return f"np.copy({self.text(x)})"
 
     def comment(self, v: Value) -> str:
         """The derivatives that a value is, and its shape."""
@@ -223,6 +243,8 @@ class Printer:
         if v.call is np.zeros:
             dtype = "" if v.dtype == np.float64 else f", dtype={dtype_constant(v.dtype)}"
             return f"np.zeros({args[0] if len(args[0]) != 1 else args[0][0]}{dtype})", ATOM
+        if v.call is np.copy and len(args) == 1 and not v.kwargs and isinstance(args[0], Value):
+            return self.copied(args[0]), ATOM
         if v.call in PRINTED_AS_METHODS and isinstance(args[0], Value) and has_methods(args[0]):
             inside = ", ".join([*self.method_arguments(v, args), *self.keywords(v)])
             return f"{self.parenthesized(args[0], ATOM)}.{v.call.__name__}({inside})", ATOM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ class Value:
         "layout_sensitive",
         "line",
         "name",
-        "written",
+        "versions_of",
     )
 
     def __init__(
@@ -53,7 +53,7 @@ class Value:
         self.dynamic = False  # does its shape depend on values?
         self.line = ""  # of the user's code that made it, for errors
         self.activated = False  # is it the input of an activation? then its gradient is the slides' error signal
-        self.written = False  # is its array written into later?
+        self.versions_of: dict[Value, None] = {}  # the inputs that held it after a write, in order
         self.layout_sensitive = False  # are its elements summed in an order that depends on its memory layout?
 
     @property
@@ -84,7 +84,10 @@ def new_value(call: Any, *args: Any, **kwargs: Any) -> Value:
 
 
 class Program(NamedTuple):
-    """A function without side effects, save the writes it lists."""
+    """A function without side effects, save the writes it lists.
+
+    Values are pure. Only a `stored` Value changes an array of the user's: an input takes the content it has at the end.
+    """
 
     name: str  # as are those of the parameters, one from outside: `identifiers` makes names for source of them
     parameters: list[str]
@@ -93,7 +96,7 @@ class Program(NamedTuple):
     ]  # of each array in the arguments: its parameter, its path, its Value
     captured: list[Value]  # further inputs
     values: list[Value]  # in the order in which they are computed
-    writes: list[tuple[Value, Value]]  # an input that is written into, and the value it holds at the end
+    writes: list[Value]  # for each input that is written into: its `stored` Value
     output: Any  # a tree of Values, constants, and RowSparse of them
 
 
@@ -107,11 +110,23 @@ def assigned(x: Array, index: Any, v: Array) -> Array:
     return x
 
 
-def accumulated(ufunc: np.ufunc, x: Array, index: Any, v: Array) -> Array:
-    """x after ufunc.at(x, index, v)."""
+def changed(function: Any, x: Array, *args: Any, **kwargs: Any) -> Array:
+    """x after function(x, ...), for a function that writes into its first argument: np.add.at, np.putmask."""
     x = np.copy(x)
-    ufunc.at(x, index, v)
+    function(x, *args, **kwargs)
     return x
+
+
+def filled(function: Any, x: Array, *args: Any, **kwargs: Any) -> Array:
+    """x after function(..., out=x)."""
+    x = np.copy(x)
+    function(*args, out=x, **kwargs)
+    return x
+
+
+def stored(x: Array, v: Array) -> Array:
+    """x with x[...] = v, in the array that the caller holds."""
+    return assigned(x, ..., v)
 
 
 def astype(x: Array, dtype: Any) -> Array:
@@ -119,12 +134,18 @@ def astype(x: Array, dtype: Any) -> Array:
     return np.asarray(x).astype(dtype)[()]
 
 
-UPDATES = assigned, accumulated
+#: The calls that make an array from another one by writing into it.
+UPDATES = assigned, changed, filled, stored
 
 
 def array_under(update: Value) -> Value:
     """The array that an update writes into."""
-    return update.args[1 if update.call is accumulated else 0]
+    return update.args[1 if update.call in (changed, filled) else 0]
+
+
+def is_scatter(v: Value) -> bool:
+    """Does it add elements to an array one by one, as ufunc.at does?"""
+    return v.call is changed and isinstance(getattr(v.args[0], "__self__", None), np.ufunc)
 
 
 #: The calls that Python writes as operators, with their precedence.
@@ -207,21 +228,37 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
-# Views and memory
+# Views
+
+#: Views or copies, depending on the layout of the arrays at run time.
+EITHER = {np.reshape, np.ravel, np.ascontiguousarray, np.asfortranarray, np.require}
 
 
 def viewed(value: Value) -> Value | None:
-    """The operand of which a Value is a view, None where it owns its memory."""
-    if isinstance(value.example, np.ndarray) and value.example.base is not None:
-        for x in operands(value):
-            if np.may_share_memory(value.example, x.example):
-                return x
+    """The operand that a Value may be a view of, None where it owns its memory."""
+    call = value.call
+    if isinstance(call, np.ufunc) or call in UPDATES or call is astype:
+        return None
+    first = value.args[0] if value.args else None
+    if isinstance(first, Value) and (call in EITHER or isinstance(first.example, tuple | list)):
+        return first
+    views = [e for e in arrays_of(value.example) if e.base is not None]
+    for x in operands(value) if views else ():
+        if any(np.may_share_memory(e, o) for e in views for o in arrays_of(x.example)):
+            return x
     return None
 
 
-def memory(value: Value) -> Value:
-    """The Value that owns the memory of a Value: the one at the bottom of its views, or itself."""
-    while (under := viewed(value)) is not None:
+def arrays_of(example: Any) -> list[np.ndarray]:
+    """The arrays in an example: several in a tuple or list, such as np.split returns."""
+    if isinstance(example, tuple | list):
+        return [e for part in example for e in arrays_of(part)]
+    return [example] if isinstance(example, np.ndarray) else []
+
+
+def root(value: Value, known: Container[Value] = ()) -> Value:
+    """The Value whose memory a Value is in: the one at the bottom of its views, or the first of those in `known`."""
+    while value not in known and (under := viewed(value)) is not None:
         value = under
     return value
 

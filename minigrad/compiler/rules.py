@@ -34,12 +34,13 @@ b - (-a) = b + a
 v[:, None] * w = np.outer(v, w)
 v @ M = M.T @ v
 v @ M.T = M @ v
-np.positive(t) = t
+np.positive(x) = x
 np.positive(x, dtype=dtype) = astype(x, DTYPE)
 np.positive(x, dtype=dtype, casting=casting) = astype(x, DTYPE)
 np.reshape(-a, shape) = -np.reshape(a, SHAPE)
-np.copy(t) = t
-np.pad(t, width) = t
+np.copy(x) = x
+np.copy(x, order=order) = x
+np.pad(x, width) = x
 mask & True = mask
 np.real(x) = x
 np.conjugate(r) = r
@@ -85,7 +86,6 @@ VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
     "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
-    "t": lambda x, _: isinstance(x, Value) and not x.written,
 }
 
 OPERATOR_OF = {
@@ -163,8 +163,12 @@ def has_a_name(x: Value) -> bool:
     return x.name.rank <= USERS or bool(x.gradient_of and x.ndim > 0)
 
 
-def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> bool:
-    """Does a value match the left side of a rule? Binds the variables of the rule in `bound`."""
+def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False, through: bool = False) -> bool:
+    """Does a value match the left side of a rule? Binds the variables of the rule in `bound`.
+
+    Args:
+        through: look into gradients too: for a rule that leaves nothing of them, such as -(-x) = x.
+    """
     if isinstance(pattern, Variable):
         if pattern in bound:
             return bound[pattern] is x or (not isinstance(x, Value) and equal_constants(bound[pattern], x))
@@ -176,7 +180,9 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
         if isinstance(pattern, int):
             return number(x) == pattern and (pattern != 0 or not np.signbit(number(x)))
         return equal_constants(pattern, x)
-    if not isinstance(x, Value) or x.call != pattern.call or (has_a_name(x) and not top):
+    if not isinstance(x, Value) or x.call != pattern.call:
+        return False
+    if not top and (x.name.rank <= USERS if through else has_a_name(x)):
         return False
     if len(x.args) != len(pattern.args) or x.kwargs.keys() != pattern.kwargs.keys():
         return False
@@ -184,7 +190,7 @@ def matches(pattern: Any, x: Any, bound: dict[str, Any], top: bool = False) -> b
     for args in orders:
         trial = dict(bound)
         pairs = [*zip(args, x.args), *((p, x.kwargs[key]) for key, p in pattern.kwargs.items())]
-        if all(matches(p, a, trial) for p, a in pairs):
+        if all(matches(p, a, trial, through=through) for p, a in pairs):
             bound |= trial
             return True
     return False

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiler.inplace import places, reads
 from minigrad.compiler.program import (
     OPERATORS,
     UPDATES,
     USERS,
     Program,
     Value,
-    array_under,
     astype,
     is_reversed,
     leaves_of,
     made_from,
-    memory,
     operands,
-    viewed,
+    root,
+    stored,
 )
 from minigrad.compiler.source import called, constant, flattened, is_helper
 
@@ -35,7 +35,7 @@ MAX_INLINE_LENGTH = 60  # characters of a formula that may become part of anothe
 
 @dataclass(frozen=True, eq=False)
 class Dataflow:
-    """The needed values of a program in the order of their computation, and who uses and overwrites them."""
+    """The needed values of a program in the order of their computation, who uses them, and where they are placed."""
 
     program: Program
     outputs: tuple[Value, ...]
@@ -43,8 +43,8 @@ class Dataflow:
     values: tuple[Value, ...]
     position: Mapping[Value, int]  # of each value among them
     users: Mapping[Value, tuple[Value, ...]]  # of each value: those that it is an operand of
-    overwrites: Mapping[Value, Value]  # of the final value of an input that is written into: that input
-    next_write: Mapping[Value, Value]  # of each value whose memory is written into: the value that does so
+    before: Mapping[Value, Value]  # of each value that is placed: the content of its memory until then
+    until: Mapping[Value, int]  # of each value whose memory is written into: the position of the next value there
 
     @property
     def helpers(self) -> list[Callable[..., Any]]:
@@ -59,57 +59,49 @@ class Schedule(Dataflow):
 
     lines: frozenset[Value]
     inlined: Mapping[Value, frozenset[Value]]  # of each value: the values in its formula, down to lines and inputs
+    outlived: frozenset[Value]  # lines that would be views of memory that is written into before their last use
 
     def is_inlined(self, v: Value) -> bool:
         return v.call is not None and v not in self.lines
 
     def target(self, v: Value) -> Value | None:
         """The value whose array the line of v writes into, None where the line makes a new array."""
-        if v in self.overwrites and v.call not in UPDATES:
-            return self.overwrites[v]
-        if v.call in UPDATES:
-            x = array_under(v)
-            if not self.is_inlined(x) and x.written and v is self.next_write[memory(x)]:
-                return x
-        return None
-
-    def is_outlived(self, v: Value) -> bool:
-        """Is it a view of memory that is written into before the last use of the view?"""
-        write = self.next_write.get(memory(v)) if memory(v) is not v else None
-        return write is not None and any(self.position[user] > self.position[write] for user in self.users[v])
+        x = self.before.get(v)
+        return None if x is None or self.is_inlined(x) else x
 
 
 def schedule(program: Program) -> Schedule:
     """Choose the lines of a program."""
     flow = dataflow(program)
-    lines, inlined = choose_lines(flow)
+    lines, inlined, outlived = choose_lines(flow)
     return Schedule(
         **vars(flow),
         lines=frozenset(lines),
         inlined=MappingProxyType({v: frozenset(inside) for v, inside in inlined.items()}),
+        outlived=frozenset(outlived),
     )
 
 
 def dataflow(program: Program) -> Dataflow:
     outputs = [x for x in leaves_of(program.output) if isinstance(x, Value)]
-    overwrites = {final: base for base, final in program.writes}
-    needed = made_from([*outputs, *overwrites])
-    values = ordered([v for v in program.values if v in needed], outputs, bool(overwrites))
+    needed = made_from([*outputs, *program.writes])
+    values = ordered([v for v in program.values if v in needed], outputs, bool(program.writes))
+    position = {v: i for i, v in enumerate(values)}
     users: dict[Value, list[Value]] = {v: [] for v in values}
     for v in values:
         for x in operands(v):
             users[x].append(v)
-    next_write = {memory(array_under(v)): v for v in values if v.call in UPDATES}
-    next_write |= {base: final for final, base in overwrites.items() if final.call not in UPDATES}
+    before = places(program, values, users, outputs)
+    writes = ((x, v) for v, x in before.items() if v.call is not stored or v.args[1] is not x)
     return Dataflow(
         program=program,
         outputs=tuple(outputs),
         needed=frozenset(needed),
         values=tuple(values),
-        position=MappingProxyType({v: i for i, v in enumerate(values)}),
+        position=MappingProxyType(position),
         users=MappingProxyType({v: tuple(using) for v, using in users.items()}),
-        overwrites=MappingProxyType(overwrites),
-        next_write=MappingProxyType(next_write),
+        before=MappingProxyType(before),
+        until=MappingProxyType({x: position[v] for x, v in writes}),
     )
 
 
@@ -122,13 +114,14 @@ def ordered(values: list[Value], outputs: list[Value], writes: bool) -> list[Val
     return [v for v in values if v not in last] + last
 
 
-def choose_lines(flow: Dataflow) -> tuple[set[Value], dict[Value, set[Value]]]:
-    """The values with a line of their own, and the values in the formula of each value.
+def choose_lines(flow: Dataflow) -> tuple[set[Value], dict[Value, set[Value]], set[Value]]:
+    """The values with a line of their own, the values in the formula of each value, and the lines that are outlived.
 
     A line makes formulas shorter, and a formula that is too long makes a line: repeated until nothing changes.
     """
     lines: set[Value] = set()
     inlined: dict[Value, set[Value]] = {}
+    outlived: set[Value] = set()
     again = True
     while again:
         again = False
@@ -137,10 +130,10 @@ def choose_lines(flow: Dataflow) -> tuple[set[Value], dict[Value, set[Value]]]:
             if v.call is not None and v not in lines and deserves_line(flow, v, lines):
                 lines.add(v)
                 again = True
-        late = {x for v in lines for x in read_too_late(flow, v, inlined[v] - lines)}
+        late, outlived = read_too_late(flow, lines)
         again |= bool(late)
         lines |= late
-    return lines, inlined
+    return lines, inlined, outlived
 
 
 def is_inlined(v: Value, lines: set[Value]) -> bool:
@@ -151,7 +144,7 @@ def deserves_line(flow: Dataflow, v: Value, lines: set[Value]) -> bool:
     """Does a value get a line: for its name, because it is used several times, or because its formula is long?"""
     if is_fresh(v):
         return v in flow.outputs
-    if v.call in UPDATES or v in flow.overwrites or any(y.activated for _, y in v.gradient_of):
+    if v.call in UPDATES or v in flow.before or any(y.activated for _, y in v.gradient_of):
         return True
     if v.name.rank <= USERS or (v in flow.outputs and v.gradient_of):
         return True
@@ -178,11 +171,41 @@ def formula_length(v: Value, lines: set[Value]) -> int:
     return sign + sum(argument_length(x) for x in flattened((v.args, v.kwargs)))
 
 
-def read_too_late(flow: Dataflow, v: Value, inside: set[Value]) -> set[Value]:
-    """The inlined values that the line of v would compute after the memory they read was overwritten."""
-    late = set()
-    for x in inside:
-        writes = (flow.next_write.get(memory(read)) for read in operands(x))
-        if any(w is not None and flow.position[x] < flow.position[w] < flow.position[v] for w in writes):
-            late.add(x)
-    return {x for x in late if viewed(x) is None or not late.intersection(flow.users[x])}
+def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Value]]:
+    """The inlined values that would be computed after memory they read was written into, and the outlived lines.
+
+    Where a formula is late, the largest part of it that can be computed in time gets a line.
+    """
+    end = len(flow.values)
+    expiry: dict[Value, int] = {}  # of each value: the first position at which its formula, or its view, has changed
+    for v in flow.values:
+        if is_inlined(v, lines):
+            expiry[v] = min((expiry[x] for x in operands(v)), default=end)
+        else:
+            owner = root(v, flow.before)
+            expiry[v] = end if is_inlined(owner, lines) else flow.until.get(owner, end)
+
+    late: set[Value] = set()
+    outlived: set[Value] = set()
+
+    def check(x: Value, at: int) -> None:
+        """Is a value still right where it is used?"""
+        if expiry[x] >= at:
+            return
+        if not is_inlined(x, lines):
+            outlived.add(x)
+        elif flow.position[x] < expiry[x]:
+            owner = root(x, flow.before)  # a view of it can be taken late
+            late.add(owner if is_inlined(owner, lines) else x)
+        else:
+            for y in operands(x):
+                check(y, flow.position[x])
+
+    for v in flow.values:
+        if not is_inlined(v, lines):
+            for x in operands(v):
+                if reads(v, x):
+                    check(x, flow.position[v])
+    for x in flow.outputs:
+        check(x, end)
+    return late, outlived

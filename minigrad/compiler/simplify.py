@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,21 @@ from minigrad.compiler.program import (
     USERS,
     Program,
     Value,
-    array_under,
     assigned,
     examples,
     is_elementwise,
+    is_number_repeated,
+    is_scatter,
     mapped,
     new_value,
     number,
     operands,
     repeated,
+    root,
+    stored,
 )
 from minigrad.compiler.record import Arguments, Recorded, plain
-from minigrad.compiler.rules import INEXACT, RULES, instantiated, matches, parse_rules
+from minigrad.compiler.rules import INEXACT, RULES, Variable, instantiated, matches, parse_rules
 from minigrad.compiler.tracer import Tracer
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
@@ -42,11 +45,10 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
     Args:
         exact: use only the rules that hold to the last bit.
     """
-    updates = [array_under(v) for v in recorded.values if v.call in UPDATES]
-    for value in [first for _, first, _ in recorded.written] + updates:
-        value.written = True
-    kept = [x.value for x in map(plain, leaves([now for _, now in recorded.rebound])) if isinstance(x, Tracer)]
-    mark_layout_sensitive(recorded.values, kept)
+    rebound = [now for _, now in recorded.rebound]
+    kept = tracers_in(rebound)
+    ends = [t.value for t in (*kept, *tracers_in(recorded.output))]  # of a view: recorded here
+    mark_layout_sensitive(recorded.values, ends[: len(kept)])
 
     simplifier = Simplifier(exact)
     simplest: dict[Value, Any] = dict(recorded.constants)
@@ -57,23 +59,96 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
         pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
         value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
 
-    def final(x: Any) -> Any:
-        x = plain(x)
-        if isinstance(x, RowSparse):
-            return RowSparse([(final(ids), final(rows)) for ids, rows in x._parts], x.shape, x._merged)
-        return simplest[x.value] if isinstance(x, Tracer) else x
-
-    output = map_leaves(final, recorded.output)
-    rebound = [map_leaves(final, now) for _, now in recorded.rebound]
+    results = Results(simplest, [*simplifier.simple], {first: last for _, first, last in recorded.written})
+    new = [map_leaves(lambda x: results.final(x, results.held), now) for now in rebound]
+    output = map_leaves(lambda x: results.final(x, results.returned), recorded.output)
     return Program(
         name=name,
         parameters=[parameter for parameter, _ in arguments.all],
         inputs=recorded.inputs,
         captured=[value for _, value in recorded.captured],
-        values=list(simplifier.simple),
-        writes=[(simplest[first], simplest[last]) for _, first, last in recorded.written],
-        output=(output, *rebound) if rebound else output,
+        values=results.values,
+        writes=results.writes,
+        output=(output, *new) if new else output,
     )
+
+
+def tracers_in(tree: Any) -> list[Tracer]:
+    """The tracers among the leaves of a tree, those in row-sparse gradients too."""
+    found = map(plain, leaves(tree))
+    inside = (e for x in found for e in ([e for part in x._parts for e in part] if isinstance(x, RowSparse) else [x]))
+    return [x for x in inside if isinstance(x, Tracer)]
+
+
+class Results:
+    """The writes and the output of a program: each array in memory of its own, unless the user's shared theirs.
+
+    Args:
+        simplest: the simplest form of each recorded Value.
+        values: these, in the order in which they are computed; copies and writes are added.
+        last: of each input that was written into, the recorded Value that it has at the end.
+    """
+
+    def __init__(self, simplest: dict[Value, Any], values: list[Value], last: dict[Value, Value]) -> None:
+        self.simplest, self.values = simplest, values
+        self.after = {first: first for first in values if first.call is None}  # the inputs as a run leaves them
+        self.owners: dict[Value, Any] = {first: first for first in self.after}  # whose memory a value may be in
+        for v in values:
+            for first in v.versions_of:
+                self.owners.setdefault(v, first)
+        end = {first: simplest[v] for first, v in last.items() if simplest[v] is not first}
+        for first, v in end.items():
+            owner = self.owners.get(root(v, self.owners)) if isinstance(v, Value) else None
+            if owner in end and v is not end[owner]:  # it will have been written over
+                v = self.inserted(new_value(np.copy, v), after=v)
+            self.after[first] = new_value(stored, first, v)
+        self.writes = [self.after[first] for first in end]
+        self.values += self.writes
+
+    def inserted(self, value: Value, after: Value) -> Value:
+        self.values.insert(self.values.index(after) + 1, value)
+        return value
+
+    def final(self, x: Any, array: Callable[[Tracer], Any]) -> Any:
+        """A leaf of the output; `array` makes it where it was traced."""
+        x = plain(x)
+        if isinstance(x, RowSparse):
+            parts = [(mapped(lambda t: self.simplest[t.value], Tracer, ids), rows) for ids, rows in x._parts]
+            return RowSparse([(ids, self.final(rows, array)) for ids, rows in parts], x.shape, x._merged)
+        return array(x) if isinstance(x, Tracer) else x
+
+    def held(self, x: Tracer) -> Any:
+        """An array that is stored where it is found again: an input, or a view of one, if the user's is."""
+        first = x.storage.first
+        if first not in self.after:
+            return self.own(x, x.storage)
+        value = self.after[first]
+        for step in x.steps:
+            step = step._replace(args=mapped(self.simplest.__getitem__, Value, step.args))
+            value = step.on(value, lambda call, args, kwargs: new_value(call, *args, **kwargs))
+            self.values.append(value)
+        return value
+
+    def returned(self, x: Tracer) -> Any:
+        """An array that is returned."""
+        return self.own(x, object())
+
+    def own(self, x: Tracer, owner: Any) -> Any:
+        """The value of an array, in memory that nothing shares but what has the same owner."""
+        value, is_array = self.simplest[x.value], isinstance(x.value.example, np.ndarray)
+        if not isinstance(value, Value):
+            return value
+        if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
+            holder = self.owners.get(root(value, self.owners))  # an array without axes, which may be written into
+            if not any(isinstance(getattr(v, "example", None), np.ndarray) for v in (value, holder)):
+                return value
+            number = (np.positive,) if value.dtype.kind in "iufc" else (operator.getitem, ())
+            return self.inserted(new_value(number[0], value, *number[1:]), after=value)
+        is_shared = self.owners.setdefault(root(value, self.owners), owner) is not owner
+        if not is_shared and isinstance(value.example, np.ndarray) and 0 not in layout(value.example):
+            return value
+        copied = new_value(np.full, value.shape, repeated(value)) if is_number_repeated(value) else None
+        return self.inserted(copied or new_value(np.copy, value), after=value)
 
 
 class Simplifier:
@@ -96,7 +171,7 @@ class Simplifier:
             with np.errstate(all="ignore"):
                 example = old.call(*examples(args), **examples(kwargs))
         fresh = Value(old.call, *canonical_arguments(old.call, args, kwargs), example)
-        for attribute in "name", "gradient_of", "dynamic", "activated", "written", "layout_sensitive":
+        for attribute in "name", "gradient_of", "dynamic", "activated", "versions_of", "layout_sensitive":
             setattr(fresh, attribute, getattr(old, attribute))
         return self.simplest(fresh)
 
@@ -112,6 +187,7 @@ class Simplifier:
         if isinstance(result, Value) and result is not value:
             result.adopt(value.name)
             result.activated |= value.activated
+            result.versions_of |= value.versions_of
             result.layout_sensitive |= value.layout_sensitive
             result.gradient_of = result.gradient_of + [of for of in value.gradient_of if of not in result.gradient_of]
         return result
@@ -127,12 +203,15 @@ class Simplifier:
 
     def candidates(self, value: Value) -> Iterable[Any]:
         """The forms that the passes and the rules propose for a value."""
-        yield fold_constants(value)
-        yield push_broadcast_out(value)
-        yield drop_overwritten_zeros(value)
+        if not value.dynamic:
+            yield fold_constants(value)
+            yield push_broadcast_out(value)
+            yield drop_overwritten_zeros(value)
         for rule in self.rules.get(value.call, ()):
+            if value.dynamic and "SHAPE" in rule.text:  # it would spell out the shape of the example
+                continue
             bound: dict[str, Any] = {}
-            if matches(rule.left, value, bound, top=True):
+            if matches(rule.left, value, bound, top=True, through=isinstance(rule.right, Variable)):
                 yield instantiated(rule.right, bound | {"SHAPE": value.shape, "DTYPE": value.dtype})
 
 
@@ -175,7 +254,8 @@ def fold_constants(value: Value) -> Any:
 
 def push_broadcast_out(value: Value) -> Any:
     """An elementwise call on a repeated value: the call on the value itself, and its result repeated if need be."""
-    if value.call in UPDATES and number(value.args[-1]) is not None and isinstance(value.args[-1], Value):
+    places = value.call is assigned or is_scatter(value)
+    if places and isinstance(value.args[-1], Value) and number(value.args[-1]) is not None:
         return new_value(value.call, *value.args[:-1], number(value.args[-1]))
     if not (is_elementwise(value.call) or value.call is np.where) or value.kwargs:
         return None
@@ -221,6 +301,8 @@ def canonical_arguments(
     call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call without those that equal the defaults."""
+    if call in UPDATES:
+        return args, kwargs
     known = defaults(call) if call is not operator.getitem else {}
     in_order = [*known.values()]
     while 0 < len(args) <= len(known) and type(args[-1]) in (type(None), str) and in_order[len(args) - 1] == args[-1]:

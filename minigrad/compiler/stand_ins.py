@@ -125,6 +125,9 @@ def unusable(x: Any, name: str) -> Unusable | None:
     if isinstance(x, io.IOBase):
         remedy = "which a compiled function would not do again; read it outside and pass an array"
         return Unusable(f"the file {name} was used", remedy)
+    if type(x).__module__ in ("queue", "_queue", "multiprocessing.queues"):
+        remedy = "and the item that it held would be frozen; get() it outside and pass it as an argument"
+        return Unusable(f"the queue {name} was used", remedy)
     if hasattr(type(x), "__next__") and not has_attributes(x):
         remedy = "and its first item would be frozen; call next() outside and pass the item as an argument"
         return Unusable(f"the iterator {name} was used", remedy)

@@ -3,10 +3,15 @@
 A `Tracer` speaks NEP 13 and NEP 18 as any other array does, so the bodies of the ops and their pullbacks run on it
 unchanged. It holds an example of its value, for shapes and dtypes. The value itself may not be read: a decision based
 on it would be frozen in the program.
+
+Nothing of the user's is written while a function is recorded. A write makes a new Value, which the array's storage
+holds from then on; a view is a storage and the calls that make the view from its content.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
 from collections.abc import Iterator
@@ -14,20 +19,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.compiler.layout import layout
 from minigrad.compiler.program import (
     ARGUMENT,
     OPERATORS,
     UPDATES,
     Name,
     Value,
-    accumulated,
+    array_under,
+    arrays_of,
     assigned,
     astype,
+    changed,
     examples,
+    filled,
+    is_elementwise,
     made_from,
     mapped,
     values_in,
 )
+from minigrad.compiler.views import Step
 from minigrad.engine import Node
 from minigrad.origin import at_users_line
 from minigrad.sparse import RowSparse
@@ -56,49 +67,71 @@ STATIC_KEYWORDS = {"axis", "axes", "shape", "newshape", "reps", "repeats", "indi
 STATIC_KEYWORDS |= {"k", "n", "obj", "kth", "offset", "axis1", "axis2", "source", "destination", "minlength", "bins"}
 STATIC_KEYWORDS |= {"ddof"}
 
-#: The methods of ndarray that a Tracer forwards to the NumPy function of that name: not those that work in place, and
-#: not those that it defines itself.
+#: The methods of ndarray that a Tracer forwards to the NumPy function of that name: not those that it defines itself.
 ARRAY_METHODS = {name for name in dir(np.ndarray) if name[0] != "_" and callable(getattr(np, name, None))}
-ARRAY_METHODS -= {"astype", "compress", "partition", "sort", "resize", "put", "size", "shape", "real", "imag"}
+ARRAY_METHODS -= {"astype", "compress", "copy", "partition", "sort", "resize", "size", "shape", "real", "imag"}
+
+#: The functions that write into their first argument, and its name.
+WRITING = {np.copyto: "dst", np.put: "a", np.place: "arr", np.putmask: "a", np.fill_diagonal: "a"}
+WRITING |= {np.put_along_axis: "arr"}
 
 
-class _Memory:
-    """Shared by an array and its views: the number of writes into it."""
+class Storage:
+    """The memory of an array: what it held at first, and what it holds now."""
 
-    writes = 0
+    def __init__(self, value: Value) -> None:
+        self.first = self.value = value
+        self.writes = 0
+
+    def write(self, value: Value) -> None:
+        self.value = value
+        self.writes += 1
+        if self.first.call is None:
+            value.versions_of[self.first] = None
 
 
 class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     """A stand-in for an array while a function is traced: each NumPy call on it becomes a Value of the trace."""
 
-    __slots__ = ("_memory", "_part_of", "_seen", "_value", "trace")
+    __slots__ = ("_seen", "_value", "steps", "storage", "trace")
 
-    def __init__(self, trace: Trace, value: Value, memory: _Memory | None = None) -> None:
+    def __init__(
+        self, trace: Trace, value: Value, storage: Storage | None = None, steps: tuple[Step, ...] = ()
+    ) -> None:
         self.trace, self._value = trace, value
-        self._memory = memory or _Memory()
-        self._seen = self._memory.writes
-        self._part_of: tuple[Tracer, Any] | None = None  # the array this is a view of, and the index
+        self.storage, self.steps = storage or Storage(value), steps
+        self._seen = self.storage.writes
 
     @property
     def value(self) -> Value:
-        """The current value; an error for a view of an array that was written into since."""
-        if self._seen != self._memory.writes:
-            raise Refused(
-                f"a view of an array was used after the array was written into{at_users_line()}; take the view again"
-            )
+        """The current value: of a view, what the current content of its storage makes of it."""
+        if self._seen != self.storage.writes:
+            self._value = self.path()[-1]
+            self._seen = self.storage.writes
         return self._value
 
-    def write(self, value: Value) -> None:
-        """Hold another value from now on, like an array that was written into."""
-        if value.shape != self._value.shape:
-            raise ValueError(f"an array of shape {self._value.shape} cannot hold one of shape {value.shape}")
-        if self._part_of is not None:  # a write into a view is a write into the array
-            whole, index = self._part_of
-            whole.write(self.trace.record(assigned, (whole, index, Tracer(self.trace, value)), {}))
-        else:
-            self._memory.writes += 1
-        self._seen = self._memory.writes
-        self._value = value
+    def path(self) -> list[Value]:
+        """The content of the storage, and what each step makes of it."""
+        path = [self.storage.value]
+        for step in self.steps:
+            path.append(step.on(path[-1], self.trace.record))
+        return path
+
+    def write(self, new: Value) -> None:
+        """Take new content, of the same shape and dtype; a write into a view is a write into its storage."""
+        *wholes, _ = path = self.path()
+        for step, whole in reversed(list(zip(self.steps, wholes))):
+            written = step.written_through(whole, new, self.trace.record)
+            if written is None:
+                named = [s.call.__name__ for s in self.steps if s.call is not operator.getitem] or ["an index"]
+                raise Refused(
+                    f"the result of {named[-1]} was written into{at_users_line()}, which a derived function cannot do; "
+                    "write into the array itself: x[index] = v"
+                )
+            new = written
+        if self.steps and layout(new.example) != layout(path[0].example):
+            new = self.trace.record(assigned, (path[0], ..., new), {})
+        self.storage.write(new)
 
     # metadata, which may be read
 
@@ -121,8 +154,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
-    real = property(lambda self: np.real(self))
-    imag = property(lambda self: np.imag(self))
+    real = property(lambda self: np.real(self), lambda self, v: operator.setitem(np.real(self), ..., v))
+    imag = property(lambda self: np.imag(self), lambda self, v: operator.setitem(np.imag(self), ..., v))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -205,32 +238,52 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         out = kwargs.pop("out", ())
         if any(isinstance(x, Node | RowSparse) for x in (*inputs, *out)):
             return NotImplemented
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
-            x, *rest = inputs
-            writable(x).write(self.trace.record(accumulated, (ufunc, x, *rest), {}))
+            self.trace.write(changed, function, inputs, {})
             return None
-        result = self.trace.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
-        if out:
-            (target,) = out
-            if not isinstance(target.value.example if isinstance(target, Tracer) else target, np.ndarray):
-                return result  # numbers are immutable: x += 1 makes a new one
-            result = result if result.dtype == target.dtype else self.trace.call(astype, (result, target.dtype), {})
-            writable(target).write(result.value)
-            return target
-        return result
+        if not out:
+            return self.trace.call(function, inputs, kwargs)
+        if len(out) > 1:
+            return self.trace.written_to_several(function, inputs, kwargs, out)
+        (target,) = out
+        if not isinstance(target.value.example if isinstance(target, Tracer) else target, np.ndarray):
+            return self.trace.call(function, inputs, kwargs)  # numbers are immutable: x += 1 makes a new one
+        if is_elementwise(function) and not kwargs:
+            result = self.trace.record(function, inputs, {})
+            if result.ndim > writable(target).ndim:  # an assignment would drop leading axes of length 1
+                raise ValueError(f"an array of shape {target.shape} cannot hold one of shape {result.shape}")
+            self.trace.assign(target, result, "same_kind")
+        else:
+            self.trace.write(filled, function, (target, *inputs), kwargs)
+        return target
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(t, Node | RowSparse) for t in types):
             return NotImplemented
-        return self.trace.call(function, args, kwargs)
+        if function in WRITING:
+            if WRITING[function] in kwargs:
+                args, kwargs = (kwargs[WRITING[function]], *args), {**kwargs}
+                del kwargs[WRITING[function]]
+            if function is np.copyto and len(args) == 2 and kwargs.get("where", True) is True:
+                self.trace.assign(args[0], args[1], kwargs.get("casting", "same_kind"))
+            else:
+                self.trace.write(changed, function, args, kwargs)
+            return None
+        target, args, kwargs = without_out(function, args, kwargs)
+        if target is None:
+            return self.trace.call(function, args, kwargs)
+        self.trace.write(filled, function, (target, *args), kwargs)
+        return target
 
     def __getitem__(self, index: Any) -> Any:
-        part = self.trace.call(operator.getitem, (self, index), {})
-        if part._memory is self._memory:
-            part._part_of = self, index
-        return part
+        return self.trace.call(operator.getitem, (self, index), {})
 
     def __setitem__(self, index: Any, v: Any) -> None:
+        if isinstance(v, Tracer) and v.storage is self.storage and v.steps[:-1] == self.steps != v.steps:
+            step = v.steps[-1]
+            if step.call is operator.getitem and step.args[1] is index:
+                return  # x[index] += 1 ends in x[index] = x[index]
         self.write(self.trace.record(assigned, (self, index, v), {}))
 
     # the methods of ndarray
@@ -241,11 +294,26 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def transpose(self, *axes: Any) -> Any:
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def flatten(self) -> Any:
-        return np.reshape(self, -1)
+    def flatten(self, order: Any = "C") -> Any:
+        return np.copy(np.ravel(self, order))
+
+    def copy(self, order: Any = "C") -> Any:
+        return np.copy(self, order=order)
 
     def astype(self, dtype: Any) -> Any:
         return self.trace.call(astype, (self, np.dtype(dtype)), {})
+
+    def fill(self, v: Any) -> None:
+        self[...] = v
+
+    def sort(self, axis: Any = -1, kind: Any = None) -> None:
+        self[...] = np.sort(self, axis, kind)
+
+    def partition(self, kth: Any, axis: Any = -1, kind: Any = "introselect") -> None:
+        self[...] = np.partition(self, kth, axis, kind)
+
+    def resize(self, *_: Any, **__: Any) -> None:
+        raise Refused(f"an array was resized in place{at_users_line()}; use np.resize, which makes a new one")
 
     def __getattr__(self, name: str) -> Any:
         if self.is_number and name[0] != "_" and hasattr(self._value.example, name):
@@ -316,15 +384,23 @@ class Trace:
     def record(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Compute the example, and record the call."""
         inside: Any = mapped(self.value_of, Tracer, with_static_values(call, args, kwargs))
-        plain = examples(inside)
+        plain = mapped(read_only, np.ndarray, examples(inside))
         function = call
         if call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0]):
             function = IN_PYTHON[call]  # on Python's numbers as in Python: 2**70 has no NumPy scalar
-        with np.errstate(all="ignore"):
-            result = function(*plain[0], **plain[1])
+        try:
+            with np.errstate(all="ignore"):
+                result = function(*plain[0], **plain[1])
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise Refused(
+                f"{getattr(call, '__name__', call)} writes into its argument{at_users_line()}, in a way that a derived "
+                "function cannot; use a function that returns a new array, and x[...] = it"
+            ) from error
         value = Value(call, inside[0], inside[1], result)
-        parts = list(values_in(inside))
-        explicit = "shape" in kwargs or call in UPDATES or value.shape == ()
+        parts = [array_under(value)] if call in UPDATES else list(values_in(inside))
+        explicit = "shape" in kwargs or value.shape == ()
         by_mask = call is operator.getitem and any(v.dtype.kind == "b" for v in parts[1:])
         value.dynamic = call in DYNAMIC or by_mask or (not explicit and any(v.dynamic for v in parts))
         value.line = at_users_line()
@@ -340,6 +416,27 @@ class Trace:
             )
         return traced.value
 
+    def write(self, update: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Write into the first argument by a function of NumPy."""
+        writable(args[0]).write(self.record(update, (function, *args), kwargs))
+
+    def assign(self, target: Any, v: Any, casting: Any) -> None:
+        """Write v into all of an array, cast as in-place operators and np.copyto do; errors are NumPy's."""
+        shaped = np.empty_like(writable(target).value.example)
+        np.copyto(shaped, examples(untraced(v)), casting=casting)
+        target.write(self.record(assigned, (target, ..., v), {}))
+
+    def written_to_several(self, function: Any, inputs: Any, kwargs: dict[str, Any], out: tuple[Any, ...]) -> Any:
+        """A ufunc with several results, some of which go into arrays."""
+        if "where" in kwargs:
+            raise Refused(f"{function.__name__} with where= and several arrays for out={at_users_line()}; use np.where")
+        targets = [x if x is None else writable(x) for x in out]
+        results = self.call(function, inputs, kwargs)
+        for target, result in zip(targets, results):
+            if target is not None:
+                self.assign(target, result, kwargs.get("casting", "same_kind"))
+        return tuple(result if target is None else target for target, result in zip(targets, results))
+
     def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a NumPy function; the result is traced, unless it is metadata."""
         if function in METADATA:
@@ -349,12 +446,20 @@ class Trace:
         value = self.record(function, args, kwargs)
         return self.wrapped(value, value.example, args)
 
-    def wrapped(self, value: Value, example: Any, args: tuple[Any, ...] = ()) -> Any:
+    def wrapped(self, value: Value, example: Any, args: tuple[Any, ...] = (), outer: tuple[Step, ...] = ()) -> Any:
         """A result as tracers: one for an array, a container of them for several."""
         if isinstance(example, np.ndarray | np.generic) or value.call in OPERATORS:
-            return Tracer(self, value, memory_shared(example, args))
+            for at, x in enumerate(args):
+                if isinstance(x, Tracer) and is_view(example, x._value.example):
+                    first, *rest = *outer, Step(value.call, value.args, value.kwargs, 0)
+                    return Tracer(self, value, x.storage, (*x.steps, first._replace(at=at), *rest))
+            return Tracer(self, value)
         if isinstance(example, tuple | list):
-            parts = [self.wrapped(self.record(operator.getitem, (value, i), {}), e) for i, e in enumerate(example)]
+            whole = (*outer, Step(value.call, value.args, value.kwargs, 0))
+            parts = [
+                self.wrapped(self.record(operator.getitem, (value, i), {}), e, args, whole)
+                for i, e in enumerate(example)
+            ]
             return type(example)(*parts) if hasattr(example, "_fields") else type(example)(parts)
         raise Refused(
             f"{describe_value(value)} gives Python's {example!r}{at_users_line()}, which would be frozen in the "
@@ -362,13 +467,38 @@ class Trace:
         )
 
 
-def memory_shared(example: Any, args: tuple[Any, ...]) -> _Memory | None:
-    """The memory of the array that a result is a view of."""
-    if isinstance(example, np.ndarray) and example.base is not None:
-        for x in args:
-            if isinstance(x, Tracer) and np.may_share_memory(example, x._value.example):
-                return x._memory
-    return None
+def is_view(x: Any, y: Any) -> bool:
+    """Is an array a view of another one?"""
+    return isinstance(x, np.ndarray) and x.base is not None and any(np.may_share_memory(x, e) for e in arrays_of(y))
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    """A view through which nobody can write: not into an example, nor into what the user holds."""
+    x = x.view()
+    x.flags.writeable = False
+    return x
+
+
+@functools.cache
+def position_of_out(function: Any) -> int:
+    """The position of a function's parameter `out`; one that no call reaches where it has none, or no signature."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return 1000
+    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return positional.index("out") if "out" in positional else 1000
+
+
+def without_out(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The array that a call writes its result into, None without one; and the arguments without it, all by keyword."""
+    at = position_of_out(function)
+    if len(args) > at:
+        names = list(inspect.signature(function).parameters)[at:]
+        args, kwargs = args[:at], {**kwargs, **dict(zip(names, args[at:]))}
+    out = kwargs.get("out")
+    kwargs = {key: x for key, x in kwargs.items() if key != "out"}
+    return out[0] if isinstance(out, tuple) else out, args, kwargs
 
 
 def untraced(x: Any) -> Any:

@@ -6,6 +6,7 @@ import copy
 import functools
 import itertools
 import pickle
+import queue
 import types
 from array import array
 from collections.abc import Callable
@@ -249,6 +250,14 @@ def test_a_generator_of_random_numbers_as_an_argument_is_refused() -> None:
     with pytest.raises(Refused, match="random numbers were drawn"):
         mg.compile(lambda x: x * np.random.rand(3))(X)
     assert rng.random() == again.random()
+
+
+def test_a_queue_is_refused_and_not_emptied() -> None:
+    batches: queue.Queue[Any] = queue.Queue()
+    batches.put(2.0)
+    with pytest.raises(Refused, match="the queue batches was used"):
+        mg.compile(lambda x: x * batches.get())(X)
+    assert batches.qsize() == 1
 
 
 def test_files_are_refused(tmp_path: Any) -> None:

@@ -58,6 +58,7 @@ WHAT_ELSE: dict[str, list[Any]] = {
     "index": [0, slice(1, 3), ..., np.array([0, 2, 0]), np.array([True, False] * 6), (slice(None), 0)],
     "dtype": FLOATS,
     "casting": ["same_kind", "unsafe"],
+    "order": ["C", "K", "F"],
     "width": [0, 1, (0, 0), [(0, 0), (0, 0), (0, 0)]],
 }
 
@@ -219,7 +220,7 @@ def test_a_rule_goes_into_nothing_that_has_a_name() -> None:
 
 
 def test_memory_that_is_written_into_is_no_copy_of_itself() -> None:
-    """np.copy(t) = t and np.positive(t) = t, but not of an array that is changed afterwards."""
+    """np.copy(x) = x and np.positive(x) = x, also of an array that is changed afterwards: values never change."""
     w = mg.Tensor([1.0, 2.0], name="w")
 
     def step(x):

@@ -81,7 +81,7 @@ def made_for(schedule: Schedule, part: Any) -> Value | None:
     """The value with a line that is used for one part of a concatenation only, perhaps reshaped; None without one."""
     while isinstance(part, Value) and len(schedule.users[part]) == 1 and part not in schedule.outputs:
         if part in schedule.lines:
-            into_new = isinstance(part.call, np.ufunc) and not part.kwargs and part not in schedule.overwrites
+            into_new = isinstance(part.call, np.ufunc) and not part.kwargs and part not in schedule.before
             return part if into_new else None
         if part.call is not np.reshape or len(part.args) != 2:
             return None

@@ -55,7 +55,7 @@ class Numba(Dialect):
     def scatter(self, printer: Printer, v: Value, name: str, index: Any, new: Any) -> str:
         text = rows_added(printer, v, name, index, new)
         if text is None:
-            raise Missing(f"{called(v.args[0])}.at, but for rows of a matrix,")
+            raise Missing(f"{called(v.args[0])}, but for rows of a matrix,")
         return text
 
 
@@ -180,7 +180,7 @@ FORMS: dict[Any, Callable[[Printer, Value, tuple[Any, ...]], Formula | None]] = 
 
 def rows_added(printer: Printer, v: Value, name: str, index: Any, new: Any) -> str | None:
     """The line that adds a row of a matrix for each index, None for any other update."""
-    ufunc = v.args[0]
+    ufunc = v.args[0].__self__
     if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
         return None
     if v.ndim != 2 or new.shape != (*index.shape, v.shape[1]) or not (has_arithmetic(v) and has_arithmetic(new)):
