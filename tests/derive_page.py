@@ -157,6 +157,7 @@ pass their values as arguments.
 | random numbers | pass them as arguments |
 | writing into an argument, storing a value in a list | return a new array |
 | writing into an array while a view of it is reached as well | take the view inside f |
+| `np.take`, `np.place` and their kin into an array that they read | pass them a copy, `x.copy()` |
 | writing through `np.split`, `np.rot90`, `np.einsum` and other views without an inverse | write into the array itself |
 """
 
