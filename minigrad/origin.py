@@ -20,17 +20,8 @@ LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "pur
 #: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
 #: Modules whose objects are tools of a program, not its data: what they hold is theirs.
-_TOOLS = {
-    "builtins",
-    "functools",
-    "threading",
-    "queue",
-    "logging",
-    "asyncio",
-    "concurrent",
-    "multiprocessing",
-    "weakref",
-}
+_TOOLS = {"functools", "threading", "queue", "logging", "asyncio", "concurrent", "multiprocessing", "weakref"}
+_MADE_BY_PYTHON = 1 << 9  # the flag of a class that a class statement made
 _NOT_USERS = (*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen")
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
 
@@ -57,10 +48,12 @@ def is_users(x: Any) -> bool:
 
 
 def holds_users_state(kind: type) -> bool:
-    """Do the attributes of its instances belong to the user? Not those of Python's tools, NumPy and the engine itself."""
+    """Do the attributes of its instances belong to the user? Not those of Python's tools, NumPy and the engine."""
     file = _file_of(kind)
     if is_minigrad(file):
         return file.startswith(_AS_USERS)
+    if kind.__module__ == "builtins":
+        return bool(kind.__flags__ & _MADE_BY_PYTHON)  # in a namespace without a name
     return kind.__module__.partition(".")[0] not in _TOOLS and not file.startswith(NUMPY)
 
 

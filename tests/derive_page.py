@@ -176,6 +176,7 @@ reaches while it is recorded.
 | random numbers, `next(batches)`, a file | draw, take and read them outside, and pass arrays |
 | writing into an argument, storing a value in a list | return a new array |
 | `if self.step % 10 == 0` on a counter that f itself changes | decide outside, and pass a flag |
+| `np.take`, `np.place` and their kin into an array that they read | pass them a copy, `x.copy()` |
 | writing through `np.split`, `np.rot90`, `np.einsum` and other views without an inverse | write into the array itself |
 """
 

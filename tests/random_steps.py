@@ -57,14 +57,14 @@ np.mean({A}) | S.b.data.copy() | S.b.data[()]"""
 WRITES = """{t} += {v} | {t} -= S.lr * {v} | {t} *= 0.5 | {t} /= 2 | {t}[...] = {v} | {t}[:] = {v} | {t}[0] = {k} | {t}[1:] = {v}[:2]
 {t}[{t} < 0] = 0 | {t}[{a} > {b}] *= 0.5 | {t}[1:] += {a}[1:] | {t}[::2] -= S.lr * {a}[::2] | {t}[[0, 2]] = {v}[[1, 1]]
 np.copyto({t}, {v}, casting="unsafe") | np.copyto({t}, {v}, casting="unsafe", where={a} > 0) | np.put({t}, [0, -1], {k})
-np.putmask({t}, {a} > {b}, {v}) | np.place({t}, {a} > {b}, {a}) | np.add({a}, {b}, out={t}, casting="unsafe") | {t}.fill({k}) | {t}.sort()
+np.putmask({t}, {a} > {b}, 1.0 * {a}) | np.place({t}, {a} > {b}, 1.0 * {a}) | np.add({a}, {b}, out={t}, casting="unsafe") | {t}.fill({k}) | {t}.sort()
 np.multiply({a}, {b}, out={t}, where={a} > 0, casting="unsafe") | np.divide({a}, 2 + {b} * {b}, out={t}, where={b} > 0, casting="unsafe")
 np.sum({A}, axis=0, out={t}) | np.clip({t}, -1, 1, out={t}) | np.add.at({t}, np.array([0, 2, 0]), {v}) | np.subtract.at({t}, 1, {k})
 np.cumsum({t}, out={t}) | np.tanh({t}, out={t}) | np.mean({A}, axis=0, out={t}) | np.negative({a}, {t}, casting="unsafe") | {t} -= {t}[::-1]
-np.einsum("ij,j->j", {A}, {a}, out={t}, casting="unsafe") | {t}[1:] = {t}[:-1] | {t} *= {k} | np.minimum({t}, {v}, out={t}, casting="unsafe")
+np.einsum("ij,j->j", 1.0 * {A}, 1.0 * {a}, out={t}, casting="unsafe") | {t}[1:] = {t}[:-1] | {t} *= {k} | np.minimum({t}, {v}, out={t}, casting="unsafe")
 {T}[0] = {v} | {T}[:, 1] = {k} | {T} *= 0.5 | {T}[{T} < 0] = 0 | np.fill_diagonal({T}, {k}) | {T}.T[1] += {k} | {T} -= S.lr * {A}
 np.put_along_axis({T}, np.array([[0], [2]]), {k}, 1) | np.add({A}, {A}, out={T}, casting="unsafe") | {T}[...] = {T}[::-1] | {T}[:, ::2] += {A}[:, 1:]
-np.concatenate([{a}[:1], {b}[1:]], out={t}, casting="unsafe") | np.take({T}, [1, 0], 0, out={T}, mode="clip") | np.matmul({A}[:, :2], {A}, out={T}, casting="unsafe")
+np.concatenate([{a}[:1] * 1.0, {b}[1:] * 1.0], out={t}, casting="unsafe") | np.take({T}.copy(), [1, 0], 0, out={T}, mode="clip") | np.matmul({A}[:, :2], {A}, out={T}, casting="unsafe")
 S.b.data += {k} | S.b.data[...] = {k} | S.b.data -= S.lr * S.b.data | S.n += 1 | S.lr *= 0.9 | S.c += 1 | S.c[{a} > 0] += 1
 S.e[...] = 0.9 * S.e + 0.1 * S.w.data | S.v[...] = 0.9 * S.v + {v} | S.w.data -= S.lr * S.v"""
 REBOUND = """S.v = {v} * 0.5 | S.w.data = S.w.data - S.lr * {v} | S.m = {a}.copy() | S.e = S.w.data.copy() | S.w.data = S.w.data

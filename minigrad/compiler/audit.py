@@ -18,7 +18,7 @@ from minigrad.compiler.record import Recorded
 from minigrad.compiler.tracer import Tracer
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
-from minigrad.trees import children
+from minigrad.trees import children, leaves
 
 SHARE = 0.02  # of the time that a function takes: the rest of its audits take no more
 
@@ -39,6 +39,9 @@ class Entry(NamedTuple):
 
 def fingerprint(recorded: Recorded) -> list[Entry]:
     """The steps of a recording: its values, and what it writes and returns."""
+    for x in leaves([recorded.output, [now for _, now in recorded.rebound]]):
+        if isinstance(x, Tracer):
+            _ = x.value  # a view of an array that was written into since is taken now, and is a value more
     numbers = {v: i for i, v in enumerate(recorded.values)}
     entries = []
     for v in recorded.values:

@@ -76,6 +76,23 @@ WRITING = {np.copyto: "dst", np.put: "a", np.place: "arr", np.putmask: "a", np.f
 WRITING |= {np.put_along_axis: "arr"}
 
 
+#: Functions made of ufuncs, which read their arguments as if nothing was written into them meanwhile.
+BY_UFUNC = {
+    np.copyto,
+    np.clip,
+    np.round,
+    np.sum,
+    np.prod,
+    np.mean,
+    np.max,
+    np.min,
+    np.any,
+    np.all,
+    np.cumsum,
+    np.cumprod,
+}
+
+
 class Storage:
     """The memory of an array: what it held at first, and what it holds now."""
 
@@ -418,7 +435,16 @@ class Trace:
 
     def write(self, update: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Write into the first argument by a function of NumPy."""
-        writable(args[0]).write(self.record(update, (function, *args), kwargs))
+        target, *others = args
+        read: list[Tracer] = []
+        mapped(read.append, Tracer, (others, kwargs))
+        by_ufunc = function in BY_UFUNC or isinstance(getattr(function, "__self__", function), np.ufunc)
+        if not by_ufunc and any(x.storage is writable(target).storage for x in read):
+            raise Refused(
+                f"{function.__name__} writes into an array that it also reads{at_users_line()}: NumPy's result depends "
+                "on the order of the elements; pass it a copy, x.copy()"
+            )
+        writable(target).write(self.record(update, (function, *args), kwargs))
 
     def assign(self, target: Any, v: Any, casting: Any) -> None:
         """Write v into all of an array, cast as in-place operators and np.copyto do; errors are NumPy's."""

@@ -211,7 +211,7 @@ def overlapping(s, x):
 
 def overlapping_after_a_view_was_written(s, x):
     s.W.data.T[:, 0] += x
-    np.take(s.W.data, [1, 0], 0, out=s.W.data, mode="clip")
+    np.multiply(s.W.data, s.W.data[::-1], out=s.W.data, where=s.W.data > 0)
     row = s.W.data[0]
     s.W.data[1] = 0
     s.W.data.T[0] = 1
@@ -364,6 +364,8 @@ REFUSED: list[tuple[Callable[[State, Any], Any], str]] = [
     (lambda s, x: np.copyto(np.zeros(3), x), "a computed value was written into an array"),
     (lambda s, x: np.add(x, x, out=np.zeros(3)), "a computed value was written into an array"),
     (lambda s, x: np.divmod(x, 2, out=(s.v, s.m), where=x > 1), "several arrays for out="),
+    (lambda s, x: np.place(s.W.data.T[:, 0], x > 0, s.W.data[0]), "place writes into an array that it also reads"),
+    (lambda s, x: np.take(s.w.data, [1, 1, 0], out=s.w.data, mode="clip"), "take writes into an array that it also"),
     (lambda s, x: np.copyto(x, s.w.data), "the argument x was written into"),
     (lambda s, x: x[1:].fill(0), "the argument x was written into"),
 ]

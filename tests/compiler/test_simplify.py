@@ -141,3 +141,13 @@ def test_default_arguments_are_dropped() -> None:
         value(np.sum, x), value(np.sum, x, axis=None, keepdims=False), value(np.sum, x, initial=0.0)
     )
     assert plain is said and plain is not initial
+
+
+def test_a_gradient_negated_twice_is_itself() -> None:
+    def f(a: Any) -> Any:
+        y = np.negative(-a)
+        return y
+
+    d = mg.derive(f, X)
+    assert "--" not in d.source
+    assert_same(d(X, gradient=X * 2), (X, X * 2))
