@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad._tensor import conjugated, unit_seed
-from minigrad.compiler.audit import Stale, difference, fingerprint
+from minigrad.compiler.audit import Stale
 from minigrad.compiler.differentiable import differentiable
 from minigrad.compiler.guards import Guards
 from minigrad.compiler.program import USERS, Name
@@ -161,7 +161,7 @@ class Derived:
             Stale: before anything is computed or written.
         """
         assert specialization.audit is not None
-        changed = difference(specialization.audit.expected, fingerprint(self.recorded(self.call(arguments), False)))
+        changed = specialization.audit.compare(self.recorded(self.call(arguments), False))
         if changed is None:
             return True
         message = (

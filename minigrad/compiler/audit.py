@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiler.program import Value
+from minigrad.compiler.program import Value, leaves_of
 from minigrad.compiler.record import Recorded
 from minigrad.compiler.tracer import Tracer
-from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
-from minigrad.trees import children, leaves
+from minigrad.trees import children
 
 SHARE = 0.02  # of the time that a function takes: the rest of its audits take no more
 
@@ -27,98 +26,99 @@ class Stale(RuntimeError):
     """A compiled function would not do what the function itself does: something changed that no guard saw."""
 
 
-class Entry(NamedTuple):
-    """One step of a recording in a form that can be compared: calls, constants by their bytes, values by number."""
+class Step(NamedTuple):
+    """A value of a recording, or a result: its number in a table of all that was ever computed, and its description."""
 
-    line: str
-    what: Any
+    number: int
+    text: str
+    line: str = ""
 
     def __str__(self) -> str:
-        return f"{describe(self.what)}{self.line}"
+        return self.text + self.line
 
 
-def fingerprint(recorded: Recorded) -> list[Entry]:
-    """The steps of a recording: its values, and what it writes and returns."""
-    for x in leaves([recorded.output, [now for _, now in recorded.rebound]]):
+class Steps(NamedTuple):
+    """A recording in a form that can be compared."""
+
+    values: list[Step]
+    results: list[Step]  # the value, and each new content of a place
+
+
+#: The number of each call on numbered arguments; constants are equal by their bits.
+Table = dict[Any, int]
+
+
+def steps(recorded: Recorded, table: Table) -> Steps:
+    """Number the values of a recording: two are equal where the same calls on equal arguments compute them.
+
+    The order of the calls is no matter: a backward pass reaches variables in the order in which they were set.
+    """
+    results = [("the value", recorded.output)]
+    results += [(f"the new data of {slot.title('an array')}", last) for slot, _, last in recorded.written]
+    results += [(f"the new {slot.title('content of a place')}", now) for slot, now in recorded.rebound]
+    for x in leaves_of([x for _, x in results]):
         if isinstance(x, Tracer):
             _ = x.value  # a view of an array that was written into since is taken now, and is a value more
-    numbers = {v: i for i, v in enumerate(recorded.values)}
-    entries = []
+    numbers: dict[Value, int] = {}
+    values = []
     for v in recorded.values:
-        name = getattr(v.call, "__qualname__", getattr(v.call, "__name__", "input"))
         shape = None if v.dynamic else v.shape
-        what = (name, encoded((v.args, v.kwargs), numbers), shape, v.dtype.str, v.call)
-        entries.append(Entry(v.line, what))
-    for slot, _, last in recorded.written:
-        entries.append(Entry("", (f"the new data of {place(slot)}", encoded(last, numbers))))
-    for slot, now in recorded.rebound:
-        entries.append(Entry("", (f"the new {place(slot)}", encoded(now, numbers))))
-    entries.append(Entry("", ("the value", encoded(recorded.output, numbers))))
-    return entries
+        own = v.call if v.call is not None else ("input", len(numbers))
+        key = own, key_of((v.args, v.kwargs), numbers), shape, v.dtype.str
+        numbers[v] = table.setdefault(key, len(table))
+        name = getattr(v.call, "__name__", "an input")
+        values.append(Step(numbers[v], f"{name}({', '.join(described((v.args, v.kwargs)))})", v.line))
+    compared = []
+    for name, x in results:
+        number = table.setdefault(key_of(x, numbers), len(table))
+        compared.append(Step(number, f"{name}({', '.join(described(x))})"))
+    return Steps(values, compared)
 
 
-def place(slot: Slot) -> str:
-    return slot.title("content of a place")
-
-
-def encoded(x: Any, numbers: dict[Value, int]) -> Any:
-    """Arguments with numbers in place of Values, and constants as what they are equal by."""
+def key_of(x: Any, numbers: dict[Value, int]) -> Any:
+    """Arguments as a key: numbers in place of Values, and constants as what they are equal by."""
     if isinstance(x, Tracer):
-        return encoded(x.value, numbers)
+        return key_of(x.value, numbers)
     if isinstance(x, Value):
-        return "value", numbers[x]
+        return Value, numbers[x]
     if isinstance(x, RowSparse):
-        return RowSparse, encoded(x._parts, numbers)
-    if isinstance(x, np.ndarray):
-        short = x.tolist() if x.size <= 10 else f"an array of shape {x.shape}"
-        data = repr(x.tolist()).encode() if x.dtype.hasobject else x.tobytes()
-        return "constant", short, x.dtype.str, x.shape, hashlib.sha256(data).digest()
-    if isinstance(x, float | complex | np.generic):
-        return "constant", x.item() if isinstance(x, np.generic) else x, type(x), repr(x)
+        return RowSparse, key_of(x._parts, numbers)
     if type(x) is slice:
-        return slice, encoded((x.start, x.stop, x.step), numbers)
+        return slice, key_of((x.start, x.stop, x.step), numbers)
     below = children(x)
     if below is not None:
-        return type(x), [(key, encoded(e, numbers)) for key, e in below]
-    return type(x), x
+        return type(x), tuple([(key, key_of(e, numbers)) for key, e in below])
+    if isinstance(x, np.ndarray):
+        data = repr(x.tolist()).encode() if x.dtype.hasobject else x.tobytes()
+        return np.ndarray, x.dtype.str, x.shape, hashlib.sha256(data).digest()
+    return type(x), repr(x) if isinstance(x, float | complex | np.generic) or x.__hash__ is None else x
 
 
-def difference(before: list[Entry], now: list[Entry]) -> str | None:
-    """Where two recordings differ first, None where they are equal."""
-    for old, new in itertools.zip_longest(before, now):
-        if old is None:
-            return f"there is a further step, {new}"
-        if new is None:
-            return f"a step is missing, {old}"
-        if not same(old.what, new.what):
-            return f"{old} is now {describe(new.what)}"
-    return None
+def described(x: Any) -> Iterator[str]:
+    """The arguments of a call: constants, and dots for values."""
+    if isinstance(x, Tracer | Value | RowSparse):
+        yield "..."
+    elif (below := children(x)) is not None:
+        for _, e in below:
+            yield from described(e)
+    elif isinstance(x, np.ndarray) and x.size > 10:
+        yield f"an array {x.shape}"
+    else:
+        yield str(x.tolist()) if isinstance(x, np.ndarray | np.generic) else repr(x)
 
 
-def same(x: Any, y: Any) -> bool:
-    """Are two encoded steps equal? A constant that is NaN is equal to itself."""
-    if isinstance(x, tuple | list) and isinstance(y, tuple | list):
-        return len(x) == len(y) and all(map(same, x, y))
-    return x is y or (type(x) is type(y) and (x == y or (x != x and y != y)))
+def difference(before: Steps, now: Steps) -> str | None:
+    """Where two recordings differ first, None where they compute the same."""
+    if [step.number for step in before.results] == [step.number for step in now.results]:
+        return None
+    return f"{first_other(before, now)} is now {first_other(now, before).text}"
 
 
-def describe(what: Any) -> str:
-    """A step in an error message."""
-    return f"{what[0]}({', '.join(described_constants(what[1]))})"
-
-
-def described_constants(x: Any) -> Iterator[str]:
-    """The arguments of a step: constants, and dots for values."""
-    match x:
-        case ("value", _):
-            yield "..."
-        case ("constant", short, *_):
-            yield repr(short)
-        case (type(), [*parts]) | [*parts]:
-            for part in parts:
-                yield from described_constants(part[1] if isinstance(part, tuple) and len(part) == 2 else part)
-        case (type(), constant):
-            yield repr(constant)
+def first_other(steps: Steps, others: Steps) -> Step:
+    """The first step that another recording has not."""
+    known = {step.number for step in others.values + others.results}
+    everything = steps.values + steps.results
+    return next((step for step in everything if step.number not in known), everything[-1])
 
 
 class Audit:
@@ -128,14 +128,19 @@ class Audit:
         wait: called at every call; raises StopIteration when an audit is due.
     """
 
-    def __init__(self, expected: list[Entry]) -> None:
-        self.expected = expected
+    def __init__(self, recorded: Recorded) -> None:
+        self.table: Table = {}
+        self.expected = steps(recorded, self.table)
         self.good = 1  # the number of the last call that is known to be right
         self.wait_for(1)
 
     def wait_for(self, calls: int) -> None:
         self.waiting = calls
         self.wait = itertools.repeat(None, calls).__next__
+
+    def compare(self, recorded: Recorded) -> str | None:
+        """Where another recording differs, None where it does not."""
+        return difference(self.expected, steps(recorded, self.table))
 
     def passed(self, seconds: float, of_a_call: float) -> None:
         """Take note of an audit: the next is due when it is a small share of the time of all calls."""

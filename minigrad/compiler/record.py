@@ -236,6 +236,7 @@ class Recording:
                 mode.tracing = True
                 returned = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
             live = [i for i, x in enumerate(leaves(returned)) if is_live(x) and not self.call.enter]
+            output = map_leaves(plain, returned)
             world.check()
             after = [place.slot.get(world.roots) for place in places]
         except Exception as error:
@@ -252,7 +253,6 @@ class Recording:
             if t.value is not value:
                 where = printable("".join(map(str, (name, *path))))
                 raise Refused(f"the argument {where} was written into; compute a new array instead")
-        output = map_leaves(plain, returned)
         check_output(output)
         return self.sorted_out(after, output, live), not unknown.isdisjoint(sys.modules)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.audit import Audit, fingerprint
+from minigrad.compiler.audit import Audit
 from minigrad.compiler.dialects.fast import FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
 from minigrad.compiler.guards import Guards, GuardSource, argument_guards, reach_guards, separation_guards
@@ -47,7 +47,7 @@ class Specialization:
         effects = bool(recorded.written or recorded.rebound)
         self.live = [] if effects else recorded.live
         self.variables = [slot for slot, _ in recorded.captured if slot.of_tensor and slot.key == "_data"]
-        self.audit = Audit(fingerprint(recorded)) if audit else None
+        self.audit = Audit(recorded) if audit else None
         lines = schedule(program)
         identifiers = identify(lines)
         self.source = Printer(lines, identifiers, ReadableNumPy).source()

@@ -407,3 +407,21 @@ def test_errors_are_numpys(step: Callable[[State, Any], Any]) -> None:
     with pytest.raises(numpys.type.__mro__[-3] if numpys.type.__module__ != "builtins" else numpys.type):
         mg.compile(lambda x: step(s, x))(x)
     assert all(map(same_bits, before, s.arrays()))
+
+
+def test_a_reshape_is_a_view_or_a_copy() -> None:
+    """In Fortran order it is a copy, and what is written into it is lost."""
+    both = []
+    for wrap in (lambda f: f, mg.compile):
+        held = {"a": np.ones((2, 3))}
+
+        def step(x, held=held):
+            held["a"].reshape(-1)[0] += x[0]
+            return held["a"] * 1.0
+
+        run = wrap(step)
+        found = [run(np.ones(2)), run(np.ones(2))]
+        held["a"] = np.asfortranarray(np.ones((2, 3)))
+        both.append([*found, run(np.ones(2)), held["a"]])
+    for x, y in zip(*both):
+        assert same_bits(x, y)
