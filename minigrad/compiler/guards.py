@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiler.program import memory
+from minigrad.compiler.program import root
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array, plain
 from minigrad.compiler.source import identical
 from minigrad.engine import Node
@@ -176,7 +176,7 @@ def reach_guards(recorded: Recorded) -> list[Guard]:
                 guards.append(Guard(place(slot), "array", ArrayKind(type(x), x.shape, x.dtype), slot))
             else:
                 guards.append(Guard(place(slot), "type", type(x), slot))
-    reshaped = {memory(v) for v in recorded.values if v.call in (np.reshape, np.ravel)}  # in another layout: a copy
+    reshaped = {root(v) for v in recorded.values if v.call in (np.reshape, np.ravel)}  # in another layout: a copy
     for slot, value in recorded.captured:
         if value in reshaped and any(value is first for _, first, _ in recorded.written):
             guards.append(Guard(place(slot), "layout", value.example.strides, slot))
