@@ -9,7 +9,7 @@ from typing import Any
 from cases import CASES, MODULES
 
 from minigrad.engine import implementations
-from minigrad.hints import HINTS
+from minigrad.hints import HINTS, full_name
 
 PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
 
@@ -29,9 +29,7 @@ respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch.
 
 def numpys(f: Any) -> list[str]:
     found = [
-        f"np.{theirs.__name__}".replace(
-            "np.", f"{getattr(theirs, '__module__', None) or 'numpy'}.".replace("numpy", "np")
-        )
+        full_name(theirs)
         for theirs, ours in implementations.items()
         if ours is f or getattr(ours, "__name__", "") == f"_{f.__name__}"
     ]

@@ -49,7 +49,7 @@ class Namer:
         needed = {"np", "bool", "int", "float", "complex", "slice", *helpers}
         others = set(schedule.program.parameters)
         self.parameters = {p: unused(f"{p}_", others) if p in needed else p for p in schedule.program.parameters}
-        self.taken = {"np", *keyword.kwlist, *dir(builtins), *helpers, *self.parameters.values()}
+        self.taken = {"np", "scipy", *keyword.kwlist, *dir(builtins), *helpers, *self.parameters.values()}
 
     def name_inputs(self) -> None:
         for parameter, path, v in self.schedule.program.inputs:

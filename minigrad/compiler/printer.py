@@ -93,6 +93,8 @@ class Printer:
         captured = [self.names[v] for v in program.captured if v in schedule.needed]
         parameters, unpacked = self.dialect.signature(self)
         lines = [(f"def {program.name}({', '.join([*parameters, *captured])}):", "")]
+        if any(v.call is not None and called(v.call).startswith("scipy.") for v in schedule.values):
+            lines.append(("    import scipy.special", ""))
         lines += [(f"    {line}", "") for line in unpacked]
         lines += [
             (f"    {line}", comment) for v in schedule.values if v in schedule.lines for line, comment in self.line(v)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.hints import full_name
+
 MAX_LITERAL_SIZE = 1000  # elements of an array that source spells out
 
 
@@ -110,8 +112,7 @@ def called(function: Any) -> str:
         return name.strip("_")
     if isinstance(owner, np.ufunc):
         return f"np.{owner.__name__}.{name}"
-    module = getattr(function, "__module__", None) or "numpy"
-    return f"{module}.{name}".replace("numpy", "np", 1)
+    return full_name(function)
 
 
 def is_helper(function: Any) -> bool:

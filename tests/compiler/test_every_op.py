@@ -32,6 +32,8 @@ REFUSED = {
     "at.set": 2,
     "at.add": 2,
     "at.multiply": 2,
+    "piecewise": 3,
+    "bincount": 3,
 }
 REASONS = re.compile(r"depends on values|was read")
 
