@@ -397,8 +397,8 @@ class Tensor(Node):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise TypeError(
             "a Tensor is not converted to an array implicitly, as its gradient would be lost: use np.stack([a, b]) for "
-            "np.array([a, b]) and np.sum([a, b]), np.concatenate for np.r_, mg.full for np.full, mg's functions for those "
-            f"of other libraries (SciPy, pandas, PyTorch); where no gradient is wanted, t.data{from_users_line()}"
+            "np.array([a, b]) and np.sum([a, b]), np.concatenate for np.r_, mg.full for np.full, mg's functions for "
+            f"those of other libraries (SciPy, pandas, PyTorch); where no gradient is wanted, t.data{from_users_line()}"
         )
 
     @property

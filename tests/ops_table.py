@@ -23,7 +23,11 @@ been checked to second order, against derivatives taken from values alone, in as
 works, because rules are written in the functions they differentiate.
 
 Gradients at a tie of max, min, maximum, minimum, sort and median are shared evenly. The gradient of a real value with
-respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch.
+respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch. The functions of scipy.special, and `mg.erf`,
+`mg.i0` and the exact `mg.gelu`, which are made of them, need SciPy; it is imported when one of them is called.
+
+Keywords are NumPy's; one that is not supported is an error. `initial`, `where`, `constant_values` and the like
+are constants.
 """
 
 
@@ -44,8 +48,9 @@ def page() -> str:
         f = implementations.get(f, f)
         counts[f] = counts.get(f, 0) + 1
     for module in MODULES:
-        prefix = {"minigrad.ops.fft": "mg.fft.", "minigrad.ops.linalg": "mg.linalg."}.get(module.__name__, "mg.")
-        lines += [f"## {module.__name__.rpartition('.')[2]}", ""]
+        last = module.__name__.rpartition(".")[2]
+        prefix = {"fft": "mg.fft.", "linalg": "mg.linalg.", "special": "scipy.special."}.get(last, "mg.")
+        lines += [f"## {last}", ""]
         lines += ["| function | NumPy | how | orders | cases | note |", "|---|---|---|---|---|---|"]
         for name, f in sorted(vars(module).items()):
             own = getattr(f, "__module__", "") == module.__name__ and callable(f) and not isinstance(f, type)

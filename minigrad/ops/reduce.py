@@ -402,7 +402,10 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False, met
     # NaN anywhere makes all of it NaN, and the gradient too
     front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
-    at = np.quantile(np.arange(n), stop_gradient(q), method=method)  # type: ignore[call-overload]  # q in [0, 1], too
+    if method == "linear" and type(q) is float and 0 <= q <= 1:
+        at = q * (n - 1)  # as below, without the time that np.quantile takes
+    else:
+        at = np.quantile(np.arange(n), stop_gradient(q), method=method)  # type: ignore[call-overload]
     low = np.minimum(np.floor(at), n - 1 - (n > 1)).astype(int)
     share = at - low
     if isinstance(q, Node) and method in _MOVING:
