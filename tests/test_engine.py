@@ -510,7 +510,7 @@ ERRORS = [
     (lambda: np.frexp(w), TypeError,
      "np.frexp has no gradient in minigrad; use t.data for the plain array, or mg.op"),
     (lambda: np.copysign(w, 1.0), TypeError, "np.copysign has no gradient in minigrad; write mg.abs(x) * np.sign(y)"),
-    (lambda: np.linalg.qr(w), TypeError, "np.linalg.qr has no gradient in minigrad; write L = mg.linalg.cholesky("),
+    (lambda: np.polymul(w, w), TypeError, "np.polymul has no gradient in minigrad; write mg.convolve("),
     (lambda: np.add.reduce(w), TypeError, "np.add.reduce has no gradient in minigrad; write mg.sum"),
     (lambda: np.add.at(np.zeros(2), [0], w), TypeError, "np.add.at has no gradient in minigrad; write t.at[index]"),
     (lambda: np.sum(w, dtype=np.float32), TypeError, "np.sum of a Tensor does not take dtype=; use t.astype(dtype)"),
