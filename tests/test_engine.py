@@ -513,7 +513,7 @@ ERRORS = [
     (lambda: np.polymul(w, w), TypeError, "np.polymul has no gradient in minigrad; write mg.convolve("),
     (lambda: np.add.reduce(w), TypeError, "np.add.reduce has no gradient in minigrad; write mg.sum"),
     (lambda: np.add.at(np.zeros(2), [0], w), TypeError, "np.add.at has no gradient in minigrad; write t.at[index]"),
-    (lambda: np.sum(w, dtype=np.float32), TypeError, "np.sum of a Tensor does not take dtype=; use t.astype(dtype)"),
+    (lambda: np.exp(w, dtype=np.float32), TypeError, "np.exp of a Tensor does not take dtype=; use t.astype(dtype)"),
     (lambda: np.exp(w, out=np.zeros(2)), TypeError,
      "np.exp cannot write a Tensor into an array (out=, or an in-place operator"),
     (lambda: np.ones(2).__iadd__(w), TypeError,

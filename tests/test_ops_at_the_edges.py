@@ -257,7 +257,7 @@ def test_a_gradient_handed_in_is_pytorchs_too() -> None:
         (lambda t: np.unique(t), "np.unique has no gradient in minigrad; write np.unique(t.data, return_index=True)"),
         (lambda t: np.linalg.tensorinv(t), "np.linalg.tensorinv has no gradient in minigrad; write mg.linalg.inv"),
         (lambda t: np.max(t, out=np.ones(())), "np.max of a Tensor does not take out=; use the result"),
-        (lambda t: np.add(t, t, dtype=np.float32), "np.add of a Tensor does not take dtype=; use t.astype(dtype) first"),
+        (lambda t: np.exp(t, dtype="f"), "np.exp of a Tensor does not take dtype=; use t.astype(dtype) first"),
         (lambda t: np.add(t, t, where=np.True_), "np.add of a Tensor does not take where=; use np.where"),
         (lambda t: np.pad(t, 1, mode="mean"), "pad has the modes constant, edge, reflect, symmetric, wrap, got 'mean'"),
         (lambda t: np.linalg.svd(t), "no derivative; write svd(x, full_matrices=False)"),
