@@ -31,6 +31,7 @@ from minigrad.transforms import (
 
 if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad import optim
+    from minigrad.anomalies import debug
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
     from minigrad.compiler.api import compile, derive
@@ -45,6 +46,7 @@ _LATER = {
     "GradientError": "check.numeric",
     "compare": "check.compare",
     "compile": "compiler.api",
+    "debug": "anomalies",
     "derive": "compiler.api",
     "draw": "viz.draw",
     "gradcheck": "check.numeric",

@@ -17,9 +17,12 @@ from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
 from minigrad.origin import from_users_line, is_minigrad
+from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
 
 REAL = np.dtype(float)
+
+_store_grad = Node.__dict__["_grad"].__set__  # returns None
 
 #: Python's instructions for `array[index] = value`.
 _STORES = {opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opcode.opmap}
@@ -55,7 +58,7 @@ class Tensor(Node):
         for keyword in unknown:
             raise unknown_keyword(keyword)
         if isinstance(data, Node):
-            raise TypeError(f"Tensor needs data, got a Tensor; use {data.name or 't'}.detach() for a new variable")
+            raise TypeError(f"Tensor needs data, got a Tensor; use {named(data, 't')}.detach() for a new variable")
         if hasattr(data, "filled"):
             raise foreign(type(data))  # a copy would forget the mask
         data = np.copy(data) if hasattr(data, "__array_function__") else np.array(data)
@@ -69,19 +72,26 @@ class Tensor(Node):
 
     @property
     def data(self) -> Array:
-        """The array itself. Assigning to it (`p.data -= lr * p.grad`) is seen by graphs that used the old value."""
-        return self._data
+        """The array itself. Assigning to it (`p.data -= lr * p.grad`) is seen by graphs that used the old value.
+
+        Of a result that shares memory with another Tensor, such as x[0] or x.T, it is a copy from then on: writing into
+        it leaves the other as it is.
+        """
+        data = self._data
+        if getattr(data, "base", None) is not None or (self._edges and _is_an_argument(data, self._edges)):
+            data = self._data = np.copy(data)
+        return data
 
     @data.setter
     def data(self, new: Array) -> None:
         if new is not self._data:
             if np.shape(new) != self._data.shape:
                 raise ValueError(
-                    f"data of {self.name or 'a Tensor'} has shape {self._data.shape}, got {np.shape(new)}; "
+                    f"data of {named(self)} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
-            new = np.positive(new, dtype=self._data.dtype, casting="same_kind")
-            self._data = new if new.shape else new[...]  # a 0-d array, not a scalar: it can be updated in place
+            new = np.positive(new, dtype=self._data.dtype)
+            self._data = new if new.shape else np.copy(new)  # a 0-d array, not a scalar: it can be updated in place
         if self._edges:
             self._edges = None  # the recorded op no longer computes this value
         self._stamp = tick()  # younger now than every result of the old value: the pass sees it
@@ -171,23 +181,27 @@ class Tensor(Node):
         Raises:
             ValueError: without a gradient for a value that is not a scalar, or for one of another shape.
             RuntimeError: where data was changed since the forward pass, or where the value was computed under no_grad.
+
+        After an error, and where Ctrl-C ends the pass, every `.grad` is as it was before.
         """
         if gradient is None:
             if self._data.size != 1:
                 raise ValueError(
-                    f"backward needs a scalar, got {self.name or 'a Tensor'} of shape {self._data.shape}; "
+                    f"backward needs a scalar, got {named(self)} of shape {self._data.shape}; "
                     "sum it, or pass backward(gradient) with a gradient of that shape"
                 )
             gradient = unit_seed(self)
         else:
             gradient = conjugated(checked_seed(gradient, self))
-        reached = False  # has a variable been reached?
+        reached: list[Any] = []
+        sums: list[Array] = []
         for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():
             g = conjugated(g)
-            x._grad = g if x._grad is None else x._grad + g
-            reached = reached or x._kwargs is not unrecorded
-        if not reached:
+            reached.append(x)
+            sums.append(g if x._grad is None else x._grad + g)
+        if all([x._kwargs is unrecorded for x in reached]):  # no variable
             raise not_recorded(self)
+        any(map(_store_grad, reached, sums))  # all or nothing: no signal is handled inside a loop in C
 
     def retain_grad(self) -> Tensor:
         """Let a result keep its gradient too, as variables do; returns the Tensor.
@@ -354,13 +368,13 @@ class Tensor(Node):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            f"elements of {self.name or 'a Tensor'} cannot be assigned: results computed from them would not change; "
+            f"elements of {named(self)} cannot be assigned: results computed from them would not change; "
             "use mg.where(mask, value, t) for a new Tensor; for a parameter t.data[index] = value, then t.data = t.data"
         )
 
     def __repr__(self) -> str:
-        name = f", name={self.name!r}" if self.name else ""
-        made = f", op={self._op.__name__}" if self._op is not None else ""
+        name = f", name={printable(repr(self.name))}" if self.name else ""
+        made = f", op={op_name(self._op)}" if self._op is not None else ""
         body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
@@ -372,7 +386,18 @@ class Tensor(Node):
         return formats.card(self.name, self._data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._data, self.name)  # a copy, pickled or not, is a new variable
+        """A copy, pickled or not, is a new variable with its own data, gradient and, in a subclass, attributes."""
+        if not self.is_leaf or depends(self, mode.transforms):
+            name = self.name or "t"
+            raise TypeError(
+                f"{describe(self)} is a result, and its copy would be none: copy the variables that it was computed "
+                f"from, or {name}.detach() for a new variable{from_users_line()}"
+            )
+        state: Any = object.__getstate__(self)
+        attributes, slots = state[0], {key: value for key, value in state[1].items() if key not in Node.__slots__}
+        if self._grad is not None:
+            slots["_grad"] = +self._grad
+        return _copied, (type(self), self._data, self.name, self._kwargs is unrecorded), (attributes, slots)
 
     # NumPy's protocols
 
@@ -412,6 +437,19 @@ class Tensor(Node):
         return [name for name in super().__dir__() if hasattr(type(self), name)]
 
 
+def _is_an_argument(data: Array, edges: tuple[Any, ...]) -> bool:
+    """Is an op's value the array of one of its arguments?"""
+    return any(data is (x._data if isinstance(x, Node) else x) for x in edges[::2])
+
+
+def _copied(kind: type[Tensor], data: Array, name: str | None, is_unrecorded: bool) -> Tensor:
+    """A copy of a variable. A subclass may take other arguments than Tensor, so it is not called."""
+    copy: Tensor = leaf(kind.__new__(kind), np.copy(data), name)
+    if is_unrecorded:
+        copy._kwargs = unrecorded
+    return copy
+
+
 class Absent:
     """An attribute that PyTorch's tensors have: an error that says what to write here.
 
@@ -436,10 +474,9 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
     if not hasattr(gradient, "__array_function__"):
         gradient = np.asarray(gradient)
     if gradient.shape != output.shape:
-        raise ValueError(
-            f"the gradient of {output.name or 'a Tensor'} must have its shape {output.shape}, got {gradient.shape}"
-        )
-    return np.positive(gradient, dtype=output.dtype, casting="unsafe")
+        raise ValueError(f"the gradient of {named(output)} must have its shape {output.shape}, got {gradient.shape}")
+    unsafe: dict[str, Any] = {} if np.can_cast(gradient.dtype, output.dtype, "same_kind") else {"casting": "unsafe"}
+    return np.positive(gradient, dtype=output.dtype, **unsafe)
 
 
 def unit_seed(value: Node) -> Array:
@@ -472,3 +509,7 @@ def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
                 )
         kwargs = {key: value for key, value in kwargs.items() if key in accepted}
     return kwargs
+
+
+#: Other modules and variables hold it: it outlives a reload of this module.
+Tensor = globals().setdefault("_Tensor", Tensor)  # type: ignore[misc]

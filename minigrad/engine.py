@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
-from minigrad.mode import mode, paused
+from minigrad.mode import mode, watched
 from minigrad.operands import constant, known, unpromoting
 
 # The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements
@@ -26,24 +26,6 @@ Array = Any
 
 #: A clock that counts down: arguments are older than results and have larger stamps; a heap returns the newest first.
 tick = itertools.count(0, -1).__next__
-new_stamp = tick  # the stamp of a Tensor that is being made
-
-_stamp_observers: list[Callable[[int], None]] = []
-
-
-def observe_stamps(observer: Callable[[int], None], on: bool) -> None:
-    """Call an observer with the stamp of every Tensor that is made, in any thread; or no longer."""
-    global new_stamp
-    _stamp_observers.append(observer) if on else _stamp_observers.remove(observer)
-    new_stamp = _observed_tick if _stamp_observers else tick
-
-
-def _observed_tick() -> int:
-    stamp = tick()
-    for observer in tuple(_stamp_observers):
-        observer(stamp)
-    return stamp
-
 
 #: The implementation of each NumPy function on Tensors: filled by `op`, `implements` and `constants`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -78,8 +60,19 @@ def leaf(node: Any, data: Array, name: str | None = None) -> Any:
     node._edges = ()
     node._kwargs = no_keywords
     node._retains = True  # a leaf keeps its gradient
-    node._stamp = new_stamp()
+    node._stamp = tick()
     node.name = name
+    return made(node) if watched else node
+
+
+def made(node: Any) -> Any:
+    """A node that was just made, where some context observes that or does not record."""
+    for observe in mode.observers():
+        observe(node)
+    if node._op is not None and not mode.recording:
+        if any(node._data is getattr(x, "_data", None) for x in node._edges):
+            node._data = node._data[...]  # a view, which does not pass for an array of its own
+        node._op, node._edges, node._kwargs, node._retains = None, (), unrecorded, True
     return node
 
 
@@ -164,17 +157,14 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                 if kind is None:
                     return value
             node = new(kind)
-            if paused and not mode.recording:
-                leaf(node, value)._kwargs = unrecorded
-                return node
             node._data = value
             node._op = apply
             node._edges = edges
             node._kwargs = kwargs or no_keywords
             node._retains = False
-            node._stamp = new_stamp()
+            node._stamp = tick()
             node._grad = node.name = None
-            return node
+            return made(node) if watched else node
 
         apply.body = body  # type: ignore[attr-defined]
         apply.__name__ = body.__name__.strip("_")
@@ -229,11 +219,11 @@ def backward_pass(
         else:
             heappush(heap, output._stamp)
         waiting[output._stamp] = output, seed
-    visit = mode.pass_observer() if mode.pass_observer is not None else None
+    visits, pull = mode.pass_observers() if watched else ((), None)
     while heap:
         stamp = heappop(heap)
         node, g = waiting.pop(stamp)
-        if visit is not None:
+        for visit in visits:
             visit(node, g)
         if node._retains:
             # others may hold the array of a view, and the gradient that a result keeps also goes on to its arguments
@@ -252,7 +242,7 @@ def backward_pass(
                 raise changed_since(x, node)
             if older > oldest:
                 continue
-            h = pullback(g)
+            h = pullback(g) if pull is None else pull(node, x, pullback, g)
             data = x._data
             try:
                 fits = h.shape == data.shape and h.dtype is data.dtype
@@ -271,13 +261,13 @@ def replayed_edges(node: Any) -> list[Any]:
     """The variables of a node, each followed by a pullback that records: its op's body, run on Tensors."""
 
     def guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        mode.replaying = True
+        before, mode.replaying = mode.replaying, True
         try:
             return function(*args, **kwargs)
         except TypeError as error:
             raise not_again(node, error) from error
         finally:
-            mode.replaying = False
+            mode.replaying = before
 
     args = node._edges[::2]
     pullbacks = guarded(node._op.body, *args, **node._kwargs)[1:]
@@ -295,5 +285,10 @@ def unbroadcast(h: Array, data: Array, node: Node) -> Array:
         h = np.reshape(np.sum(h, axis=axes), shape)
     if h.dtype != data.dtype:
         h = np.real(h) if h.dtype.kind == "c" != data.dtype.kind else h
-        h = np.positive(h, dtype=data.dtype.type, casting="same_kind")  # in this machine's byte order
+        h = np.positive(h, dtype=data.dtype.type)  # in this machine's byte order
     return h
+
+
+#: Tensors, ops and other modules hold these: they outlive a reload of this module.
+_lasting = globals().setdefault("_lasting", (tick, implementations, Node, no_keywords, unrecorded, absent))
+tick, implementations, Node, no_keywords, unrecorded, absent = _lasting  # type: ignore[misc]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minigrad.origin import from_users_line
+from minigrad.text import named, op_name, printable
 
 
 def describe(a: Any) -> str:
     """An argument in an error message: its name, and its shape."""
     if hasattr(a, "_data"):
-        return f"{a.name or 'a Tensor'} {a._data.shape}"
-    return f"an array {a.shape}" if hasattr(a, "shape") else repr(a)
+        return f"{named(a)} {a._data.shape}"
+    return f"an array {a.shape}" if hasattr(a, "shape") else printable(repr(a))
 
 
 def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Exception:
     """The same error, with the op and the arguments that raised it, in words where a mistake is well known."""
     kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
-    name = function.__name__
+    name = op_name(function)
     reason = _in_words(name, args, str(error)) or error
     return kind(f"{name} of {' and '.join(map(describe, args))}: {reason}{from_users_line()}")
 
@@ -34,9 +36,15 @@ def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
     keyword = error.partition("unexpected keyword argument '")[2].rstrip("'")
     if keyword in KEYWORDS:
         return f"there is no {keyword}=, as in PyTorch; write {KEYWORDS[keyword]}=, as in NumPy"
+    if missing := re.search(r"^no implementation found for 'numpy\.([\w.]+)'|_ufunc__\(<ufunc '(\w+)'>", error):
+        libraries = {type(getattr(a, "_data", a)).__module__.partition(".")[0] for a in args} - {"numpy", "builtins"}
+        return f"it calls np.{missing[1] or missing[2]}, which {', '.join(sorted(libraries))} has no implementation of"
     shapes = [np.shape(a) if type(a) is list else tuple(getattr(a, "shape", ())) for a in args]
     if name == "matmul" and len(args) == 2 and all(shapes) and shapes[0][-1] != shapes[1][-2:][0]:
-        x, y = (getattr(a, "name", None) or f"the {side} argument" for a, side in zip(args, ("first", "second")))
+        x, y = (
+            named(a, f"the {side} argument") if hasattr(a, "name") else f"the {side} argument"
+            for a, side in zip(args, ("first", "second"))
+        )
         columns = f"{x} has {shapes[0][-1]} {'elements' if len(shapes[0]) == 1 else 'columns'}"
         rows = f"{y} has {shapes[1][-2:][0]} {'elements' if len(shapes[1]) == 1 else 'rows'}"
         return f"{columns}, {rows}; they must be equally many"
@@ -61,8 +69,8 @@ def foreign(kind: type) -> TypeError:
 
 
 def changed_since(x: Any, node: Any) -> RuntimeError:
-    name = x.name or "a Tensor"
-    made_by = node._op.__name__ if node._op is not None else "an op"
+    name = named(x)
+    made_by = op_name(node._op) if node._op is not None else "an op"
     how = f"made {name} and its data was then replaced" if x is node else f"used {name} and its data was then changed"
     return RuntimeError(
         f"backward needs the values of the forward pass, but {made_by} {how}: "
@@ -97,19 +105,19 @@ def constant_keyword(function: Callable[..., Any], kwargs: dict[str, Any]) -> Ty
 
 
 def no_array(h: Any, shape: tuple[int, ...], node: Any) -> TypeError:
-    return TypeError(f"the pullback of {node._op.__name__}: needed an array of shape {shape}, got {h!r}")
+    return TypeError(f"the pullback of {op_name(node._op)}: needed an array of shape {shape}, got {h!r}")
 
 
 def wrong_shape(h: Any, shape: tuple[int, ...], node: Any) -> ValueError:
     return ValueError(
-        f"the pullback of {node._op.__name__} returned a gradient of shape {h.shape} "
+        f"the pullback of {op_name(node._op)} returned a gradient of shape {h.shape} "
         f"for an argument of shape {shape}; a gradient has the shape of its argument"
     )
 
 
 def not_again(node: Any, error: TypeError) -> TypeError:
     return TypeError(
-        f"{node._op.__name__} cannot be differentiated again: its body or a pullback is not differentiable here "
+        f"{op_name(node._op)} cannot be differentiated again: its body or a pullback is not differentiable here "
         f"({error}); write them with NumPy functions that have one"
     )
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.text import printable
+
 #: By NumPy's name for it.
 HINTS = {
     "np.linalg.tensorinv": "mg.linalg.inv of the reshaped matrix",
@@ -168,7 +170,7 @@ def missing_attribute(tensor: object, name: str, is_function: bool) -> Attribute
 
 def unknown_keyword(name: str) -> TypeError:
     """The error for a keyword that Tensor does not take."""
-    return TypeError(f"Tensor takes data and name, got {name}=; {_CONSTRUCTOR.get(name, 'leave it out')}")
+    return TypeError(f"Tensor takes data and name, got {printable(name)}=; {_CONSTRUCTOR.get(name, 'leave it out')}")
 
 
 def missing_function(name: str) -> AttributeError:

@@ -38,7 +38,7 @@ def constant(x: Any) -> Any:
 def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any], dtype: np.dtype[Any]) -> list[Any]:
     """The values, with constants that are integers or lists in the Tensors' dtype: only a floating array promotes."""
     return [
-        np.positive(v, dtype=dtype, casting="unsafe")
+        np.positive(v, dtype=dtype)
         if p is not None and getattr(v, "dtype", dtype).kind in ("iuf" if type(a) is list else "iu")
         else v
         for v, a, p in itertools.zip_longest(values, args, pullbacks)

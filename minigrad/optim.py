@@ -10,6 +10,7 @@ import numpy as np
 from minigrad import trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
+from minigrad.text import named
 
 Array = Any
 
@@ -42,7 +43,7 @@ class Optimizer:
 
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Tensor):
-            name = params.name or "t"
+            name = named(params, "t")
             raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
         if trees.children(params) is None and isinstance(params, Iterable):
             params = list(params)
@@ -52,8 +53,8 @@ class Optimizer:
                 raise TypeError(f"an optimizer needs Tensors, got {type(p).__name__}; wrap parameters in mg.Tensor")
             if not p.is_leaf:
                 raise ValueError(
-                    f"an optimizer needs variables, got {p.name or 'a Tensor'} {p.shape}, which an op computed; pass "
-                    f"the variables it was computed from, or {p.name or 't'}.detach() as a new one"
+                    f"an optimizer needs variables, got {named(p)} {p.shape}, which an op computed; pass "
+                    f"the variables it was computed from, or {named(p, 't')}.detach() as a new one"
                 )
         _require(len(self.params) > 0, "at least one Tensor", "none")
         _require(lr > 0, "a learning rate above 0", lr)
@@ -73,14 +74,13 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Move every parameter that has a gradient."""
+        """Move every parameter that has a gradient; none, where one of the gradients is refused."""
+        gradients = [_fitted(p.grad, p) for p in self.params]
         self.steps += 1
-        for i, p in enumerate(self.params):
-            g, data = p.grad, p.data
+        for i, (p, g) in enumerate(zip(self.params, gradients)):
             if g is None:
                 continue
-            if getattr(g, "shape", None) != data.shape or g.dtype is not data.dtype:
-                g = _fitted(g, p)
+            data = p.data
             at, g = (g.indices, g.rows) if isinstance(g, RowSparse) else (..., g)
             if g.dtype.char in "fd":
                 change = self.update(i, at, g)
@@ -117,10 +117,12 @@ def _as_real(g: Array) -> Array:
 
 
 def _fitted(g: Any, p: Tensor) -> Array:
-    """A gradient that a user has set, in the dtype of its parameter; not in its shape, as NumPy would broadcast it."""
+    """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
+    if g is None or (getattr(g, "shape", None) == p.shape and g.dtype is p.dtype):
+        return g
     g = g if hasattr(g, "dtype") else np.asarray(g)
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
-        needed = f"the gradient of {p.name or 'a Tensor'} to be {p.dtype} of shape {p.shape}"
+        needed = f"the gradient of {named(p)} to be {p.dtype} of shape {p.shape}"
         _require(False, needed, f"{g.dtype} of shape {g.shape}")
     return np.positive(g, dtype=p.dtype)
 

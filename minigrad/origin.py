@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.text import printable
+
 PACKAGE = os.path.dirname(__file__) + os.sep
 NUMPY = os.path.dirname(np.__file__) + os.sep
 LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "purelib", "platlib"))
@@ -71,9 +73,17 @@ def users_line() -> tuple[str, str] | None:
         frame = frame.f_back
     if frame is None:
         return None
-    file, line = os.path.basename(frame.f_code.co_filename), linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    file, line = os.path.basename(frame.f_code.co_filename), source_line(frame.f_code.co_filename, frame.f_lineno)
     text = line.strip() if len(line.strip()) < 80 else line.strip()[:80] + " ..."
-    return f"in {frame.f_code.co_name}, line {frame.f_lineno} of {file}", text
+    return printable(f"in {frame.f_code.co_name}, line {frame.f_lineno} of {file}"), printable(text.expandtabs())
+
+
+def source_line(file: str, number: int) -> str:
+    """A line of a file, "" where there is none."""
+    try:
+        return linecache.getline(file, number)
+    except ValueError:  # no file can have this name: it has a NUL, or half of a surrogate pair
+        return ""
 
 
 def at_users_line() -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op
+from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.hints import full_name
+from minigrad.mode import mode
 
 # arguments of the examples
 V, M = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 5.0]]
@@ -19,7 +20,7 @@ def _described(f: Any, function: Any, *args: Any) -> Any:
     """f with the name and summary of a NumPy function, and an example that shows that both return the same."""
     f.__name__ = f.__qualname__ = name = function.__name__
     theirs = full_name(function)
-    lines = map(str.strip, function.__doc__.split("\n", 20))  # the summary is in the first lines
+    lines = map(str.strip, (function.__doc__ or name).split("\n", 20))  # the summary is in the first lines
     summary = next(line for line in lines if line and not line.startswith(f"{name}("))
     shown = ", ".join(f"np.array({a})" if isinstance(a, list) else repr(a) for a in args)
     f.__doc__ = f"{summary}\n\n>>> np.array_equal({name}({shown}), {theirs}({shown}))\nTrue\n"
@@ -53,6 +54,27 @@ def composed(function: Any, how: Callable[..., Any], *args: Any) -> Any:
     return implements(function)(_described(how, function, *args))
 
 
+def made_like(x: Array, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Array:
+    """An array that a NumPy function makes of numbers alone (np.arange), in the library of x: others refuse to mix.
+
+    In a traced program it is a constant.
+    """
+    x = stop_gradient(x)
+    if not mode.tracing and hasattr(x, "__array_function__"):
+        return function(*args, **kwargs, like=x)
+    return function(*args, **kwargs)
+
+
+def changed(default: Any, **keywords: Any) -> dict[str, Any]:
+    """The keywords that differ from NumPy's default: other libraries lack some, and refuse to be told the default."""
+    return {key: a for key, a in keywords.items() if type(a) is not type(default) or a != default}
+
+
+def beside(x: Array, a: Any) -> Array:
+    """A number or a list as an array of the library of x; an array as it is."""
+    return a if hasattr(a, "__array_function__") else made_like(x, np.asarray, a)
+
+
 HALF = np.dtype(np.float16)
 
 
@@ -68,6 +90,6 @@ def in_float32(body: Callable[..., Any]) -> Callable[..., Any]:
             return body(x, *args, **kwargs)
         y, *pullbacks = body(np.positive(x, dtype=np.float32), *args, **kwargs)
         wider = [p and (lambda g, p=p: p(np.positive(g, dtype=np.float32))) for p in pullbacks]
-        return np.positive(y, dtype=HALF, casting="same_kind"), *wider
+        return np.positive(y, dtype=HALF), *wider
 
     return wide

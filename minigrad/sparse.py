@@ -61,9 +61,16 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         """Every index once: sort them, then sum the runs."""
         if not self._merged:
             width = self.shape[1:]
-            indices = np.concatenate([np.reshape(i, -1) for i, _ in self._parts], dtype=np.int64)
+            indices = np.concatenate([np.reshape(i, (-1,)) for i, _ in self._parts], dtype=np.int64)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
             rows = np.concatenate([np.reshape(r, (np.size(i), *width)) for i, r in self._parts])
+            self._merged = True
+            if type(rows) is not np.ndarray and not mode.tracing:  # of another library
+                indices, number = np.unique(indices, return_inverse=True)
+                sums = np.zeros_like(rows, shape=(indices.size, *width))
+                np.add.at(sums, number, rows)
+                self._parts = [(indices, sums)]
+                return self._parts[0]
             # With the position in its low bits every key is unique: a plain sort, several times faster than a stable
             # argsort, is then stable, and the low bits are the permutation.
             bits = indices.size.bit_length()
@@ -71,7 +78,6 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             indices, order = keys >> bits, keys & (1 << bits) - 1
             starts = np.flatnonzero(indices != np.concatenate([np.array([-1]), indices[:-1]]))
             self._parts = [(indices[starts], _summed(rows, order, starts))]
-            self._merged = True
         return self._parts[0]
 
     def dense(self) -> Array:
@@ -182,3 +188,7 @@ def _densed(x: Any) -> Any:
     if isinstance(x, dict):
         return {key: _densed(value) for key, value in x.items()}
     return type(x)(map(_densed, x)) if type(x) in (list, tuple) else x
+
+
+#: Other modules and gradients hold it: it outlives a reload of this module.
+RowSparse = globals().setdefault("_RowSparse", RowSparse)  # type: ignore[misc]

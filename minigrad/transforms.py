@@ -7,6 +7,7 @@ arrays. Inside another transform, and for Tensors, the results are Tensors, so t
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
 from minigrad.generators import State
-from minigrad.mode import mode, recording
+from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import depends
@@ -51,8 +52,8 @@ def variable(x: Any) -> Tensor:
         x = constant(x)
         x = x if hasattr(x, "__array_function__") else np.asarray(x)
         fresh = leaf(new(Tensor), x) if x.dtype.kind in "fc" else Tensor(x)  # Tensor says what is wrong
-    if mode.transforms:
-        mode.transforms[-1].add(fresh._stamp)
+    if running := mode.transforms:
+        running[-1].add(fresh._stamp)
     return fresh
 
 
@@ -89,12 +90,8 @@ def transforming(*trees: Any) -> Iterator[Callable[..., bool]]:
     def nested(*values: Any) -> bool:
         return given or any(depends(x, outside) for x in leaves(values))
 
-    mode.transforms = (*outside, set())
-    try:
-        with recording(True):
-            yield nested
-    finally:
-        mode.transforms = outside
+    with Block(transforms=(*outside, set()), recording=True):
+        yield nested
 
 
 def gradients(outputs: Sequence[Any], seeds: Sequence[Any], variables: Sequence[Tensor], record: bool) -> list[Any]:
@@ -166,7 +163,7 @@ def _seed_of_scalar(value: Any, holomorphic: bool) -> Any:
     if children(value) is not None or _kind(value) not in _NUMBERS:
         hint = "; for further values use has_aux=True" if children(value) is not None else ""
         raise TypeError(f"grad needs a function that returns a real number, got {_returned(value)}{hint}")
-    if np.size(value) != 1:
+    if math.prod(np.shape(value)) != 1:
         raise ValueError(f"grad needs a scalar, got shape {np.shape(value)}; see jacobian")
     if _kind(value) == "c" and not holomorphic:
         raise TypeError(
@@ -182,7 +179,7 @@ def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> N
         if _kind(x) != "c":
             raise TypeError(f"holomorphic=True needs complex arguments and values, got {_returned(plain(x))}")
     seeds = [np.exp(1j * (1.0 + np.arange(np.size(y)))).reshape(np.shape(y)) for y in outputs]
-    seeds = [np.positive(g, dtype=y.dtype, casting="same_kind") for g, y in zip(seeds, outputs)]
+    seeds = [np.positive(g, dtype=y.dtype) for g, y in zip(seeds, outputs)]
     along_real = gradients(outputs, seeds, variables, False)
     along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
     largest = max((float(np.max(np.abs(g), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
@@ -612,16 +609,19 @@ def checkpoint(f: Function) -> Function:
                 forms.append(value)
             packed = _packed(value)
             ready: dict[int, Any] = {}  # gradients computed together, waiting to be asked for
+            pulled: Any = None  # the gradient of the value that they are for: a pass may have ended before it asked
 
             def pullback(i: int) -> Function:
                 def pull(g: Any) -> Any:
-                    if i not in ready:
+                    nonlocal pulled
+                    if i not in ready or pulled is not g:
                         with transforming() as _, random.restored():
                             fresh = list(map(variable, values))
                             again = _packed(run(fresh))
                             _check_repeated(packed, again)
                             nested = bool(_variables((g, values)))
                             ready.update(enumerate(gradients([again], [g], fresh, nested)))
+                        pulled = g
                     return ready.pop(i)
 
                 return pull

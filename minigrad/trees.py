@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minigrad.text import printable
+
 
 def children(tree: Any) -> list[tuple[Any, Any]] | None:
     """(key, subtree) of a container in its order, None for a leaf."""
@@ -49,7 +51,7 @@ def paths(tree: Any, path: str = "") -> list[str]:
 
 
 def _step(tree: Any, key: Any) -> str:
-    return f"[{key!r}]" if isinstance(tree, dict | list | tuple) else f".{key}"
+    return printable(f"[{key!r}]" if isinstance(tree, dict | list | tuple) else f".{key}")
 
 
 def matched(tree: Any, other: Any, role: str, path: str = "") -> list[Any]:
@@ -91,7 +93,7 @@ def _described(tree: Any, below: list[tuple[Any, Any]] | None) -> str:
         return f"an array {tree.shape}" if hasattr(tree, "shape") else "one number" if is_floating(tree) else repr(tree)
     if isinstance(tree, list | tuple):
         return f"a {type(tree).__name__} of {len(below)}"
-    return f"a {type(tree).__name__} with {', '.join(str(key) for key, _ in below) or 'nothing'}"
+    return f"a {type(tree).__name__} with {', '.join(printable(key) for key, _ in below) or 'nothing'}"
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:

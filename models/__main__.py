@@ -1,4 +1,14 @@
-"""The command line: python -m models [train | evaluate | tag | compare | draw]."""
+"""The command line: python -m models [train | evaluate | tag | compare | draw].
+
+Exit codes:
+    0: all was done.
+    1: the numbers are not right: gradients disagree, or training diverged (the best model before that is saved).
+    2: a mistake or a failure, which stderr explains.
+    129, 130, 143: stopped by SIGHUP, by Ctrl-C or by SIGTERM. `train` saves the best model so far, and its checkpoint,
+        before that; a second Ctrl-C stops it at once.
+    141: whoever read the output left before it was complete, as in `python -m models | head -1`. `train` and `compare`
+        do their work first, so for them this is no failure.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +16,11 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -17,9 +29,9 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from models import conll, picture, slides, terminal, text
+from models import conll, picture, slides, storage, terminal, text
 from models.tagger import Settings, Tagger, evaluate
-from models.training import OPTIMIZERS, Recipe, train
+from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.window import hinge, hinge_by_hand, score
 
 SENTENCES = (
@@ -30,22 +42,34 @@ SENTENCES = (
 )
 
 
+LONGEST_LINE = 10_000_000  # characters of text to tag: an endless line would take all memory
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all went well, 1 when gradients disagree, 2 for a mistake that stderr explains."""
+    """Run a command, and return its exit code; the docstring of this module lists them."""
+    terminal.prepare()
     options = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
-            return options.run(options) or 0
-    except BrokenPipeError:  # who reads has read enough, as in `python -m models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError) as error:
+            if sys.stdout is None:
+                raise ValueError("needed a place for the output, but standard output is closed; send it to a file")
+            code = options.run(options) or 0
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        return 141
+    except (ValueError, OSError, OverflowError) as error:
         print(f"python -m models: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"python -m models: not enough memory for this size or corpus; {error}".rstrip("; "), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    finally:
+        terminal.give_up_unwritten()
 
 
 def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -61,7 +85,14 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=story)
     commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,compare,draw}")
 
-    sub = commands.add_parser("train", help="train a tagger on a corpus and save it", formatter_class=Defaults)
+    sub = commands.add_parser(
+        "train",
+        help="train a tagger on a corpus and save it",
+        formatter_class=Defaults,
+        epilog="Ctrl-C, SIGTERM and SIGHUP end training after the step that is running: the best model so far and the "
+        "checkpoint are saved, and the exit code is 130, 143 or 129. A second Ctrl-C stops at once. The exit code is 1 "
+        "where the loss is no longer finite (the best model before that is saved), 2 where OUT.npz was not written.",
+    )
     sub.add_argument(
         "--train", metavar="FILE", type=Path, help="training corpus, CoNLL columns; (default: the embedded one)"
     )
@@ -97,6 +128,11 @@ def parser() -> argparse.ArgumentParser:
         const="numpy",
         choices=["numpy", "numba"],
         help="compile the training step: numpy by default, or numba (pip install -e '.[fast]')",
+    )
+    sub.add_argument("--checkpoint", metavar="FILE", type=Path, help="save the run there, to resume it")
+    sub.add_argument("--every", metavar="N", type=int, help="steps between checkpoints (default: an epoch)")
+    sub.add_argument(
+        "--resume", action="store_true", help="go on with the run in --checkpoint, as if it had not been interrupted"
     )
     sub.set_defaults(run=run_train, **{f.name: f.default for f in (*fields(Settings), *fields(Recipe))})
 
@@ -159,29 +195,83 @@ def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
     return conll.embedded(embedded) if path is None else conll.read(path)
 
 
-def run_train(options: argparse.Namespace) -> None:
-    settings, recipe = chosen(Settings, options), chosen(Recipe, options)
-    if not options.model.parent.is_dir():
-        raise ValueError(
-            f"--model needs a file in a folder that exists, got {options.model}; make {options.model.parent} first"
-        )
+def run_train(options: argparse.Namespace) -> int:
+    settings, recipe, checkpoint = chosen(Settings, options), chosen(Recipe, options), chosen_checkpoint(options)
+    outputs = [path for path in (options.model, options.checkpoint) if path is not None]
+    used = {os.path.realpath(path) for path in (options.train, options.dev) if path is not None}
+    for path in outputs:
+        if os.path.realpath(path) in used:
+            raise ValueError(f"{path} is already the name of another file of this command; choose another name")
+        used.add(os.path.realpath(path))
+        storage.check_destination(path)
     sentences = corpus(options.train, "train")
     development = None if options.dev is None else conll.read(options.dev)
-    tagger = trained(sentences, development, settings, recipe)
-    tagger.save(options.model)
-    print(f"saved {options.model}")
-    if development is not None:
-        print_rates("development", tagger, development)
+    code = 0
+    with terminal.stopping() as received:
+        try:
+            tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received)
+        except Diverged as error:
+            print(f"python -m models: {error}", file=sys.stderr)
+            if error.best is None:
+                return 1
+            tagger, summary, code = error.best, "training diverged", 1
+        save(tagger, options.model)
+    with terminal.reader_may_leave():
+        print(f"{summary}\nsaved {options.model}")
+        if development is not None and not received:
+            print_rates("development", tagger, development)
+    return 128 + received[0] if received else code
 
 
-def trained(sentences: Any, development: Any, settings: Settings, recipe: Recipe) -> Tagger:
+def chosen_checkpoint(options: argparse.Namespace) -> Checkpoint | None:
+    if options.checkpoint is None and (options.resume or options.every is not None):
+        raise ValueError("--resume and --every need --checkpoint FILE")
+    return None if options.checkpoint is None else Checkpoint(options.checkpoint, options.every, options.resume)
+
+
+def save(tagger: Tagger, path: Path) -> None:
+    """Save a model, and where that fails, somewhere else, which the error names."""
+    try:
+        tagger.save(path)
+    except OSError as error:
+        place = rescued(tagger)
+        where = "and no other place could be" if place is None else f"the model is in {place}"
+        raise OSError(f"{path} could not be written, {where} ({error})") from error
+
+
+def rescued(tagger: Tagger) -> Path | None:
+    """Where a model was saved that its own place did not take: here, at home, or with the temporary files."""
+    folders: tuple[Callable[[], str], ...] = os.getcwd, lambda: os.path.expanduser("~"), tempfile.gettempdir
+    for folder in folders:
+        with suppress(OSError):
+            place = Path(folder(), f"model-{os.urandom(4).hex()}.npz")
+            tagger.save(place)
+            return place
+    return None
+
+
+def trained(
+    sentences: Sequence[conll.Sentence],
+    development: Sequence[conll.Sentence] | None,
+    settings: Settings,
+    recipe: Recipe,
+    checkpoint: Checkpoint | None = None,
+    received: Sequence[int] = (),
+) -> tuple[Tagger, str]:
+    """Train until it is done, or a signal to stop is received; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
-    print(f"training on {len(sentences)} sentences, {tokens} tokens")
+    with suppress(OSError):  # the training is worth more than this line
+        print(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
     began = time.perf_counter()
-    with terminal.progress() as report:
-        tagger = train(sentences, development, settings, recipe, report)
-    print(f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words")
-    return tagger
+    with terminal.progress() as show:
+
+        def report(now: Progress) -> None:
+            show(now)
+            if received:
+                raise KeyboardInterrupt
+
+        tagger = train(sentences, development, settings, recipe, report, checkpoint)
+    return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -206,9 +296,19 @@ def print_rates(title: Any, tagger: Tagger, sentences: Sequence[conll.Sentence])
 
 def run_tag(options: argparse.Namespace) -> None:
     tagger = Tagger.load(options.model)
-    lines: Iterator[str] = iter([" ".join(options.text)] if options.text else sys.stdin)
-    for line in lines:
+    for line in [" ".join(options.text)] if options.text else lines_of_input():
         print(marked(tagger, conll.split(line)))
+
+
+def lines_of_input() -> Iterator[str]:
+    if sys.stdin is None:
+        raise ValueError(
+            "tag needs text, but standard input is closed; pipe the text in, or write it after the options"
+        )
+    while line := sys.stdin.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"tag needs lines of less than {LONGEST_LINE:,} characters, got a longer one")
+        yield line
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -229,6 +329,19 @@ def run_compare(options: argparse.Namespace) -> int:
             (d, slides.trained_arguments(tagger, d, seed=options.seed)) for d in slides.DERIVATIONS
         ),
     }
+    wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
+    if options.html is not None:
+        options.html.write_text(slides.page(tables), encoding="utf-8")
+    if wrong:
+        print(f"DISAGREE: {'; '.join(wrong)}", file=sys.stderr)
+    with terminal.reader_may_leave():
+        print_tables(tables)
+        if options.html is not None:
+            print(f"the same as a page: {options.html}")
+    return 1 if wrong else 0
+
+
+def print_tables(tables: dict[str, list[slides.Line]]) -> None:
     for title, lines in tables.items():
         cells = [
             [f"{line.formula}", str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", verdict(line)]
@@ -237,13 +350,6 @@ def run_compare(options: argparse.Namespace) -> int:
         terminal.table(title, ["", "shape", "by hand", "complex step", "verdict"], cells)
         print()
     print("distances from autograd, in ulp of the magnitude of the terms summed")
-    if options.html is not None:
-        options.html.write_text(slides.page(tables), encoding="utf-8")
-        print(f"the same as a page: {options.html}")
-    wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
-    if wrong:
-        print(f"DISAGREE: {'; '.join(wrong)}", file=sys.stderr)
-    return 1 if wrong else 0
 
 
 def verdict(line: slides.Line) -> str:
@@ -264,7 +370,8 @@ def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
 
 def story(options: argparse.Namespace) -> None:
     """Train on the embedded corpus, evaluate, tag, compare gradients, draw."""
-    tagger = trained(conll.embedded("train"), None, Settings(), Recipe())
+    tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe())
+    print(summary)
     print_rates("development sentences", tagger, conll.embedded("dev"))
     print("\nLocations, with how far their score is above the threshold")
     for sentence in SENTENCES:

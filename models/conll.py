@@ -21,6 +21,8 @@ from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
 
+LARGEST = 2**30  # bytes: beyond any corpus, and less than the memory that an endless file would take
+
 # Other names of a type, then kinds of a type: asked for LOC we find GPE, asked for GPE nothing but GPE.
 SYNONYMS = {
     "location": "loc",
@@ -61,11 +63,11 @@ def read(path: str | Path) -> list[Sentence]:
     True
 
     Raises:
-        ValueError: for a line that is not columns, for a file with several columns of entity tags, and for one without
-            a sentence.
+        ValueError: for a line that is not columns, for a file with several columns of entity tags, for one without a
+            sentence, and for one that does not end.
     """
     blocks: list[list[tuple[str, str]]] = [[]]  # of lines and where they are
-    for number, line in enumerate(LINE_END.split(Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")), start=1):
+    for number, line in enumerate(LINE_END.split(_content(path).removeprefix(b"\xef\xbb\xbf")), start=1):
         place = f"{path}:{number}"
         text = _decoded(line, place).rstrip("\t ")
         if text.startswith("-DOCSTART-") or _is_blank(text):
@@ -142,6 +144,18 @@ def inside(sentence: Sentence, entity: str = "LOC") -> list[bool]:
     own name only.
     """
     return [_is(_parts(tag)[1], entity) for tag in sentence.tags]
+
+
+def _content(path: str | Path) -> bytes:
+    content = bytearray()
+    with open(path, "rb") as file:  # it may be a pipe, so that there is no size to ask for
+        while block := file.read(2**20):
+            content += block
+            if len(content) > LARGEST:
+                raise ValueError(
+                    f"{path}: needed a corpus of at most {LARGEST:,} bytes, got more; train on a part of it"
+                )
+    return bytes(content)
 
 
 def _decoded(line: bytes, place: str) -> str:

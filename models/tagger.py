@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-import zipfile
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from models import conll, text
+from models import conll, storage, text
 from models.window import Parameters, Windows, inputs, scores
 
 Array = Any
 
-FORMAT = 2  # of the file; a reader of another number says so instead of guessing
+FORMAT = 2  # of the file; format 1 is read too, of any other a reader says so instead of guessing
 
 
 @dataclass(frozen=True)
@@ -71,65 +68,68 @@ class Tagger:
         return runs(self.tag(tokens))
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file, whole or not at all: a file of that name stays until the new one is complete."""
-        path = Path(path)
-        about = {"format": FORMAT, "settings": asdict(self.settings), "threshold": self.threshold}
+        """Write the model to a file, whole or not at all: a file of that name stays until the new one is complete.
+
+        Raises:
+            OSError: where the file cannot be written.
+            ValueError: for a model that `load` would refuse, such as one with NaN.
+        """
+        needed = shapes(self.settings, len(self.vocabulary))
+        arrays = {name: a for name, a in vars(self.params).items() if a is not None}
+        got = {name: a.shape for name, a in arrays.items()}
+        if got != needed or not math.isfinite(self.threshold):
+            needed_too, got_too = f"{needed} and a finite threshold", f"{got} and {self.threshold}"
+            raise ValueError(f"{path}: needed arrays {needed_too} to save, got {got_too}")
+        about = {"format": FORMAT, "settings": asdict(self.settings), "threshold": float(self.threshold)}
         about["words"] = self.vocabulary.words  # an array of strings would make each as long as the longest
-        arrays = {f.name: a for f in fields(Parameters) if (a := getattr(self.params, f.name)) is not None}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with open(handle, "wb") as file:
-                np.savez(file, about=json.dumps(about), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        storage.write(path, about, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Tagger:
-        """Read a model that `save` wrote. Nothing in the file is executed.
+        """Read a model that `save` wrote, in format 2 or 1. Nothing in the file is executed.
 
         Raises:
+            OSError: where there is no file, or it cannot be opened.
             ValueError: for a file that is damaged, of another kind, or of another format.
         """
-        try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(str(arrays.pop("about")))
-        except (zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: needed a model saved by `python -m models train`, got something else ({error})"
-            ) from error
-        if about.get("format") != FORMAT:
-            remedy = "train the model again with this version"
-            raise ValueError(f"{path}: needed format {FORMAT}, got {about.get('format')}; {remedy}")
-        try:
-            settings, words = Settings(**about["settings"]), about["words"]
-            params = Parameters(**arrays)
-            shapes = {name: a.shape for name, a in arrays.items()}
-            n = (2 * settings.radius + 1) * (settings.dim + settings.case_feature * settings.case_dim)
-            needed = {
-                "U": (settings.hidden,),
-                "W": (settings.hidden, n),
-                "b": (settings.hidden,),
-                "L": (len(words), settings.dim),
-            }
-            if settings.case_feature:
-                needed["C"] = (len(text.CASES), settings.case_dim)
-            if shapes != needed:
-                raise ValueError(f"needed arrays {needed} for these settings, got {shapes}")
-            return cls(settings, text.Vocabulary(words), params, float(about["threshold"]))
-        except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: the model is damaged: {error}") from error
+        with storage.reading(path, "a model saved by `python -m models train`") as file:
+            about = file.about()
+            if about.get("format") not in (1, FORMAT):
+                remedy = "train the model again with this version"
+                raise ValueError(f"needed format 1 or {FORMAT}, got {about.get('format')!r}; {remedy}")
+            if about["format"] == 1:
+                words: Any = file.strings("words", file.members["words"].shape[:1] if "words" in file.members else ())
+            else:
+                words = about.get("words")
+            if not (isinstance(words, list) and all(isinstance(w, str) for w in words) and words[:2] == SPECIAL):
+                raise ValueError(f"needed a list of words that starts with {', '.join(SPECIAL)}")
+            settings, threshold = _settings(about.get("settings")), about.get("threshold")
+            if not (isinstance(threshold, float) and math.isfinite(threshold)):
+                raise ValueError(f"needed a finite threshold, got {threshold!r}")
+            arrays = file.arrays(shapes(settings, len(words)))
+        return cls(settings, text.Vocabulary(words), Parameters(**arrays), threshold)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+SPECIAL = [text.PADDING, text.UNKNOWN]
+
+
+def _settings(values: Any) -> Settings:
+    """The settings in a file's description."""
+    types = {f.name: type(f.default) for f in fields(Settings)}
+    if not isinstance(values, dict) or {name: type(value) for name, value in values.items()} != types:
+        raise ValueError(f"needed settings {', '.join(types)}, got {values!r}"[:500])
+    return Settings(**values)
+
+
+def shapes(settings: Settings, words: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of a model with so many words.
+
+    >>> shapes(Settings(dim=4, hidden=8, case_feature=False), words=10)
+    {'U': (8,), 'W': (8, 20), 'b': (8,), 'L': (10, 4)}
+    """
+    n = (2 * settings.radius + 1) * (settings.dim + settings.case_feature * settings.case_dim)
+    needed = {"U": (settings.hidden,), "W": (settings.hidden, n), "b": (settings.hidden,), "L": (words, settings.dim)}
+    return needed | ({"C": (len(text.CASES), settings.case_dim)} if settings.case_feature else {})
 
 
 @dataclass(frozen=True)

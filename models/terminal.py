@@ -1,15 +1,82 @@
-"""Progress and tables in the terminal: with rich where it is installed, in plain text elsewhere."""
+"""Progress and tables in the terminal: with rich where it is installed, in plain text elsewhere; and its signals."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
+from minigrad.text import printable
 from models.training import Progress
 
 RICH = importlib.util.find_spec("rich") is not None
+
+
+def prepare() -> None:
+    """Make the streams take any text: a character that their encoding lacks is written as an escape sequence."""
+    if sys.stderr is None:  # closed by `2>&-`, where print would turn to standard output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def give_up_unwritten() -> None:
+    """Drop output that cannot be written, which Python would otherwise try again, and report, at its exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print what a command has done: that nobody reads it to the end is no failure."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up_unwritten()
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """Collect the signals that ask to stop, in place of stopping; Ctrl-C after one of them exits at once.
+
+    >>> with stopping() as received:
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> received == [signal.SIGTERM]
+    True
+
+    A signal that is ignored, as SIGHUP is under nohup, stays so.
+    """
+    received: list[int] = []
+
+    def receive(number: int, frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            raise SystemExit(128 + number)
+        received.append(number)
+        with suppress(OSError):  # print could be interrupted in the middle of another print
+            os.write(2, b"stopping after this step, Ctrl-C to stop at once\n")
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # only there Python sets handlers
+        for name in "SIGINT", "SIGTERM", "SIGHUP":  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -59,19 +126,25 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> No
 
     >>> table("Rates", ["", "F1"], [["by token", "0.5"]])  # doctest: +SKIP
     """
+    title, heads = printable(title), [*map(printable, heads)]
+    rows = [[*map(printable, row)] for row in rows]
     right = [all(map(_is_number, column)) for column in zip(*rows)] or [False] * len(heads)
     if RICH and sys.stdout.isatty():
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
+        # a name is no markup: a path may contain [/b], a word may be :smile:
+        console = Console(markup=False, emoji=False)
         pretty = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
         for head, is_right in zip(heads, right):
             pretty.add_column(head, justify="right" if is_right else "left")
         for row in rows:
             pretty.add_row(*row)
-        Console().print(pretty)
+        console.print(pretty)
         return
+    encoding = sys.stdout.encoding or "utf-8"
+    rows = [[cell.encode(encoding, "backslashreplace").decode(encoding) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows)]
     print(title)
     for row in (heads, *rows):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from models import conll, text
+from models import conll, storage, text
 from models.tagger import Settings, Tagger, best_threshold, token_rate
 from models.window import Parameters, Windows, objective
 
@@ -38,17 +44,19 @@ class Recipe:
     compile: str | None = None  # the step as straight-line source: for "numpy" or "numba"
 
     def __post_init__(self) -> None:
-        for name in "epochs", "patience", "batch", "corrupt":
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} needs to be at least 1, got {getattr(self, name)}")
+        for name, least in ("epochs", 1), ("patience", 1), ("batch", 1), ("corrupt", 1), ("seed", 0):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} needs to be at least {least}, got {getattr(self, name)}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer needs to be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out needs to be between 0 and 1, got {self.held_out}")
         if not 0 < self.average <= 1:
             raise ValueError(f"average needs to be above 0 and at most 1, got {self.average}")
-        if self.word_dropout < 0:
-            raise ValueError(f"word_dropout needs to be at least 0, got {self.word_dropout}")
+        if not 0 <= self.word_dropout < math.inf:
+            raise ValueError(f"word_dropout needs to be at least 0 and finite, got {self.word_dropout}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"training needs a finite learning rate above 0, got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,44 @@ def rows(windows: Windows, at: Array) -> Windows:
     return Windows(windows.words[at], None if windows.cases is None else windows.cases[at])
 
 
+CHECKPOINT_FORMAT = 1
+KIND = "a checkpoint of `python -m models train`"
+#: The fields of a `Run` that say where it is.
+POSITION = "epoch", "steps", "done", "loss", "best_f1", "best_epoch", "finished", "epoch_state"
+
+
+class Diverged(ValueError):
+    """Training in which numbers stopped being finite; `best` is the best model of the epochs before, if any."""
+
+    def __init__(self, message: str, best: Tagger | None) -> None:
+        super().__init__(message)
+        self.best = best
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a run is saved, so that it can be resumed after an interruption.
+
+    The file holds all that the next step depends on: parameters, their running mean and the best model so far, the
+    optimizer's state, the random generator's, and the position in the epoch. The corpora are not in it.
+    """
+
+    path: str | Path
+    every: int | None = None  # steps; None: once an epoch
+    resume: bool = False  # go on with the run in the file
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every needs to be at least 1, got {self.every}")
+
+
 def train(
     sentences: Sequence[conll.Sentence],
     development: Sequence[conll.Sentence] | None = None,
     settings: Settings = Settings(),
     recipe: Recipe = Recipe(),
     report: Callable[[Progress], None] = lambda progress: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Tagger:
     """Train a tagger; of all epochs, the one best on the development sentences is kept.
 
@@ -105,38 +145,244 @@ def train(
     5
 
     Part of the training sentences is held out, and the threshold is chosen there: never on the development
-    sentences. Without development sentences that part also chooses the epoch. The same seed trains the same model.
-    KeyboardInterrupt (Ctrl-C) ends training and keeps the best model so far. A corpus of fewer words than any text has
-    is trained on with a warning.
+    sentences. Without development sentences that part also chooses the epoch. The same seed trains the same model, and
+    so does a run that is interrupted and resumed from its checkpoint. KeyboardInterrupt (Ctrl-C) ends training and
+    keeps the best model so far; where `report` raises it, between two steps, the checkpoint is saved too. A corpus of
+    fewer words than any text has is a warning, and so is a checkpoint that could not be written.
 
     Raises:
-        ValueError: where the sentences have no entity of the kind, or nothing else.
+        Diverged: where the loss or the parameters are no longer finite. It has the best model so far.
+        ValueError: where the sentences have no entity of the kind, or nothing else; for a checkpoint of another run,
+            and for one of an unfinished run that is not to be resumed, and would be lost.
     """
-    rng = np.random.default_rng(recipe.seed)
-    shuffled = rng.permutation(len(sentences))
-    count = max(1, round(recipe.held_out * len(sentences)))
-    held_out, kept = [sentences[i] for i in shuffled[:count]], [sentences[i] for i in shuffled[count:]]
-    development = held_out if development is None else development
-    for name, part in ("training", kept), ("held-out", held_out), ("development", development):
-        marks = [m for s in part for m in conll.inside(s, settings.entity)]
-        if not any(marks) or all(marks):
-            raise ValueError(
-                f"training needs tokens inside and outside of {settings.entity} in the {name} sentences, "
-                f"got {sum(marks)} inside among {len(marks)} of {len(part)} sentences; see --entity"
-            )
+    run = Run(sentences, development, settings, recipe)
+    if checkpoint is not None and checkpoint.resume:
+        run.restore(checkpoint.path)
+    elif checkpoint is not None and os.path.lexists(checkpoint.path):
+        _check_finished(checkpoint.path)
+    try:
+        while not run.finished:
+            progress = run.step()
+            if checkpoint is not None:
+                due = run.done == 0 if checkpoint.every is None else run.steps % checkpoint.every == 0
+                if due or run.finished:
+                    run.save(checkpoint.path)
+            report(progress)
+    except KeyboardInterrupt:
+        if checkpoint is not None and run.between_steps:
+            run.save(checkpoint.path)
+    return run.best or run.current()
 
-    vocabulary = text.Vocabulary.of((token for s in kept for token in s.tokens), settings.min_count)
-    words, tokens = len(vocabulary) - 2, sum(len(s.tokens) for s in kept)
-    if words**2 < tokens:  # text of n tokens has far more than sqrt(n) words (Heaps' law)
-        remedy = "is the token in the right column, the corpus real text, and min_count small enough?"
-        warnings.warn(f"of {tokens} tokens only {words} words remain, far fewer than text has; {remedy}", stacklevel=2)
-    start = initial(settings, len(vocabulary), rng)
-    variables = mapped(mg.Tensor, start)
-    mean = mapped(np.copy, start)
-    tagger = Tagger(settings, vocabulary, mean)
-    make, usual_rate = OPTIMIZERS[recipe.optimizer]
-    tensors = [t for f in fields(Parameters) if (t := getattr(variables, f.name)) is not None]
-    optimizer = make(tensors, recipe.learning_rate or usual_rate)
+
+class Run:
+    """Training between two steps: what the next step depends on is in its fields, and in its checkpoint."""
+
+    def __init__(
+        self,
+        sentences: Sequence[conll.Sentence],
+        development: Sequence[conll.Sentence] | None,
+        settings: Settings,
+        recipe: Recipe,
+    ) -> None:
+        self.settings, self.recipe = settings, recipe
+        self.corpora = sentences, development
+        self.rng = rng = np.random.default_rng(recipe.seed)
+        shuffled = rng.permutation(len(sentences))
+        count = max(1, round(recipe.held_out * len(sentences)))
+        held_out, kept = [sentences[i] for i in shuffled[:count]], [sentences[i] for i in shuffled[count:]]
+        development = held_out if development is None else development
+        for name, part in ("training", kept), ("held-out", held_out), ("development", development):
+            marks = [m for s in part for m in conll.inside(s, settings.entity)]
+            if not any(marks) or all(marks):
+                raise ValueError(
+                    f"training needs tokens inside and outside of {settings.entity} in the {name} sentences, "
+                    f"got {sum(marks)} inside among {len(marks)} of {len(part)} sentences; see --entity"
+                )
+
+        self.vocabulary = text.Vocabulary.of((token for s in kept for token in s.tokens), settings.min_count)
+        words, tokens = len(self.vocabulary) - 2, sum(len(s.tokens) for s in kept)
+        if words**2 < tokens:  # text of n tokens has far more than sqrt(n) words (Heaps' law)
+            remedy = "is the token in the right column, the corpus real text, and min_count small enough?"
+            warnings.warn(
+                f"of {tokens} tokens only {words} words remain, far fewer than text has; {remedy}", stacklevel=3
+            )
+        start = initial(settings, len(self.vocabulary), rng)
+        self.variables = mapped(mg.Tensor, start)
+        self.mean = mapped(np.copy, start)
+        make, usual_rate = OPTIMIZERS[recipe.optimizer]
+        rate = usual_rate if recipe.learning_rate is None else recipe.learning_rate
+        self.optimizer = make([t for t in vars(self.variables).values() if t is not None], rate)
+        descend = _descent(self.variables, self.optimizer)
+        self._descend = descend if recipe.compile is None else mg.compile(descend, backend=recipe.compile)
+
+        shape = Tagger(settings, self.vocabulary, start)
+        self.windows, gold = _examples(shape, kept)
+        self.parts = [_examples(shape, part) for part in (held_out, development)]
+        self.true, self.other = np.flatnonzero(gold), np.flatnonzero(~gold)
+        seen = np.bincount(self.windows.words[:, settings.radius], minlength=len(self.vocabulary))
+        self.dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
+        self.dropout[:2] = 0
+
+        self.best: Tagger | None = None
+        self.best_f1, self.best_epoch = 0.0, 0
+        self.epoch = self.steps = 0
+        self.finished, self.between_steps = False, True
+        self.began, self.scored = time.perf_counter(), 0
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self.epoch += 1
+        self.done, self.loss = 0, 0.0  # true windows of this epoch, and the sum of their hinges
+        self.epoch_state = self.rng.bit_generator.state
+        self.order = self.rng.permutation(self.true)
+
+    def _with_unknowns(self, drawn: Windows) -> Windows:
+        unknown = self.rng.random(drawn.words.shape) < self.dropout[drawn.words]
+        return Windows(np.where(unknown, 1, drawn.words), drawn.cases)
+
+    def step(self) -> Progress:
+        """Learn from one minibatch; after the last one of an epoch, update the best model."""
+        self.between_steps = False
+        recipe, epoch, of = self.recipe, self.epoch, len(self.order)
+        at = self.order[self.done : self.done + recipe.batch]
+        corrupt = self.other[self.rng.integers(0, len(self.other), (len(at), recipe.corrupt))]
+        J = self._descend(self._with_unknowns(rows(self.windows, at)), self._with_unknowns(rows(self.windows, corrupt)))
+        self.loss += J.item()
+        self.steps += 1
+        self.scored += at.size + corrupt.size
+        self.done = done = self.done + len(at)
+        loss = self.loss / (done * recipe.corrupt)
+        if not math.isfinite(loss):
+            self._diverge(f"the loss is {loss}")
+        if done == of:
+            self._end_epoch()
+        self.between_steps = True
+        speed = self.scored / (time.perf_counter() - self.began)
+        return Progress(epoch, recipe.epochs, done, of, loss, speed, self.best_f1)
+
+    def _end_epoch(self) -> None:
+        weight = np.float32(max(self.recipe.average, 1 / self.epoch))
+        self.mean = mapped(lambda m, p: m + weight * (p.data - m), self.mean, self.variables)
+        tagger = self._tagger(self.mean)
+        if not all(np.isfinite(a).all() for a in [*_present(self.mean).values(), tagger.threshold]):
+            self._diverge("the parameters are not finite")
+        dev, gold = self.parts[1]
+        f1 = token_rate(tagger.score(dev) > tagger.threshold, gold).f1
+        if self.best is None or f1 > self.best_f1:
+            self.best, self.best_f1, self.best_epoch = tagger, f1, self.epoch
+        self.finished = self.epoch == self.recipe.epochs or self.epoch - self.best_epoch >= self.recipe.patience
+        self._begin_epoch()
+
+    def _diverge(self, what: str) -> None:
+        kept = f"the best model, of epoch {self.best_epoch}, is kept" if self.best else "there is no model yet"
+        remedy = "a smaller learning rate may help"
+        raise Diverged(
+            f"{what} at step {self.steps}, in epoch {self.epoch}: training stops, {kept}; {remedy}", self.best
+        )
+
+    def _tagger(self, params: Parameters) -> Tagger:
+        """A model with the threshold that is best on the held-out sentences."""
+        tagger = Tagger(self.settings, self.vocabulary, params)
+        windows, gold = self.parts[0]
+        tagger.threshold = best_threshold(tagger.score(windows), gold)
+        return tagger
+
+    def current(self) -> Tagger:
+        """The model of the parameters as they are, in the first epoch."""
+        return self._tagger(mapped(lambda p: p.data, self.variables))
+
+    def _arrays(self) -> dict[str, Array]:
+        """The arrays that change while training, by name."""
+        groups = {"variables": mapped(lambda p: p.data, self.variables), "mean": self.mean}
+        if self.best is not None:
+            groups["best"] = self.best.params
+        arrays = {f"{group}.{name}": a for group, params in groups.items() for name, a in _present(params).items()}
+        for name, values in self._optimizer_state().items():
+            arrays |= {f"optimizer.{name}.{i}": a for i, a in enumerate(values) if isinstance(a, np.ndarray)}
+        return arrays
+
+    def _optimizer_state(self) -> dict[str, list[Any]]:
+        """An optimizer's state: its lists, of arrays or numbers, other than that of the parameters."""
+        return {name: a for name, a in vars(self.optimizer).items() if isinstance(a, list) and name != "params"}
+
+    def _numbers(self) -> dict[str, Any]:
+        """What else changes while training, as JSON has it."""
+        state = self._optimizer_state().items()
+        return {
+            "threshold": None if self.best is None else self.best.threshold,
+            **{name: getattr(self, name) for name in POSITION},
+            "optimizer": {name: a for name, a in state if not any(isinstance(x, np.ndarray) for x in a)},
+            "optimizer steps": self.optimizer.steps,
+            "random state": self.rng.bit_generator.state,
+        }
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a run to resume has to have in common with this one."""
+        names = "training corpus", "development corpus"
+        corpora = {name: None if c is None else _fingerprint(c) for name, c in zip(names, self.corpora)}
+        return asdict(self.settings) | asdict(self.recipe) | corpora
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
+        about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers()}
+        try:
+            storage.write(path, about, self._arrays())
+        except OSError as error:
+            warnings.warn(f"the checkpoint of step {self.steps} could not be written: {error}", stacklevel=3)
+        except ValueError as error:
+            self._diverge(str(error))
+
+    def restore(self, path: str | Path) -> None:
+        """Go on where the run in a checkpoint was."""
+        with storage.reading(path, KIND) as file:
+            about = _checkpoint(file)
+            was, now = about["run"], self.identity
+            other = [name for name in now if name not in was or was[name] != now[name]]
+            if not other:
+                self._restore(file, about["state"])
+        if other:
+            changes = (
+                f"{name} is another" if name.endswith("corpus") else f"{name} was {was.get(name)} and is {now[name]}"
+                for name in other
+            )
+            raise ValueError(f"{path}: needed the run that the checkpoint is of, got another: {', '.join(changes)}")
+
+    def _restore(self, file: storage.Reader, state: dict[str, Any]) -> None:
+        threshold = state.pop("threshold", None)
+        model = self._numbers()
+        del model["threshold"]
+        of = len(self.order)
+        if not (
+            (threshold is None or _is_like(threshold, 0.0))
+            and _is_like(state, model)
+            and 1 <= state["epoch"] <= self.recipe.epochs + 1
+            and state["done"] in range(0, of, self.recipe.batch)
+            and 0 <= state["best_epoch"] < state["epoch"]
+            and (threshold is None) == (state["best_epoch"] == 0)
+        ):
+            raise ValueError("its state is not one of this run")
+        if threshold is not None:
+            self.best = Tagger(self.settings, self.vocabulary, mapped(np.copy, self.mean), threshold)
+        mine = self._arrays()
+        for name, a in file.arrays({name: a.shape for name, a in mine.items()}).items():
+            if a.dtype != mine[name].dtype:
+                raise ValueError(f"needed {mine[name].dtype}, got {a.dtype} in {name}")
+            mine[name][...] = a
+        for t in _present(self.variables).values():
+            t.data = t.data  # it was changed in place
+        for name, values in state["optimizer"].items():
+            self._optimizer_state()[name][:] = values
+        self.optimizer.steps = state["optimizer steps"]
+        for name in POSITION:
+            setattr(self, name, state[name])
+        self.rng.bit_generator.state = self.epoch_state
+        self.order = self.rng.permutation(self.true)
+        self.rng.bit_generator.state = state["random state"]
+
+
+def _descent(variables: Parameters, optimizer: mg.optim.Optimizer) -> Callable[[Windows, Windows], Any]:
+    """The step, which can be compiled: it reaches nothing but what it moves."""
 
     def step(true: Windows, corrupt: Windows) -> Any:
         J = objective(variables, true, corrupt)
@@ -145,52 +391,49 @@ def train(
         optimizer.step()
         return J
 
-    if recipe.compile is not None:
-        step = mg.compile(step, backend=recipe.compile)
+    return step
 
-    windows, gold = _examples(tagger, kept)
-    true, other = np.flatnonzero(gold), np.flatnonzero(~gold)
-    seen = np.bincount(windows.words[:, settings.radius], minlength=len(vocabulary))
-    dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
-    dropout[:2] = 0
 
-    def with_unknowns(drawn: Windows) -> Windows:
-        unknown = rng.random(drawn.words.shape) < dropout[drawn.words]
-        return Windows(np.where(unknown, 1, drawn.words), drawn.cases)
+def _checkpoint(file: storage.Reader) -> dict[str, Any]:
+    """The description of a checkpoint."""
+    about = file.about()
+    if about.get("checkpoint") != CHECKPOINT_FORMAT:
+        raise ValueError(f"needed format {CHECKPOINT_FORMAT}, got {about.get('checkpoint')!r}")
+    if not (isinstance(about.get("run"), dict) and isinstance(about.get("state"), dict)):
+        raise ValueError("its description is incomplete")
+    return about
 
-    best, best_f1, best_epoch = tagger, -1.0, 0
-    parts = [_examples(tagger, part) for part in (held_out, development)]
-    began = time.perf_counter()
-    scored = 0
-    try:
-        for epoch in range(1, recipe.epochs + 1):
-            loss = 0.0
-            order = rng.permutation(true)
-            for i in range(0, len(order), recipe.batch):
-                at = order[i : i + recipe.batch]
-                corrupt = other[rng.integers(0, len(other), (len(at), recipe.corrupt))]
-                J = step(with_unknowns(rows(windows, at)), with_unknowns(rows(windows, corrupt)))
-                loss += J.item()
-                scored += at.size + corrupt.size
-                done = i + len(at)
-                speed = scored / (time.perf_counter() - began)
-                f1 = max(best_f1, 0.0)
-                report(Progress(epoch, recipe.epochs, done, len(order), loss / (done * recipe.corrupt), speed, f1))
-            weight = np.float32(max(recipe.average, 1 / epoch))
-            mean = mapped(lambda m, p, weight=weight: m + weight * (p.data - m), mean, variables)
-            tagger = Tagger(settings, vocabulary, mean)
-            (held, held_gold), (dev, dev_gold) = parts
-            tagger.threshold = best_threshold(tagger.score(held), held_gold)
-            f1 = token_rate(tagger.score(dev) > tagger.threshold, dev_gold).f1
-            if f1 > best_f1:
-                best, best_f1, best_epoch = tagger, f1, epoch
-            elif epoch - best_epoch >= recipe.patience:
-                break
-    except KeyboardInterrupt:
-        if not best_epoch:  # no epoch was completed: the current parameters are the best
-            best = Tagger(settings, vocabulary, mapped(lambda p: p.data, variables))
-            best.threshold = best_threshold(best.score(parts[0][0]), parts[0][1])
-    return best
+
+def _check_finished(path: str | Path) -> None:
+    """Is it right to replace a checkpoint by that of another run?"""
+    with storage.reading(path, KIND) as file:
+        finished = _checkpoint(file)["state"].get("finished") is True
+    if not finished:
+        remedy = "resume it (--resume), or remove the file to start anew"
+        raise ValueError(f"{path}: this checkpoint is of a run that is not finished, and would be lost; {remedy}")
+
+
+def _fingerprint(sentences: Iterable[conll.Sentence]) -> str:
+    digest = sha256()
+    for s in sentences:
+        digest.update(json.dumps([s.tokens, s.tags]).encode())
+    return digest.hexdigest()
+
+
+def _is_like(value: Any, model: Any) -> bool:
+    """Is a value from JSON of the structure and the types of another?"""
+    if type(value) is not type(model):
+        return False
+    if isinstance(value, dict):
+        return value.keys() == model.keys() and all(_is_like(value[name], model[name]) for name in model)
+    if isinstance(value, list):
+        return len(value) == len(model) and all(map(_is_like, value, model))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _present(params: Parameters) -> dict[str, Any]:
+    """The parameters by name, without case vectors where there are none."""
+    return {name: a for name, a in vars(params).items() if a is not None}
 
 
 def _examples(tagger: Tagger, sentences: Sequence[conll.Sentence]) -> tuple[Windows, Array]:

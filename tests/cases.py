@@ -32,6 +32,7 @@ from minigrad.ops.linalg import _by_gaps, _cofactors, _eig, _eigh, _length, _log
 from minigrad.ops.products import _einsum
 from minigrad.ops.reduce import _evenly, _part
 from minigrad.ops.shape import _concatenate, _pad
+from minigrad.shorthand import made_like
 from minigrad.trees import leaves
 
 rng = np.random.default_rng(1847)
@@ -132,7 +133,7 @@ ROTATING = np.array([[1.0, 2.0, 0.3], [-2.0, 1.5, 0.2], [0.1, 0.3, -1.0]])
 
 
 def spd(x: Any) -> Any:
-    return x @ np.conj(np.swapaxes(x, -1, -2)) + np.identity(x.shape[-1], dtype=x.dtype)
+    return x @ np.conj(np.swapaxes(x, -1, -2)) + made_like(x, np.identity, x.shape[-1], dtype=x.dtype)
 
 
 # the ops that NumPy does not have, by their textbook formulas in extended precision

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
+import scipy.special
 from cases import CASES, MODULES
+from foreign import NOT_IN_CUPY, NOT_WITH_CUPY, NOT_WITH_DASK
 
+import minigrad as mg
 from minigrad.engine import implementations
 from minigrad.hints import HINTS, full_name
 
+OWNERS = {"mg": mg, "scipy.special": scipy.special}
 PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
 
 HEAD = """# The ops
@@ -29,6 +34,21 @@ respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch. The func
 Keywords are NumPy's; one that is not supported is an error. `initial`, `where`, `constant_values` and the like
 are constants.
 """
+
+
+FOREIGN = """## Arrays of other libraries
+
+A Tensor's data may be an array of any library that implements NumPy's protocols (NEP 13 and NEP 18); the gradients are
+arrays of that library too. As those libraries do, the ops refuse to mix its arrays with NumPy's. A function that a
+library lacks is named in the error (by Dask, in a FutureWarning before it computes the array).
+
+**CuPy** (14 or newer) takes every call of the forward and the backward pass, in first and in second order, in all cases
+of these tables but those listed here. Of the functions without a derivative it lacks MISSING.
+
+**Dask** takes the calls of elementwise, activations, special, reduce, products and statistics, and computes nothing
+before it is asked to, except for what is listed here. The other tables have not been tried.
+
+""".replace("MISSING", ", ".join(f"`np.{name}`" for name in NOT_IN_CUPY)).splitlines()
 
 
 def numpys(f: Any) -> list[str]:
@@ -60,6 +80,15 @@ def page() -> str:
             theirs = ", ".join(f"`{n}`" for n in numpys(f))
             how = "rule" if hasattr(f, "body") else "composed"
             lines.append(f"| `{prefix}{name}` | {theirs} | {how} | 1, 2 | {counts.get(f, 0)} | {note} |")
+        lines.append("")
+    lines += [*FOREIGN, ""]
+    for library, exceptions in (("CuPy", NOT_WITH_CUPY), ("Dask", NOT_WITH_DASK)):
+        lines += [f"| {library} has | so it does not take |", "|---|---|"]
+        for reason, pattern in exceptions.items():
+            names = {case.op.__name__ for case in CASES if re.fullmatch(pattern, str(case))}
+            owners = {n: "mg" if hasattr(mg, n) else "scipy.special" for n in names if n.lstrip("_") == n}
+            shown = [f"`{owner}.{name}`" for name, owner in owners.items() if hasattr(OWNERS[owner], name)]
+            lines += [f"| {reason} | {', '.join(sorted(shown))} |"] if shown else []
         lines.append("")
     plain = sorted(
         f"`{(getattr(f, '__module__', None) or 'numpy').replace('numpy', 'np')}.{f.__name__}`"

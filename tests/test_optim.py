@@ -400,3 +400,27 @@ def test_the_example_of_an_optimizer_of_ones_own_moves_complex_numbers_too():
     mg.sum(mg.abs(z) ** 2).backward()
     optimizer.step()
     assert z.data.tolist() == [0.5 + 1.5j, -0.5j]
+
+
+# all or nothing
+
+
+def frozen(optimizer):
+    """All that a step may change, as bytes."""
+    state = [vars(optimizer)[key] for key in sorted(vars(optimizer)) if key not in ("params", "lr")]
+    return [p.data.tobytes() for p in optimizer.params], repr(state)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("bad", [np.ones(3), np.ones(2) * 1j, np.array(["a", "b"]), "text"], ids=repr)
+def test_a_refused_gradient_moves_nothing(name, bad):
+    first, second = mg.Tensor([1.0, 2.0], name="first"), mg.Tensor([1.0, 2.0], name="second")
+    optimizer = MAKERS[name]([first, second])
+    first.grad, second.grad = np.ones(2), bad
+    before = frozen(optimizer)
+    with pytest.raises(ValueError, match="the gradient of second to be float64 of shape"):
+        optimizer.step()
+    assert frozen(optimizer) == before
+    second.grad = np.ones(2)
+    optimizer.step()
+    assert first.data.tolist() == second.data.tolist() != [1.0, 2.0]

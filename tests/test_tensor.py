@@ -11,6 +11,7 @@ import pytest
 from duck import Duck
 
 import minigrad as mg
+from minigrad.mode import recording
 
 A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]])
 B = np.array([[2.0, 0.5, 1.0], [1.0, 3.0, 2.0]])
@@ -173,26 +174,115 @@ def test_assigned_data_is_copied_in_its_dtype() -> None:
 
 
 COPIES = [copy.copy, copy.deepcopy, mg.Tensor.detach, lambda t: pickle.loads(pickle.dumps(t))]
+each_copy = pytest.mark.parametrize("how", COPIES, ids=["copy", "deepcopy", "detach", "pickle"])
 
 
-@pytest.mark.parametrize("how", COPIES, ids=["copy", "deepcopy", "detach", "pickle"])
+@each_copy
 def test_copy_is_a_variable_of_its_own(how: Callable[[mg.Tensor], mg.Tensor]) -> None:
     x = mg.Tensor(3.0, name="x")
-    (x * x).backward()
     y = how(x)
     assert (type(y), y.name, y.grad, y.data) == (mg.Tensor, "x", None, 3.0)
-    x.zero_grad()
     (x * y * y).backward()
     assert (x.grad, y.grad) == (9.0, 18.0)
     y.data += 1.0
     assert x.data == 3.0
 
 
-def test_copy_of_a_result_has_no_history() -> None:
-    x = mg.Tensor(3.0)
-    y = copy.deepcopy(x * x)
-    (y * 2.0).backward()
-    assert (y.grad, x.grad) == (2.0, None)
+class Decayed(mg.Tensor):
+    """Its constructor takes other arguments than Tensor's."""
+
+    def __init__(self, size: int, decay: float) -> None:
+        super().__init__(np.ones(size), name=f"w{size}")
+        self.decay = decay
+
+
+class Slotted(mg.Tensor):
+    __slots__ = ("lr",)
+    lr: list[float]
+
+
+@pytest.mark.parametrize("how", [h for h in COPIES if h is not mg.Tensor.detach])
+def test_a_copy_has_all_that_belongs_to_a_variable(how: Callable[[mg.Tensor], Any]) -> None:
+    w, v = Decayed(2, 0.1), Slotted([1.0, 2.0])
+    v.lr = [0.5]
+    mg.sum(w * v).backward()
+    for x in (w, v):
+        y = how(x)
+        assert (type(y), y.name, y.data.tolist(), y.grad.tolist()) == (
+            type(x), x.name, x.data.tolist(), x.grad.tolist()
+        )  # fmt: skip
+        assert not np.shares_memory(y.grad, x.grad) and not np.shares_memory(y.data, x.data)
+    assert how(w).decay == 0.1 and how(v).lr == [0.5]
+
+
+@pytest.mark.parametrize("how", [h for h in COPIES if h is not mg.Tensor.detach])
+def test_a_copy_keeps_a_row_sparse_gradient_and_what_no_grad_made(how: Callable[[mg.Tensor], Any]) -> None:
+    table = mg.Tensor(np.ones((4, 2)))
+    mg.sum(mg.embedding(table, [1, 1])).backward()
+    assert how(table).grad.indices.tolist() == [1] and how(table).grad.dense()[1].tolist() == [2.0, 2.0]
+    with mg.no_grad():
+        y = mg.sum(table)
+    with pytest.raises(RuntimeError, match="computed under no_grad"):
+        how(y).backward()
+
+
+def test_a_copied_model_is_trained_by_its_copied_optimizer() -> None:
+    w = mg.Tensor([1.0, 2.0], name="w")
+    model, optimizer = copy.deepcopy(({"w": w, "tied": w}, mg.optim.Adam([w])))
+    assert model["w"] is model["tied"] is optimizer.params[0] is not w
+
+
+@pytest.mark.parametrize("how", [h for h in COPIES if h is not mg.Tensor.detach])
+def test_a_result_is_not_copied_without_its_history(how: Callable[[mg.Tensor], Any]) -> None:
+    x = mg.Tensor([3.0, 1.0], name="x")
+    for act in (lambda: how(x * x), lambda: mg.grad(lambda v: mg.sum(how(v) * v))(x.data)):
+        with pytest.raises(TypeError, match=r"is a result, and its copy would be none: .*t?\.detach\(\)"):
+            act()
+    assert mg.grad(lambda v: mg.sum(how(x) * v))(x.data).tolist() == [3.0, 1.0]
+
+
+def test_copies_are_derived() -> None:
+    x = copy.deepcopy(mg.Tensor([3.0, 1.0], name="x"))
+    assert mg.derive(lambda v: mg.sum(v * copy.deepcopy(x)), np.ones(2))(np.ones(2))[1].tolist() == [3.0, 1.0]
+    with pytest.raises(TypeError, match="is a result, and its copy would be none"):
+        mg.derive(lambda v: mg.sum(copy.deepcopy(v) * v), np.ones(2))(np.ones(2))
+
+
+# a result that shares memory
+
+VIEWS = {
+    "row": lambda x: x[0], "slice": lambda x: x[1:], "all": lambda x: x[...], "reshape": lambda x: x.reshape(4),
+    "T": lambda x: x.T, "mT": lambda x: x.mT, "ravel": lambda x: x.ravel(), "flatten": lambda x: x.flatten(),
+    "diagonal": lambda x: x.diagonal(), "broadcast": lambda x: np.broadcast_to(x, (3, 2, 2)),
+    "squeeze": lambda x: np.squeeze(x), "real": lambda x: x.real, "flip": lambda x: np.flip(x),
+    "expand": lambda x: np.expand_dims(x, 0), "split": lambda x: np.split(x, 2)[1],
+    "swapaxes": lambda x: x.swapaxes(0, 1), "moveaxis": lambda x: np.moveaxis(x, 0, 1), "view": lambda x: x[0].T[:1],
+    "astype": lambda x: x.astype(x.dtype), "transform": lambda x: mg.transforms.identity(x), "item": lambda x: x[0, 0],
+    "stack": lambda x: np.stack([x, x]), "roll": lambda x: np.roll(x, 1), "rot90": lambda x: np.rot90(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_write_into_a_view_leaves_its_source_alone(view: str, recorded: bool) -> None:
+    x = mg.Tensor([[1.0, 2.0], [3.0, 4.0]])
+    source = x * 1.0 if recorded else x
+    with recording(recorded):
+        y = VIEWS[view](source)
+    J = mg.sum(source * source) + mg.sum(y)
+    before = y.data.copy()
+    y.data += 5
+    y.data[...] += 1
+    np.testing.assert_array_equal(source.data, [[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(y.data, before + 6)
+    if recorded:
+        with pytest.raises(RuntimeError, match="its data was then changed"):
+            J.backward()
+
+
+def test_data_of_a_result_that_shares_nothing_is_not_copied() -> None:
+    y = mg.Tensor([1.0, 2.0]) * 2.0
+    assert y.data is y.data is y._data
 
 
 @pytest.mark.parametrize(

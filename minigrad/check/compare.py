@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.check.numeric import COMPLEX, TINY_STEP, Problem
 from minigrad.check.terms import GradientTerms, distance
 from minigrad.engine import Array
+from minigrad.text import named, op_name, printable
 from minigrad.transforms import Function
 from minigrad.viz.formats import columns
 
@@ -165,7 +166,9 @@ def given_gradients(gradients: Any, names: list[str]) -> dict[str, Array]:
     if isinstance(gradients, Mapping):
         strange = [name for name in gradients if name not in names]
         if strange:
-            raise ValueError(f"by_hand needs gradients of {', '.join(names)}, got one of {', '.join(strange)}")
+            raise ValueError(
+                f"by_hand needs gradients of {', '.join(names)}, got one of {', '.join(map(printable, strange))}"
+            )
         return {name: np.asarray(gradients[name]) for name in names if name in gradients}
     if gradients is None:
         raise TypeError("by_hand needs to return gradients, got None (is its return missing?)")
@@ -271,9 +274,9 @@ def mistake(problem: Problem, terms: GradientTerms, k: int, hand: Array, equal: 
 
 def missing_factor(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str | None:
     """Is the derivative of a nonlinearity left out?"""
-    for op_name in dict.fromkeys(node._op.__name__ for node in terms.nodes if node._op is not None):
-        if op_name in FACTORS and equal(terms.without_factor(op_name, k), hand):
-            return f"missing the factor {FACTORS[op_name]}, the derivative of {op_name}"
+    for name in dict.fromkeys(node._op.__name__ for node in terms.nodes if node._op is not None):
+        if name in FACTORS and equal(terms.without_factor(name, k), hand):
+            return f"missing the factor {FACTORS[name]}, the derivative of {name}"
     return None
 
 
@@ -282,10 +285,10 @@ def wrong_term(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., b
     auto = terms.gradient(k)
     if hand.shape != auto.shape:
         return None
-    for op_name, term in terms.terms(k):
+    for name, term in terms.terms(k):
         for times, said in (1, "is counted twice"), (-1, "is missing"), (-2, "has the wrong sign"):
             if np.any(term) and equal(hand, auto + times * term):
-                return f"the term that comes through {op_name} {said}"
+                return f"the term that comes through {printable(name)} {said}"
     return None
 
 
@@ -300,7 +303,7 @@ def missing_sum(auto: Array, hand: Array, equal: Callable[..., bool]) -> str | N
 def of_something_else(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> str | None:
     """Is it a value, or the gradient of another value?"""
     arguments = list(zip(problem.names, terms.variables))
-    results = [(node.name or node._op.__name__, node) for node in terms.nodes if node._op is not None]
+    results = [(named(node, op_name(node._op)), node) for node in terms.nodes if node._op is not None]
     others = [
         (name, node)
         for name, node in arguments + results

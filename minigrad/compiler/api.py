@@ -27,6 +27,7 @@ from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.mode import merging_rows, mode
+from minigrad.text import Identifier, is_identifier, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
@@ -36,10 +37,11 @@ MAX_CACHED = 8  # kinds of arguments, and specializations for each
 BACKENDS = "numpy", "numba"
 
 
-def identifier(f: Function, otherwise: str) -> str:
-    """The name of a function, another for a lambda."""
-    name = getattr(f, "__name__", "")
-    return name if name.isidentifier() else otherwise
+def title(f: Function, otherwise: str) -> Identifier:
+    """The name of a function, another for a lambda and wherever Python could not read it."""
+    name = getattr(f, "__name__", None)
+    name = normalized(name) if type(name) is str else ""
+    return Identifier(name) if is_identifier(name) else Identifier(otherwise)
 
 
 class Derived:
@@ -84,16 +86,14 @@ class Derived:
         self.count = 0  # of the arguments of the quick path
         self.pinned_to = ""  # the arguments that it was derived for first
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self.quick is not None and not kwargs and len(args) == self.count:
             try:
                 return self.quick(*args)
             except GuardFailed:
                 pass
         if mode.transforms and any(depends(x, mode.transforms) for x in leaves((args, kwargs))):
-            raise Refused(
-                f"{identifier(self.f, 'f')} is derived or compiled and cannot be differentiated; use the original"
-            )
+            raise Refused(f"{title(self.f, 'f')} is derived or compiled and cannot be differentiated; use the original")
         arguments = named_arguments(self.names, args, kwargs)
         specialization = self.specialized(arguments)
         self.use(specialization)
@@ -111,24 +111,24 @@ class Derived:
             if specialization.fits():
                 return specialization
         if self.pinned and self.cache:
-            got = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+            got = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
             raise TypeError(
-                f"{identifier(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
+                f"{title(self.f, 'f')} was derived for {self.pinned_to}, got {got}; "
                 "derive it for these, or without pinned=True"
             )
         run, strongly_typed = self.recipe(arguments)
         with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
             recorded = record(self.f, arguments, run, strongly_typed)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
-        changed = [slot.name or "something" for slot in moved]
+        changed = [slot.title("something") for slot in moved]
         if self.pure and changed:
             raise Refused(
                 f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
-        program = simplified(identifier(self.f, "f"), arguments, recorded, self.exact)
+        program = simplified(title(self.f, "f"), arguments, recorded, self.exact)
         specialization = Specialization(program, recorded, arguments, strongly_typed, self.backend)
         if not self.cache:
-            self.pinned_to = ", ".join(f"{name} {describe_argument(x)}" for name, x in arguments.all)
+            self.pinned_to = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
         elif len(self.cache) >= MAX_CACHED:
             del self.cache[next(iter(self.cache))]
         self.cache[kind] = [specialization, *self.cache.get(kind, [])][:MAX_CACHED]
@@ -149,7 +149,7 @@ class Derived:
             ValueError: before the first call of a compiled function.
         """
         if self.latest is None:
-            name = identifier(self.f, "f")
+            name = title(self.f, "f")
             raise ValueError(f"{name} is compiled when it is first called: call it, then look at its {asked_for}")
         return self.latest
 
@@ -158,7 +158,7 @@ class Derived:
 
     def __repr__(self) -> str:
         count = sum(map(len, self.cache.values()))
-        return f"<{identifier(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
+        return f"<{title(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
 
     def _repr_markdown_(self) -> str:
         return f"```python\n{self.source}```"
@@ -166,6 +166,7 @@ class Derived:
 
 def derive(
     f: Function,
+    /,
     *args: Any,
     wrt: Argnums | None = None,
     backend: str = "numpy",
@@ -220,7 +221,7 @@ def derive(
             a program of NumPy calls cannot express that. The message names the op and the line.
     """
     own = named_arguments(parameter_names(f), args, kwargs)
-    seed_name = "gradient_of_value" if has_parameter(f, "gradient") else "gradient"
+    seed_name = "gradient_of_value" if has_parameter(f, "gradient", kwargs) else "gradient"
 
     def recipe(arguments: Arguments) -> tuple[Function, frozenset[str]]:
         chosen, bare = wanted(arguments, wrt, seed_name)
@@ -239,7 +240,7 @@ def derive(
                 found = gradients([value], [seed], leaves(trees_of_variables), record=False)
             value = plain(value)
             if isinstance(value, Tracer):
-                value.value.adopt(Name(USERS, identifier(f, "y")))
+                value.value.adopt(Name(USERS, title(f, "y")))
             structured = unflatten(trees_of_variables, map(conjugated, found))
             return value, structured[0] if bare else tuple(structured)
 
@@ -289,12 +290,16 @@ def wanted(arguments: Arguments, wrt: Argnums | None, seed_name: str) -> tuple[l
     chosen = []
     for key in [wrt] if isinstance(wrt, int | str) else wrt:
         if (key not in names) if isinstance(key, str) else not -len(names) <= key < len(names):
-            raise TypeError(f"wrt={wrt!r} needs an argument {key}, got the arguments {', '.join(names)}")
+            raise TypeError(
+                f"wrt={wrt!r} needs an argument {printable(key)}, got the arguments {', '.join(map(printable, names))}"
+            )
         name = key if isinstance(key, str) else names[key]
         for x in leaves(given[name]):
             if not is_floating(x):
                 got = describe_argument(x)
-                raise TypeError(f"wrt={wrt!r} needs floating-point arrays in {name}, got {got}; use x.astype(float)")
+                raise TypeError(
+                    f"wrt={wrt!r} needs floating-point arrays in {printable(name)}, got {got}; use x.astype(float)"
+                )
         chosen.append(name)
     return chosen, isinstance(wrt, int | str)
 

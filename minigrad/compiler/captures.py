@@ -18,6 +18,7 @@ from minigrad.engine import Node
 from minigrad.generators import global_names
 from minigrad.origin import holds_users_state, is_library, is_minigrad, is_users
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 from minigrad.trees import leaves
 
 DATA = (np.ndarray, np.generic, int, float, complex, str, tuple, list, dict, set, deque, Node)
@@ -51,6 +52,10 @@ class Slot(NamedTuple):
                 self.holder.set(type(whole)(*elements) if hasattr(whole, "_fields") else type(whole)(elements))
             else:
                 whole[self.key] = v
+
+    def title(self, otherwise: str) -> str:
+        """The name of the variable in a message."""
+        return printable(self.name) if self.name else otherwise
 
     @property
     def owner(self) -> Node | None:
@@ -92,7 +97,7 @@ def find_captures(f: Callable[..., Any]) -> list[Found]:
 def places(x: Any, at: Slot) -> Iterator[Slot]:
     """The places directly in an object, which is itself held at one."""
     if isinstance(x, Node):
-        name = x.name or at.name
+        name = str(x.name or at.name)
         yield Slot(name, x, "_data", True)
         yield Slot(f"d{name}", x, "_grad", True)
     elif isinstance(x, types.FunctionType):
@@ -113,7 +118,8 @@ def places(x: Any, at: Slot) -> Iterator[Slot]:
         yield from places_of_class(x)
     elif not isinstance(x, types.ModuleType | Tracer | RowSparse):
         if has_attributes(x):
-            yield from (Slot(key, x, key, True) for key in vars(x))
+            held: dict[Any, Any] = vars(x)  # whose keys need not be strings
+            yield from (Slot(key, x, key, True) if isinstance(key, str) else Slot(str(key), held, key) for key in held)
         for kind in filter(is_users, type(x).__mro__):
             if "__slots__" in vars(kind):
                 slots = (key for key, e in vars(kind).items() if isinstance(e, types.MemberDescriptorType))
@@ -141,7 +147,7 @@ def places_of_function(f: types.FunctionType) -> Iterator[Slot]:
         yield Slot(name, cell, "cell_contents", True)
     if not is_minigrad(file):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
-        yield from (Slot(key, vars(f), key) for key in vars(f))
+        yield from (Slot(str(key), vars(f), key) for key in vars(f))
         yield from places_by_name(f.__globals__, global_names(f.__code__))
 
 

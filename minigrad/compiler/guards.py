@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 from minigrad.compiler.captures import Slot, has_attributes
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array, plain
 from minigrad.compiler.source import identical
+from minigrad.text import Identifier, is_identifier, printable
 from minigrad.trees import children
 
 #: The condition of each kind of guard, on the content x of a place. Of the expected value, e is the value itself, and
@@ -63,7 +63,7 @@ class Guard(NamedTuple):
 
     def __str__(self) -> str:
         e = self.expected
-        return CONDITIONS[self.kind].format(
+        condition = CONDITIONS[self.kind].format(
             x=self.place,
             e=e.place if self.kind == "same place" else brief(e, self.kind == "identity"),
             type=type_of(e).__name__,
@@ -71,6 +71,7 @@ class Guard(NamedTuple):
             shape=getattr(e, "shape", ()),
             dtype=getattr(e, "dtype", ""),
         )
+        return printable(condition)
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -208,17 +209,17 @@ class GuardSource:
 
     def __init__(self) -> None:
         self.scope: dict[str, Any] = {"identical": identical}
-        self.bound: dict[int, str] = {}  # by the id of an object in the scope: its name there
+        self.bound: dict[int, Identifier] = {}  # by the id of an object in the scope: its name there
         self.checked: dict[int, str] = {}  # by the id of a slot: the name of the object that a guard before it found
 
-    def bind(self, x: Any, word: str) -> str:
+    def bind(self, x: Any, word: str) -> Identifier:
         """A global name for an object. The word is for the reader: only ASCII of it enters the source."""
         if id(x) in self.bound:
             return self.bound[id(x)]
         name = f"{re.sub(r'[^A-Za-z0-9]+', '_', word)[:40].strip('_')}_{len(self.scope)}"
         name = name if name[0].isalpha() else f"x_{name.lstrip('_')}"
-        self.scope[name], self.bound[id(x)] = x, name
-        return name
+        self.scope[name], self.bound[id(x)] = x, Identifier(name)
+        return self.bound[id(x)]
 
     def place(self, slot: Slot) -> str:
         """The expression that reads a place."""
@@ -230,7 +231,7 @@ class GuardSource:
             holder = self.bind(slot.holder, f"holder of {slot.name}")
         if not slot.is_attribute:
             return f"{holder}[{slot.key if type(slot.key) is int else self.bind(slot.key, 'key')}]"
-        if slot.key.isascii() and slot.key.isidentifier() and not keyword.iskeyword(slot.key):
+        if slot.key.isascii() and is_identifier(slot.key):
             return f"{holder}.{slot.key}"
         return f"getattr({holder}, {self.bind(slot.key, 'key')})"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import keyword
 import operator
 import re
 from collections.abc import Mapping
@@ -16,19 +15,25 @@ import numpy as np
 from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, accumulated, assigned, astype, made_from
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import called
+from minigrad.text import RESERVED, Identifier, identifier
 
 #: Names of values that have none of their own, by the function that computes them.
 SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "bottom", operator.getitem: "part"}
 SHORT |= {np.reshape: "r", np.broadcast_to: "repeated", np.concatenate: "joined", np.take: "rows"}
 SHORT |= {assigned: "padded", accumulated: "sums", np.swapaxes: "swapped", np.moveaxis: "moved"}
 
+#: The functions that the source for numba calls (see jit.py).
+KERNELS = {"_place", "_rows", "_add_rows", "_subtract_rows", "_sum_runs", "_largest"}
+KERNELS |= {"_inner", "_inner_rows", "_weighted_rows"}
+
 
 @dataclass(frozen=True, eq=False)
 class Identifiers:
     """The names in a listing."""
 
-    parameters: Mapping[str, str]  # of the function's parameters: a parameter named like a builtin gets another name
-    names: Mapping[Value, str]  # of the inputs, and of the values with a line
+    function: Identifier
+    parameters: Mapping[str, Identifier]  # by what the user calls them: one named like a builtin gets another name
+    names: Mapping[Value, Identifier]  # of the inputs, and of the values with a line
 
 
 def identify(schedule: Schedule) -> Identifiers:
@@ -36,7 +41,7 @@ def identify(schedule: Schedule) -> Identifiers:
     namer = Namer(schedule)
     namer.name_inputs()
     namer.name_lines()
-    return Identifiers(MappingProxyType(namer.parameters), MappingProxyType(namer.names))
+    return Identifiers(namer.function, MappingProxyType(namer.parameters), MappingProxyType(namer.names))
 
 
 class Namer:
@@ -44,12 +49,22 @@ class Namer:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.names: dict[Value, str] = {}
-        helpers = [called(helper) for helper in schedule.helpers]
-        needed = {"np", "bool", "int", "float", "complex", "slice", *helpers}
-        others = set(schedule.program.parameters)
-        self.parameters = {p: unused(f"{p}_", others) if p in needed else p for p in schedule.program.parameters}
-        self.taken = {"np", "scipy", *keyword.kwlist, *dir(builtins), *helpers, *self.parameters.values()}
+        self.names: dict[Value, Identifier] = {}
+        helpers = {called(helper) for helper in schedule.helpers}
+        self.needed = {"np", "scipy", "bool", "int", "float", "complex", "slice", "getattr", *helpers}
+        within = {name for helper in schedule.helpers for name in helper.__code__.co_names}
+        self.function = unused(identifier(schedule.program.name), self.needed | within)
+        self.parameters = self.renamed(schedule.program.parameters)
+        self.taken = {*self.needed, *RESERVED, *dir(builtins), *self.parameters.values()}
+
+    def renamed(self, parameters: list[str]) -> dict[str, Identifier]:
+        """An identifier for each parameter: itself, where it is one that nothing else in the source is called."""
+        kept = {p for p in parameters if p == unused(identifier(p), self.needed)}
+        found: dict[str, Identifier] = {}
+        for p in parameters:
+            taken = self.needed | kept | {*found.values()}
+            found[p] = Identifier(p) if p in kept else unused(identifier(p), taken)
+        return found
 
     def name_inputs(self) -> None:
         for parameter, path, v in self.schedule.program.inputs:
@@ -64,16 +79,17 @@ class Namer:
                 target = self.schedule.target(v)
                 self.names[v] = self.names[target] if target is not None else self.fresh_name(v)
 
-    def fresh_name(self, v: Value) -> str:
+    def fresh_name(self, v: Value) -> Identifier:
         """The word for a value, with an ending where it is taken."""
         word = self.word(v)
+        word = word if word in self.taken else unused(identifier(word, "t"), set())
         if word in self.taken:
-            numbers = map(str, range(2, len(self.schedule.values) + 3))
+            numbers = map(str, range(2, len(self.schedule.values) + len(self.taken)))
             others = (word + ending for ending in (*self.suffixes(v), *numbers))
             word = next(other for other in others if other not in self.taken)
         self.taken.add(word)
-        self.names[v] = word
-        return word
+        self.names[v] = Identifier(word)
+        return self.names[v]
 
     def word(self, v: Value) -> str:
         """The best name for a value: the user's, that of a gradient, the op's own, or one for the function."""
@@ -108,8 +124,13 @@ class Namer:
         )
 
 
-def unused(word: str, taken: set[str]) -> str:
-    """The word, with underscores added while it is taken."""
-    while word in taken:
+def is_printers(word: str) -> bool:
+    """Is it a name that a dialect makes, of a constant before the function (_0), a part of an array or a loop?"""
+    return re.fullmatch(r"_(c|loop)?\d+", word) is not None or word in KERNELS
+
+
+def unused(word: str, taken: set[str]) -> Identifier:
+    """The word, with underscores added while it is taken, or a dialect's."""
+    while word in taken or is_printers(word):
         word += "_"
-    return word
+    return Identifier(word)

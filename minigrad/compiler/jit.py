@@ -124,7 +124,7 @@ def numpy_is_faster(schedule: Schedule) -> bool:
 
 def with_loops(schedule: Schedule, identifiers: Identifiers) -> Callable[..., Any]:
     """A program in NumPy, its loops compiled."""
-    return _with_loops(Printer(schedule, identifiers, NumPyWithLoops).source(), schedule.program.name)
+    return _with_loops(Printer(schedule, identifiers, NumPyWithLoops).source(), identifiers.function)
 
 
 def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any]) -> Callable[..., Any]:
@@ -135,7 +135,7 @@ def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any])
     """
     import numba
 
-    function = _compiled(Printer(schedule, identifiers, Numba).source(), schedule.program.name)
+    function = _compiled(Printer(schedule, identifiers, Numba).source(), identifiers.function)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)
         try:

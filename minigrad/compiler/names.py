@@ -60,7 +60,7 @@ def rank_of(code: CodeType) -> int | None:
 def name_variables(frame: FrameType, rank: int) -> None:
     """Propose its variables' names to the values they hold."""
     for key, x in frame.f_locals.items():
-        says = key[0] not in "_." and key not in (SAYS_NOTHING if rank == USERS else OPS_SAY_NOTHING)
+        says = key[:1] not in ("", "_", ".") and key not in (SAYS_NOTHING if rank == USERS else OPS_SAY_NOTHING)
         if says and (t := tracer_in(x)) is not None:
             t._value.adopt(Name(rank, key))
 

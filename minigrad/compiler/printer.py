@@ -25,8 +25,9 @@ from minigrad.compiler.program import (
     viewed,
 )
 from minigrad.compiler.schedule import Schedule, is_fresh
-from minigrad.compiler.source import Code, called, constant, definition, literal
+from minigrad.compiler.source import Code, Step, called, constant, definition, dtype_constant, is_special, literal
 from minigrad.sparse import RowSparse
+from minigrad.text import is_identifier, printable
 from minigrad.trees import map_leaves
 
 ATOM = 10  # binds more strongly than any operator
@@ -62,7 +63,7 @@ class Dialect:
         """The parameters, and the lines that take arrays out of containers."""
         program, parameters = self.schedule.program, printer.identifiers.parameters
         unpacked = [
-            f"{printer.names[v]} = {parameters[name]}{path}"
+            f"{printer.names[v]} = {reached(parameters[name], path)}"
             for name, path, v in program.inputs
             if path and v in self.schedule.needed
         ]
@@ -92,8 +93,8 @@ class Printer:
         schedule, program = self.schedule, self.schedule.program
         captured = [self.names[v] for v in program.captured if v in schedule.needed]
         parameters, unpacked = self.dialect.signature(self)
-        lines = [(f"def {program.name}({', '.join([*parameters, *captured])}):", "")]
-        if any(v.call is not None and called(v.call).startswith("scipy.") for v in schedule.values):
+        lines = [(f"def {self.identifiers.function}({', '.join([*parameters, *captured])}):", "")]
+        if any(is_special(v.call) for v in schedule.values):
             lines.append(("    import scipy.special", ""))
         lines += [(f"    {line}", "") for line in unpacked]
         lines += [
@@ -113,7 +114,7 @@ class Printer:
         for v in [*(v for *_, v in program.inputs), *program.captured]:
             if hasattr(v.example, "dtype") and v in self.schedule.needed:
                 words.setdefault(str(v.dtype), []).append(f"{self.names[v]} {v.shape}")
-        return [f"{', '.join(shapes)}: {dtype}" for dtype, shapes in words.items()]
+        return [f"{', '.join(shapes)}: {printable(dtype)}" for dtype, shapes in words.items()]
 
     def output(self) -> Any:
         """The returned containers, with the source of each array: a copy where another array shares its memory."""
@@ -219,10 +220,10 @@ class Printer:
         if v.call is astype:
             x, dtype = args
             if v.ndim == 0:
-                return f"np.{np.dtype(dtype)}({self.text(x)})", ATOM
-            return f"{self.parenthesized(x, ATOM)}.astype(np.{np.dtype(dtype)})", ATOM
+                return f"{self.constant(np.dtype(dtype).type)}({self.text(x)})", ATOM
+            return f"{self.parenthesized(x, ATOM)}.astype({dtype_constant(dtype)})", ATOM
         if v.call is np.zeros:
-            dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+            dtype = "" if v.dtype == np.float64 else f", dtype={dtype_constant(v.dtype)}"
             return f"np.zeros({args[0] if len(args[0]) != 1 else args[0][0]}{dtype})", ATOM
         if v.call in PRINTED_AS_METHODS and isinstance(args[0], Value) and has_methods(args[0]):
             inside = ", ".join([*self.method_arguments(v, args), *self.keywords(v)])
@@ -247,18 +248,21 @@ class Printer:
         rest = [self.text(a) for a in args[1:]]
         if v.call is not np.reshape:
             return rest
-        order = [f"order={args[2]!r}"] if len(args) > 2 else []
+        order = [f"order={constant(args[2])}"] if len(args) > 2 else []
         lengths = [int(n) for n in np.atleast_1d(args[1])]
         return [*map(str, lengths), *order] if lengths else ["()", *order]
 
     def keywords(self, v: Value) -> list[str]:
         """The keyword arguments of a call."""
-        return [f"{k}={self.text(x)}" for k, x in v.kwargs.items()]
+        return [
+            f"{k}={self.text(x)}" if is_identifier(k) else f"**{{{constant(k)}: {self.text(x)}}}"
+            for k, x in v.kwargs.items()
+        ]
 
     def full(self, v: Value) -> str:
         """An array that repeats one number."""
         c = number(v)
-        dtype = "" if v.dtype == np.float64 else f", dtype=np.{v.dtype}"
+        dtype = "" if v.dtype == np.float64 else f", dtype={dtype_constant(v.dtype)}"
         shape = v.shape if v.ndim != 1 else v.shape[0]
         text = self.text(repeated(v)) if c is None else self.constant(c.item() if isinstance(c, np.generic) else c)
         if v.call is np.broadcast_to and v.layout_sensitive:
@@ -282,6 +286,13 @@ class Printer:
     def constant(self, x: Any) -> str:
         """A constant, which may be a container of values."""
         return constant(mapped(lambda v: Code(self.text(v)), Value, x))
+
+
+def reached(container: str, path: tuple[Step, ...]) -> str:
+    """The expression for what is at the end of a path."""
+    for step in path:
+        container = step.source(container)
+    return container
 
 
 def has_methods(v: Value) -> bool:

@@ -86,9 +86,11 @@ def new_value(call: Any, *args: Any, **kwargs: Any) -> Value:
 class Program(NamedTuple):
     """A function without side effects, save the writes it lists."""
 
-    name: str
+    name: str  # as are those of the parameters, one from outside: `identifiers` makes names for source of them
     parameters: list[str]
-    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    inputs: list[
+        tuple[str, tuple[Any, ...], Value]
+    ]  # of each array in the arguments: its parameter, its path, its Value
     captured: list[Value]  # further inputs
     values: list[Value]  # in the order in which they are computed
     writes: list[tuple[Value, Value]]  # an input that is written into, and the value it holds at the end

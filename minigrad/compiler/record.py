@@ -9,7 +9,7 @@ import pickle
 import random
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +17,15 @@ import numpy as np
 from minigrad.compiler.captures import Found, Slot, find_captures, has_attributes
 from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value, made_from
+from minigrad.compiler.source import Step
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.generators import rng_state, set_rng_state
 from minigrad.mode import mode
 from minigrad.sparse import RowSparse
-from minigrad.trees import children, map_leaves, paths
+from minigrad.text import printable
+from minigrad.trees import children, map_leaves
 
 Function = Callable[..., Any]
 
@@ -53,9 +55,9 @@ def parameter_names(f: Function) -> tuple[list[str], str]:
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
 
 
-def has_parameter(f: Function, name: str) -> bool:
-    """Has a function a parameter of that name?"""
-    return any(p.name == name for p in parameters_of(f))
+def has_parameter(f: Function, name: str, given: Mapping[str, Any]) -> bool:
+    """Has a function a parameter of that name, or a given argument of that name that goes to its **kwargs?"""
+    return any(p.name == name or (p.kind is p.VAR_KEYWORD and name in given) for p in parameters_of(f))
 
 
 def named_arguments(names: tuple[list[str], str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -87,13 +89,17 @@ def describe_argument(x: Any) -> str:
     if is_array(x):
         return f"{np.shape(plain(x))} {np.result_type(plain(x))}"
     below = children(x)
-    return repr(x) if below is None else "{" + ", ".join(f"{key}: {describe_argument(e)}" for key, e in below) + "}"
+    if below is None:
+        return printable(repr(x))
+    return "{" + ", ".join(f"{printable(key)}: {describe_argument(e)}" for key, e in below) + "}"
 
 
 class Recorded(NamedTuple):
     """The record of a run: its inputs, its values, and the changes to be made after a call."""
 
-    inputs: list[tuple[str, str, Value]]  # of each array in the arguments: its parameter, its path in that, its Value
+    inputs: list[
+        tuple[str, tuple[Step, ...], Value]
+    ]  # of each array in the arguments: its parameter, its path, its Value
     captured: list[tuple[Slot, Value]]
     guards: list[tuple[Slot, Any]]  # captures that are no inputs, with what they held
     same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same array
@@ -160,20 +166,21 @@ def record_once(
     fixed: set[int],
     state: set[int],
 ) -> Recorded:
-    inputs: list[tuple[str, str, Value]] = []
+    inputs: list[tuple[str, tuple[Step, ...], Value]] = []
     given: list[Tracer] = []
 
     def traced(name: str, tree: Any) -> Any:
-        places = iter(paths(tree))
+        places = iter(ways(tree))
 
         def leaf(x: Any) -> Any:
-            path = next(places)
+            steps = next(places)
             if not is_array(x):
                 return x
             x = np.asarray(plain(x)) if name in strongly_typed else plain(x)
+            path = "".join(map(str, steps))
             word = re.findall(r"[^\W\d]\w*", path)  # params['W'] is W, layers[0] is layers0
             t = trace.input(x, word[-1] if word else name + "".join(re.findall(r"\d+", path)))
-            inputs.append((name, path, t.value))
+            inputs.append((name, steps, t.value))
             given.append(t)
             return t
 
@@ -205,7 +212,7 @@ def record_once(
                 what = f"a {type(now).__name__}"
                 if isinstance(now, dict):
                     what = f"a dict or an attribute ({', '.join(map(repr, now.keys() ^ before.keys()))})"
-                raise Refused(f"something was stored in {what} that was not there before: return it instead")
+                raise Refused(f"something was stored in {printable(what)} that was not there before: return it instead")
     finally:
         mode.tracing = False
         for slot, held, _ in reversed(found):
@@ -227,7 +234,8 @@ def record_once(
         raise Refused("random numbers were drawn, and would be the same ever after; pass them as arguments")
     for (name, path, value), t in zip(inputs, given):
         if t.value is not value:
-            raise Refused(f"the argument {name}{path} was written into; compute a new array instead")
+            place = printable("".join(map(str, (name, *path))))
+            raise Refused(f"the argument {place} was written into; compute a new array instead")
 
     guards, same, written, rebound = [], [], [], []
     for i, ((slot, held, _), now) in enumerate(zip(found, after)):
@@ -251,16 +259,26 @@ def record_once(
         elif isinstance(held, int | float):
             raise Changed(i)
         else:
-            raise Refused(f"{slot.name or 'something'} was changed, which is neither an array nor a number")
+            raise Refused(f"{slot.title('something')} was changed, which is neither an array nor a number")
     captured = [(found[i].slot, trace.first(t)) for i, t in replaced.items() if holders.get(id(found[i].held), i) == i]
     for slot, value, _ in written:
         for other, view in captured:
             if view is not value and np.may_share_memory(view.example, value.example):
                 raise Refused(
-                    f"{slot.name or 'an array'} was written into, and {other.name or 'another'} shares its memory; "
+                    f"{slot.title('an array')} was written into, and {other.title('another')} shares its memory; "
                     "take the view inside the function"
                 )
     return Recorded(inputs, captured, guards, same, written, rebound, trace.values, output)
+
+
+def ways(tree: Any) -> list[tuple[Step, ...]]:
+    """The steps to each leaf, in the order of `leaves`."""
+    below = children(tree)
+    if below is None:
+        return [()]
+    is_attribute = not isinstance(tree, dict | list | tuple)
+    steps = [(Step(key, place, is_attribute), subtree) for place, (key, subtree) in enumerate(below)]
+    return [(step, *further) for step, subtree in steps for further in ways(subtree)]
 
 
 def contained(place: Found) -> Any:

@@ -1,4 +1,8 @@
-"""Python source: constants and functions as text, and text as functions."""
+"""Python source: constants and functions as text, and text as functions.
+
+Text that comes from outside enters source as an `Identifier` or by `constant`, and in no other way: a name is an
+identifier or is renamed, a key or an attribute is spelled out as a string, and what cannot be spelled out is refused.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ import inspect
 import itertools
 import linecache
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType
-from typing import Any
+from types import BuiltinMethodType, CodeType
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.engine import implementations
 from minigrad.hints import full_name
+from minigrad.text import Identifier, is_identifier, printable
 
 MAX_LITERAL_SIZE = 1000  # elements of an array that source spells out
 
@@ -25,7 +32,11 @@ class Code(str):
 
 
 def constant(x: Any) -> str:
-    """A constant as Python writes it."""
+    """A constant as Python writes it.
+
+    Raises:
+        TypeError: for an object that has no literal form, or one that is not the same again when it is read.
+    """
     if isinstance(x, Code):
         return x
     if isinstance(x, tuple | list):
@@ -34,20 +45,53 @@ def constant(x: Any) -> str:
     if isinstance(x, slice):
         return f"slice({constant(x.start)}, {constant(x.stop)}, {constant(x.step)})"
     if isinstance(x, np.dtype):
-        return f"np.{x}"
-    if isinstance(x, type) and issubclass(x, np.generic):
-        return f"np.{x.__name__}"
+        return dtype_constant(x)
     if isinstance(x, np.generic):
-        return f"np.{x.dtype}({constant(x.item())})"
+        return f"{dtype_constant(x.dtype)}({constant(x.item())})" if x.dtype.kind in "biufc" else unspeakable(x)
     if isinstance(x, np.ndarray):
         return array_constant(x)
     if isinstance(x, float) and not np.isfinite(x):
         return "np.nan" if np.isnan(x) else "np.inf" if x > 0 else "-np.inf"
+    if isinstance(x, complex) and not np.isfinite(x):
+        return f"complex({constant(x.real)}, {constant(x.imag)})"
+    for kind in LITERAL:
+        if isinstance(x, kind):  # a subclass may have a repr of its own
+            return kind.__repr__(x)
+    if x is ...:
+        return "..."
     if isinstance(x, type):
-        return x.__name__
-    if callable(x):
-        return called(x)
-    return "..." if x is ... else repr(x)
+        return x.__name__ if x in NUMBERS else f"np.{x.__name__}" if is_found(x, ["np", x.__name__]) else unspeakable(x)
+    return called(x) if callable(x) else unspeakable(x)
+
+
+NUMBERS = bool, int, float, complex
+LITERAL: tuple[Any, ...] = (*NUMBERS, str, bytes, type(None))
+
+
+def unspeakable(x: Any) -> Any:
+    raise TypeError(
+        f"a derived function would have to spell out {printable(repr(x))[:80]}, of type {printable(type(x).__name__)}, "
+        "which has no literal form; pass it as an argument, or compute with arrays of numbers"
+    )
+
+
+def dtype_constant(dtype: Any) -> str:
+    """A dtype as NumPy's name for it, or as a call that makes it."""
+    dtype = np.dtype(dtype)
+    if dtype.isnative and dtype.kind in "biufc" and getattr(np, str(dtype), None) is dtype.type:
+        return f"np.{dtype}"
+    if dtype.names is not None or dtype.subdtype is not None or np.dtype(dtype.str) != dtype:
+        unspeakable(dtype)
+    return f"np.dtype({dtype.str!r})"
+
+
+def has_literal(x: Any) -> bool:
+    """Is an object, read again from its literal form, the same key of a dict and of the same type?"""
+    if type(x) is tuple:
+        return all(map(has_literal, x))
+    if isinstance(x, np.generic):
+        return x.dtype.kind in "biuf" and bool(np.isfinite(x))
+    return type(x) in LITERAL and not (isinstance(x, float | complex) and not np.isfinite(x))
 
 
 def array_constant(x: np.ndarray) -> str:
@@ -63,13 +107,15 @@ def array_constant(x: np.ndarray) -> str:
         if x.ndim == 2 and identical(x, np.eye(*x.shape)):
             return f"np.eye({x.shape[0]})" if x.shape[0] == x.shape[1] else f"np.eye({x.shape[0]}, {x.shape[1]})"
     if not x.size:
-        return f"np.zeros({x.shape}, dtype=np.{x.dtype})"
+        return f"np.zeros({x.shape}, dtype={dtype_constant(x.dtype)})"
     if x.size > MAX_LITERAL_SIZE:
         raise TypeError(
             f"a derived function would have to spell out an array of shape {x.shape} that is not computed from its "
             "arguments; pass it as an argument"
         )
-    dtype = "" if x.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", dtype=np.{x.dtype}"
+    if x.dtype.kind not in "biufc":
+        unspeakable(x)
+    dtype = "" if x.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", dtype={dtype_constant(x.dtype)}"
     elements = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x.tolist()))
     return f"np.array({elements}{dtype})"
 
@@ -80,16 +126,38 @@ def identical(x: Any, y: Any) -> bool:
 
 
 def literal(x: Any) -> str:
-    """Containers of source as source; a dataclass as a dict."""
+    """Containers of source as source; a dataclass as a dict, a dict whose keys have no literal form as a list."""
+    if dataclasses.is_dataclass(x):
+        x = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+    elif isinstance(x, dict) and not all(map(has_literal, x)):
+        x = list(x.values())
     if isinstance(x, tuple):
         return "(" + ", ".join(map(literal, x)) + ("," if len(x) == 1 else "") + ")"
     if isinstance(x, list):
         return "[" + ", ".join(map(literal, x)) + "]"
-    if dataclasses.is_dataclass(x):
-        x = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
     if isinstance(x, dict):
-        return "{" + ", ".join(f"{key!r}: {literal(e)}" for key, e in x.items()) + "}"
+        return "{" + ", ".join(f"{constant(key)}: {literal(e)}" for key, e in x.items()) + "}"
     return x
+
+
+class Step(NamedTuple):
+    """A step into a container: to a key, which has a place among the keys, or to an attribute."""
+
+    key: Any
+    place: int
+    is_attribute: bool
+
+    def source(self, container: str) -> str:
+        """The expression for what is there."""
+        if self.is_attribute:
+            is_name = is_identifier(self.key)
+            return f"{container}.{self.key}" if is_name else f"getattr({container}, {constant(self.key)})"
+        if has_literal(self.key):
+            return f"{container}[{constant(self.key)}]"
+        return f"[*{container}.values()][{self.place}]"
+
+    def __str__(self) -> str:
+        return f".{self.key}" if self.is_attribute else f"[{self.key!r}]"
 
 
 def flattened(x: Any) -> Iterator[Any]:
@@ -106,18 +174,45 @@ def flattened(x: Any) -> Iterator[Any]:
 
 
 def called(function: Any) -> str:
-    """The full name of a NumPy function, the bare name of one of minigrad's."""
-    name, owner = function.__name__, getattr(function, "__self__", None)
+    """The full name of a function of NumPy, or of one of SciPy's that are ops; the bare name of one of minigrad's.
+
+    Raises:
+        TypeError: for a function of neither.
+    """
+    name, owner = str(getattr(function, "__name__", "")), getattr(function, "__self__", None)
     if is_helper(function):
-        return name.strip("_")
+        return Identifier(name.strip("_"))
     if isinstance(owner, np.ufunc):
-        return f"np.{owner.__name__}.{name}"
-    return full_name(function)
+        path = ["np", owner.__name__, name]
+    else:
+        path = full_name(function).split(".") if name else []
+    if not is_found(function, path):
+        raise TypeError(
+            f"a derived function calls functions of NumPy alone, got {printable(name or function)}; write it with "
+            "NumPy's, or with those of minigrad"
+        )
+    return ".".join(path)
+
+
+def is_found(x: Any, path: list[str]) -> bool:
+    """Is it what this path leads to: from np, or from scipy to one of the functions that are ops here?"""
+    root, *names = path or [""]
+    found: Any = {"np": np, "scipy": sys.modules.get("scipy") if is_special(x) else None}.get(root)
+    for name in names:
+        found = getattr(found, name, None) if is_identifier(name) else None
+    return callable(x) and (found is x or (isinstance(x, BuiltinMethodType) and found == x))  # np.add.at is made anew
+
+
+def is_special(function: Any) -> bool:
+    """Is it one of the functions of scipy.special that minigrad has an op for?"""
+    ours = implementations.get(function) if isinstance(function, np.ufunc) else None
+    return getattr(ours, "__module__", "") == "minigrad.ops.special"
 
 
 def is_helper(function: Any) -> bool:
     """Is it a function of minigrad, whose definition the source includes?"""
-    return (getattr(function, "__module__", None) or "").startswith("minigrad.")
+    module = str(getattr(function, "__module__", ""))
+    return module.startswith("minigrad.") and getattr(sys.modules.get(module), function.__name__, None) is function
 
 
 def definition(function: Any) -> str:

@@ -20,7 +20,7 @@ from minigrad.compiler.printer import Printer
 from minigrad.compiler.program import Program, Value
 from minigrad.compiler.record import Arguments, Recorded, is_array, plain
 from minigrad.compiler.schedule import Schedule, schedule
-from minigrad.compiler.source import executable, executed
+from minigrad.compiler.source import executable, executed, has_literal
 from minigrad.engine import tick
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, leaves, map_leaves
@@ -54,7 +54,7 @@ class Specialization:
         lines = schedule(program)
         identifiers = identify(lines)
         self.source = Printer(lines, identifiers, ReadableNumPy).source()
-        self.run = executable(Printer(lines, identifiers, FastNumPy).source(), program.name)
+        self.run = executable(Printer(lines, identifiers, FastNumPy).source(), identifiers.function)
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot.owner for slot, *_ in recorded.written if slot.owner is not None]
         self.rebound = [slot for slot, _ in recorded.rebound]
@@ -145,7 +145,7 @@ class Specialization:
         else:
             lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
             for x in self.touched:
-                name = writer.bind(x, x.name or "tensor")
+                name = writer.bind(x, str(x.name or "tensor"))
                 lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
             lines.append("    return output")
         return "\n".join(lines) + "\n"
@@ -166,7 +166,9 @@ def needs_restoring(tree: Any) -> bool:
     below = children(tree)
     if below is None:
         return isinstance(tree, RowSparse)
-    return type(tree) not in (tuple, list, dict) or any(needs_restoring(subtree) for _, subtree in below)
+    if type(tree) not in (tuple, list, dict) or not all(has_literal(key) for key, _ in below):
+        return True
+    return any(needs_restoring(subtree) for _, subtree in below)
 
 
 def restored(tree: Any, output: Any) -> Any:
@@ -176,8 +178,8 @@ def restored(tree: Any, output: Any) -> Any:
     below = children(tree)
     if below is None:
         return output
-    flat = iter([restored(t, output[key]) for key, t in below])
-    return unflatten_once(tree, flat)
+    parts = output.values() if isinstance(output, dict) else output
+    return unflatten_once(tree, iter([restored(t, part) for (_, t), part in zip(below, parts)]))
 
 
 def unflattener(tree: Any) -> Function:

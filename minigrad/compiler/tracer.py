@@ -29,6 +29,7 @@ from minigrad.compiler.program import (
 from minigrad.engine import Node
 from minigrad.origin import at_users_line
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 
 #: Functions of an array's shape or dtype, not of its values.
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
@@ -99,6 +100,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     real = property(lambda self: np.real(self))
     imag = property(lambda self: np.imag(self))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return np.copy(self)
+
+    def __copy__(self) -> Any:
+        return np.copy(self)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -154,7 +161,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     # the methods of ndarray
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
@@ -191,7 +198,7 @@ def writable(x: Any) -> Tracer:
 def describe_value(value: Value) -> str:
     """A value in an error message: its call, its name, its shape."""
     made = f"{getattr(value.call, '__name__', value.call)}" if value.call else "the argument"
-    return " ".join(filter(None, [made, value.name.word, str(value.shape)]))
+    return printable(" ".join(filter(None, [made, value.name.word, str(value.shape)])))
 
 
 class Trace:

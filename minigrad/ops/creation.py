@@ -11,7 +11,7 @@ from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops.elementwise import add, astype, divide, multiply, positive, power, real, subtract, where
 from minigrad.ops.index import getitem, scatter_add, take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, concatenate, moveaxis, reshape
-from minigrad.shorthand import V, composed
+from minigrad.shorthand import V, beside, composed, made_like
 
 
 def full(shape: int | tuple[int, ...], value: Array, dtype: Any = None) -> Array:
@@ -55,7 +55,7 @@ def meshgrid(*xs: Array, copy: bool = True, sparse: bool = False, indexing: str 
         raise ValueError(f"meshgrid has indexing 'xy' and 'ij', got {indexing!r}")
     n = len(xs)
     places = [1 - k if indexing == "xy" and k < 2 <= n else k for k in range(n)]
-    grids = [reshape(x, [-1 if axis == k else 1 for axis in range(n)]) for x, k in zip(xs, places)]
+    grids = [reshape(x, tuple(-1 if axis == k else 1 for axis in range(n))) for x, k in zip(xs, places)]
     return tuple(grids) if sparse else broadcast_arrays(*grids)
 
 
@@ -85,7 +85,8 @@ def linspace(
     """
     many, delta = operator.index(num), subtract(stop, start)
     n = many - bool(endpoint)  # the number of steps
-    k = np.reshape(np.arange(many, dtype=getattr(delta, "dtype", float)), (-1,) + (1,) * np.ndim(delta))
+    k = made_like(delta, np.arange, many, dtype=getattr(delta, "dtype", float))
+    k = np.reshape(k, (-1,) + (1,) * np.ndim(delta))
     step = divide(delta, n) if n > 0 else multiply(delta, np.nan)
     y = add(start, multiply(k, step if n > 0 else delta))
     y = where(k == n, stop, y) if endpoint and n > 0 else y  # exactly, whatever the rounding
@@ -116,16 +117,16 @@ def logspace(
 
 delete = composed(
     np.delete,
-    lambda x, index, axis=None: take(*_in_line(x, axis, lambda n: np.delete(np.arange(n), index))),
+    lambda x, index, axis=None: take(*_in_line(x, axis, lambda numbers: np.delete(numbers, index))),
     V,
     1,
 )
 
 
 def _in_line(x: Array, axis: int | None, chosen: Any) -> tuple[Array, Any, int]:
-    """x, flattened where axis is None, which of its elements are chosen along the axis, and the axis."""
+    """x, flattened where axis is None, which of the numbers of its elements along the axis are chosen, and the axis."""
     x, axis = (reshape(x, -1), 0) if axis is None else (x, axis)
-    return x, chosen(np.shape(x)[axis]), axis
+    return x, chosen(made_like(x, np.arange, np.shape(x)[axis])), axis
 
 
 @implements(np.insert)
@@ -137,13 +138,29 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Arra
     """
     x, axis = (reshape(x, -1), 0) if axis is None else (x, axis % np.ndim(x))
     n = np.shape(x)[axis]
-    many = np.size(np.insert(np.arange(n), index, 0)) - n
+    places = _places(made_like(x, np.arange, n), index)
+    many = places.shape[0]
     if many == 1:  # before one element as many as there are values; along the first of their axes for a bare number
         values = reshape(values, (1,) * (np.ndim(x) - np.ndim(values)) + np.shape(values))
         values = moveaxis(values, 0, axis) if isinstance(index, int | np.integer) else values
         many = np.shape(values)[axis]
-    values = broadcast_to(values, [many if k == axis else length for k, length in enumerate(np.shape(x))])
-    return take(concatenate([x, values], axis), np.insert(np.arange(n), index, n + np.arange(many)), axis)
+    values = broadcast_to(values, tuple(many if k == axis else length for k, length in enumerate(np.shape(x))))
+    # what comes where, sorted by the element that it comes before; the element itself is the last
+    here = [places * (many + 1) + made_like(x, np.arange, many), made_like(x, np.arange, n) * (many + 1) + many]
+    return take(concatenate([values, x], axis), np.argsort(np.concatenate(here)), axis)
+
+
+def _places(numbers: Array, index: Any) -> Array:
+    """The numbers of the elements that an index names, or one more, before which `insert` inserts."""
+    n = numbers.shape[0]
+    if isinstance(index, slice) or np.size(index) == 0:
+        return numbers[index if isinstance(index, slice) else slice(0)]
+    index = np.reshape(beside(numbers, index), (-1,))
+    if index.dtype.kind == "b":
+        return numbers[index]
+    if np.bincount(np.abs(index), minlength=n + 1).shape[0] > n + 1:
+        raise IndexError(f"insert into {n} elements needs indices from {-n} to {n}, got {index!r}")
+    return np.where(index < 0, index + n, index)
 
 
 @implements(np.piecewise)
@@ -156,7 +173,8 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
     A function is called with the elements where its condition holds, and args and kwargs; where several do, the last
     counts. Elsewhere it is not evaluated, so that a slope that is infinite there does no harm.
     """
-    masks = [conditions] if np.ndim(conditions) == np.ndim(x) else list(conditions)
+    depth = 1 + np.ndim(conditions[0]) if isinstance(conditions, list | tuple) else np.ndim(conditions)
+    masks = [beside(x, mask) for mask in ([conditions] if depth == np.ndim(x) else conditions)]
     if len(functions) == len(masks) + 1:
         masks.append(np.logical_not(functools.reduce(np.logical_or, masks)))
     if len(functions) != len(masks):
@@ -182,9 +200,8 @@ def bincount(x: Array, weights: Array = None, minlength: int = 0) -> Array:
     """
     if weights is None:
         return np.bincount(stop_gradient(x), minlength=minlength)
-    if np.size(x) and np.min(x) < 0:
-        raise ValueError("bincount needs numbers from 0 on")
-    return scatter_add(weights, (x,), (max(minlength, int(np.max(x)) + 1 if np.size(x) else 0),))
+    x = beside(weights, x)
+    return scatter_add(weights, (x,), np.bincount(x, minlength=minlength).shape)  # an error for negative numbers
 
 
 @implements(np.lib.stride_tricks.sliding_window_view)
@@ -203,7 +220,8 @@ def sliding_window_view(x: Array, window_shape: Any, axis: Any = None) -> Array:
         n = np.shape(x)[k] - length + 1
         if n < 1 or length < 0:
             raise ValueError(f"a window of {length} does not fit into axis {k} of shape {np.shape(x)}")
-        x = moveaxis(take(x, np.arange(n)[:, None] + np.arange(length), k), k + 1, -1)
+        first, further = made_like(x, np.arange, n), made_like(x, np.arange, length)
+        x = moveaxis(take(x, first[:, None] + further, k), k + 1, -1)
     return x
 
 

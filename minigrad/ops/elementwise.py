@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, implements, op, stop_gradient
-from minigrad.shorthand import V, binary, composed, in_float32, unary
+from minigrad.shorthand import V, beside, binary, changed, composed, in_float32, unary
 
 
 @op()
@@ -218,6 +218,8 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     >>> where([True, False], 1.0, 2.0)
     array([1., 2.])
     """
+    if type(condition) is bool:  # not every library takes one
+        condition = beside(x if hasattr(x, "dtype") else y, condition)
     return np.where(condition, x, y), None, lambda g: np.where(condition, g, 0), lambda g: np.where(condition, 0, g)
 
 
@@ -281,7 +283,7 @@ def positive(x: Array, dtype: Any = None, casting: Any = "same_kind") -> Array:
     >>> positive(np.array([1.0]), dtype=np.float32).dtype
     dtype('float32')
     """
-    return np.positive(x, dtype=dtype, casting=casting), lambda g: g
+    return np.positive(x, dtype=dtype, **changed("same_kind", casting=casting)), lambda g: g
 
 
 @implements(np.astype)
@@ -293,7 +295,7 @@ def astype(x: Array, dtype: Any) -> Array:
     """
     if np.dtype(dtype).kind not in "fc":
         raise TypeError(f"astype needs a floating-point type, got {np.dtype(dtype)}; use t.data.astype(...)")
-    return positive(x, dtype=dtype, casting="unsafe")
+    return positive(x, dtype=dtype, casting="unsafe" if np.iscomplexobj(x) else "same_kind")
 
 
 copy = composed(np.copy, lambda x: positive(x), V)
@@ -374,7 +376,8 @@ def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, negin
     >>> nan_to_num(np.array([1.0, np.nan]))
     array([1., 0.])
     """
-    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), lambda g: np.where(np.isfinite(x), g, 0)
+    instead = changed(0.0, nan=nan) | changed(None, posinf=posinf, neginf=neginf)
+    return np.nan_to_num(x, **instead), lambda g: np.where(np.isfinite(x), g, 0)
 
 
 # Complex numbers. Between ops the gradient of a real L with respect to z = a + bi is dL/da - i dL/db, under which every

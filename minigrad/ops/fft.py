@@ -65,10 +65,11 @@ def irfft(x: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> A
     y = np.fft.irfft(x, length, axis, norm)
 
     def pullback(g: Array) -> Array:
-        half = _resized(np.fft.ifft(g, length, axis, norm), length // 2 + 1, axis)
+        half = np.moveaxis(_resized(np.fft.ifft(g, length, axis, norm), length // 2 + 1, axis), axis, 0)
         # each of these represents its conjugate too, except for the first and, where n is even, the last
-        twice = [1.0 if k in (0, length - k) else 2.0 for k in range(length // 2 + 1)]
-        return _resized(half * np.reshape(twice, [-1] + [1] * (-axis - 1 if axis < 0 else g.ndim - 1 - axis)), m, axis)
+        last = (length + 1) // 2
+        half = np.concatenate([half[:1], 2 * half[1:last], half[last:]])
+        return _resized(np.moveaxis(half, 0, axis), m, axis)
 
     m = x.shape[axis]
     return y, pullback

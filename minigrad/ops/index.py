@@ -1,11 +1,12 @@
 """Ops that pick elements out and put them back: indexing, looking up."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad.engine import Array, Node, op
-from minigrad.shorthand import V, composed
+from minigrad.shorthand import V, beside, composed, made_like
 from minigrad.sparse import RowSparse
 
 
@@ -33,11 +34,21 @@ def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_add(g, index, shape)
     out = np.zeros_like(g, shape=shape)
-    if _repeats(index) and g.size:  # ufunc.at takes no empty list
-        np.add.at(out, index, g)
-    else:
+    if not _repeats(index) or not g.size:  # ufunc.at takes no empty list
+        if isinstance(index, tuple) and type(None) in map(type, index):  # new axes, which not every library assigns to
+            index = tuple(p for p in index if p is not None)
+            g = np.reshape(g, out[index].shape)
         out[index] = g
+    elif out.__array_ufunc__(np.add, "at", out, index, g) is NotImplemented:  # CuPy: an index is one array of integers
+        out = np.zeros_like(g, shape=(math.prod(shape),))
+        np.add.at(out, _numbers(g, shape)[index], g)
+        return np.reshape(out, shape)
     return out
+
+
+def _numbers(x: Array, shape: tuple[int, ...]) -> Array:
+    """The numbers of the elements of an array of a shape, by rows."""
+    return np.reshape(made_like(x, np.arange, math.prod(shape)), shape)
 
 
 def _repeats(index: Any) -> bool:
@@ -80,7 +91,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     array([[2.],
            [3.]])
     """
-    here = list(np.indices(x.shape, sparse=True))
+    here = [np.reshape(made_like(x, np.arange, n), (-1,) + (1,) * k) for n, k in zip(x.shape, range(x.ndim)[::-1])]
     here[axis] = indices
     return np.take_along_axis(x, indices, axis), lambda g: scatter_add(g, tuple(here), x.shape)
 
@@ -121,10 +132,12 @@ def scatter_rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _rows(g: Array, ids: Array, shape: tuple[int, ...]) -> Array:
-    return scatter_rows(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(ids), g)], shape)
+    return scatter_rows(g, ids, shape) if isinstance(g, Node) else RowSparse([(np.positive(beside(g, ids)), g)], shape)
 
 
-compress = composed(np.compress, lambda mask, x, axis=None: take(x, np.flatnonzero(mask), axis), [True, False], V)
+compress = composed(
+    np.compress, lambda mask, x, axis=None: take(x, np.flatnonzero(beside(x, mask)), axis), [True, False], V
+)
 
 
 extract = composed(np.extract, lambda condition, x: compress(np.ravel(condition), x), [True, False, False], V)

@@ -11,12 +11,11 @@ import numpy as np
 
 from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops import products, reduce, shape
-from minigrad.ops.elementwise import _chosen, abs, conjugate, multiply, power, real
-from minigrad.ops.index import take_along_axis
+from minigrad.ops.elementwise import _chosen, abs, conjugate, multiply, power, real, where
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import _largest, _magnitude, _others, max, min, sum
 from minigrad.ops.shape import concatenate, expand_dims, matrix_transpose, moveaxis, reshape
-from minigrad.shorthand import M, V, composed, in_float32
+from minigrad.shorthand import M, V, composed, in_float32, made_like
 
 
 def _t(x: Array) -> Array:
@@ -162,13 +161,14 @@ def _diagonal_only(x: Array) -> Array:
 
 def _eye(x: Array) -> Array:
     """The unit matrix of the columns of x."""
-    n, dtype = x.shape[-1], np.real(x).dtype
-    return np.tri(n, dtype=dtype) - np.tri(n, k=-1, dtype=dtype)
+    return made_like(x, np.identity, x.shape[-1], dtype=np.real(x).dtype)
 
 
 def _phases(v: Array) -> Array:
     """For each column of complex vectors the factor that makes its largest component real and positive."""
-    top = take_along_axis(v, np.argmax(np.abs(stop_gradient(v)), axis=-2, keepdims=True), -2)
+    first = np.argmax(np.abs(stop_gradient(v)), axis=-2, keepdims=True)
+    numbers = np.reshape(made_like(v, np.arange, np.shape(v)[-2]), (-1, 1))
+    top = sum(where(numbers == first, v, 0), axis=-2, keepdims=True)
     return conjugate(top) / abs(top)
 
 

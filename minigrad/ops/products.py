@@ -113,8 +113,8 @@ def kron(x: Array, y: Array) -> Array:
     """
     n = max(np.ndim(x), np.ndim(y))
     left, right = ((1,) * (n - np.ndim(a)) + np.shape(a) for a in (x, y))
-    x, y = reshape(x, [k for n in left for k in (n, 1)]), reshape(y, [k for n in right for k in (1, n)])
-    return reshape(multiply(x, y), [n * m for n, m in zip(left, right)])
+    x, y = reshape(x, tuple(k for n in left for k in (n, 1))), reshape(y, tuple(k for n in right for k in (1, n)))
+    return reshape(multiply(x, y), tuple(n * m for n, m in zip(left, right)))
 
 
 @implements(np.cross)

@@ -10,7 +10,7 @@ from minigrad.ops import elementwise
 from minigrad.ops.elementwise import _chosen
 from minigrad.ops.index import getitem, scatter_add, take_along_axis
 from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
-from minigrad.shorthand import M, V, composed, in_float32
+from minigrad.shorthand import M, V, beside, changed, composed, in_float32, made_like
 
 Axis = int | tuple[int, ...] | None
 
@@ -24,13 +24,21 @@ def _in(x: Array, dtype: Any) -> Array:
     return x if dtype is None else elementwise.astype(x, dtype)
 
 
-def _masked(h: Array, where: Any) -> Array:
-    return h if where is True else np.where(where, h, 0)
+# NumPy's reductions take where= and initial=, those of other libraries do not: the bodies do without.
+
+
+def _masked(h: Array, where: Any, instead: Any = 0) -> Array:
+    return h if where is True else np.where(np.broadcast_to(where, h.shape), h, instead)
+
+
+def _started(function: Any, y: Array, initial: Any) -> Array:
+    """A reduction, continued with an initial value, in its own dtype."""
+    return y if initial is None else np.positive(function(y, initial), dtype=y.dtype)
 
 
 @op(np.sum)
 def sum(
-    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = 0, where: Any = True
+    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Array:
     """The sum along axes, of the elements where a mask holds; dtype is the type that is summed in.
 
@@ -38,7 +46,7 @@ def sum(
     3.0
     """
     x = _in(x, dtype)
-    y = np.sum(x, axis=axis, keepdims=keepdims, initial=initial, where=where)
+    y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
 
 
@@ -47,6 +55,14 @@ def _count(x: Array, axis: Axis, where: Any) -> Any:
     if where is True:
         return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[k] for k in np.atleast_1d(axis)))
     return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
+
+
+def _mean(x: Array, axis: Axis, where: Any, keepdims: bool = True) -> Array:
+    if where is True:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    y = np.sum(_masked(x, where), axis=axis, keepdims=True) / _count(x, axis, where)
+    y = np.positive(y, dtype=np.result_type(x, 1.0))  # the count is an array of integers, which promotes
+    return y if keepdims else np.squeeze(y, axis)
 
 
 @op(np.mean)
@@ -58,14 +74,13 @@ def mean(x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = Fal
     1.5
     """
     x = _in(x, dtype)
-    y = np.mean(x, axis=axis, keepdims=keepdims, where=where)
-    n = _count(x, axis, where)
+    y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
     """The derivative of half the variance: (x - mean) / (n - ddof)."""
-    d = np.conj(x - np.mean(x, axis=axis, keepdims=True, where=where))
+    d = np.conj(x - _mean(x, axis, where))
     return _masked(d / (_count(x, axis, where) - ddof), where)
 
 
@@ -74,6 +89,15 @@ def _one(ddof: float, correction: Any) -> float:
     if correction is not None and ddof:
         raise ValueError(f"ddof and correction are two names for one number, got {ddof} and {correction}; write one")
     return ddof if correction is None else correction
+
+
+def _var(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Array:
+    if where is True:
+        return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
+    d = np.abs(x - _mean(x, axis, where))
+    y = np.sum(_masked(d * d, where), axis=axis, keepdims=True) / np.maximum(_count(x, axis, where) - ddof, 0)
+    y = np.positive(y, dtype=d.dtype)
+    return y if keepdims else np.squeeze(y, axis)
 
 
 @op(np.var)
@@ -96,7 +120,7 @@ def var(
     ddof is called correction too, as in the array API.
     """
     x, ddof = _in(x, dtype), _one(ddof, correction)
-    y = np.var(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    y = _var(x, axis, ddof, keepdims, where)
     return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
@@ -121,8 +145,13 @@ def std(
     scale = _magnitude(_masked(x, where), axis)
     u = x / scale
     # from an element, not from 0: the deviation of equal elements is then 0, whatever the rounding of their mean
-    d = u - _largest(u if where is True else np.where(where, u, -np.inf), axis)
-    r = np.std(d, axis=axis, ddof=ddof, keepdims=True, where=where)
+    d = u - _largest(_masked(u, where, -np.inf), axis)
+    if where is True:
+        r = np.std(d, axis=axis, ddof=ddof, keepdims=True)
+    elif isinstance(x, Node):
+        r = std(d, axis, ddof=ddof, keepdims=True, where=where)
+    else:
+        r = np.sqrt(_var(d, axis, ddof, True, where))
     y = r * scale if keepdims else np.squeeze(r * scale, axis)
 
     def pullback(g: Array) -> Array:
@@ -154,8 +183,10 @@ def _largest(x: Array, axis: Axis) -> Array:
 
 def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
     """The value and the pullback of max or min: ties share evenly."""
-    limits = {} if initial is None else {"initial": initial, "where": where}
-    y = f(x, axis=axis, keepdims=True, **limits)
+    if where is not True and initial is None:
+        raise ValueError("a mask where= needs initial=, the value where it holds nowhere")
+    larger = np.maximum if f is np.max else np.minimum
+    y = _started(larger, f(_masked(x, where, initial), axis=axis, keepdims=True), initial)
 
     def pullback(g: Array) -> Array:
         chosen, top = (x == y) & where, stop_gradient(y)
@@ -202,7 +233,7 @@ def _reduction_axes_first(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]
 
 @op(np.prod)
 def prod(
-    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = 1, where: Any = True
+    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Array:
     """The product along axes, of the elements where a mask holds.
 
@@ -214,12 +245,13 @@ def prod(
     x = _in(x, dtype)
 
     def pullback(g: Array) -> Array:
-        rows, axes = _reduction_axes_first(x if where is True else np.where(where, x, 1), axis)
+        rows, axes = _reduction_axes_first(_masked(x, where, 1), axis)
         others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
         others = np.moveaxis(others, tuple(range(len(axes))), axes)
-        return _masked(_kept(x, g * initial, axis, keepdims) * others, where)
+        g = g if initial is None else g * initial
+        return _masked(_kept(x, g, axis, keepdims) * others, where)
 
-    return np.prod(x, axis=axis, keepdims=keepdims, initial=initial, where=where), pullback
+    return _started(np.multiply, np.prod(_masked(x, where, 1), axis=axis, keepdims=keepdims), initial), pullback
 
 
 def _before(x: Array) -> Array:
@@ -265,7 +297,7 @@ def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
     x, k = _in(x, dtype), axis or 0
 
     def pullback(g: Array) -> Array:
-        rows = np.reshape(x, -1) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
+        rows = np.reshape(x, (-1,)) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
         r, steps, by = np.moveaxis(g, k, 0), rows[1:], 1
         while by < r.shape[0]:
             r = np.concatenate([r[:-by] + steps * r[by:], r[-by:]])
@@ -302,7 +334,7 @@ def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     if weights is None:
         return mean(x, axis)
     if np.shape(weights) != np.shape(x):  # one for each place along the axis
-        weights = reshape(weights, [-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))])
+        weights = reshape(weights, tuple(-1 if k == (axis or 0) % np.ndim(x) else 1 for k in range(np.ndim(x))))
     return sum(x * weights, axis) / sum(broadcast_to(weights, np.shape(x)), axis)
 
 
@@ -335,15 +367,19 @@ def _evenly(y: Array, axis: int) -> Array:
     """y itself, sorted along an axis; the gradient is shared evenly among equal neighbours."""
     row = np.moveaxis(y, axis, -1)
     fresh = np.concatenate([np.ones_like(row[..., :1], dtype=bool), row[..., 1:] != row[..., :-1]], axis=-1)
-    group = (np.cumsum(np.reshape(fresh, -1)) - 1,)
+    group = (np.cumsum(np.reshape(fresh, (-1,))) - 1,)
 
     def shared(g: Array) -> Array:
         g = np.moveaxis(g, axis, -1)
         n = scatter_add(np.ones_like(g, shape=(g.size,)), group, (g.size,))
-        mean = scatter_add(np.reshape(g, -1), group, (g.size,))[group] / n[group]
+        mean = scatter_add(np.reshape(g, (-1,)), group, (g.size,))[group] / n[group]
         return np.moveaxis(np.reshape(mean, g.shape), -1, axis)
 
     return y, shared
+
+
+#: The two names of the stable algorithm first.
+_KINDS = ("stable", "mergesort", "quicksort", "heapsort")
 
 
 @implements(np.sort)
@@ -353,10 +389,13 @@ def sort(x: Array, axis: int | None = -1, kind: Any = None, *, stable: bool | No
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
 
-    kind and stable choose NumPy's algorithm; the value and the gradient do not depend on them.
+    kind and stable are NumPy's; all algorithms but the stable one count as one: the value and the gradient do not
+    depend on them.
     """
     x, axis = (reshape(x, -1), 0) if axis is None else (x, axis)
-    how: dict[str, Any] = {key: value for key, value in (("kind", kind), ("stable", stable)) if value is not None}
+    if kind not in (None, *_KINDS) or None not in (kind, stable):
+        raise ValueError(f"sort takes one of kind= ({', '.join(_KINDS)}) and stable=, got {kind!r} and {stable!r}")
+    how = changed(None, kind="stable" if stable or kind in _KINDS[:2] else None)
     return _evenly(take_along_axis(x, np.argsort(x, axis=axis, **how), axis), axis)
 
 
@@ -403,16 +442,16 @@ def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False, met
     front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
     if method == "linear" and type(q) is float and 0 <= q <= 1:
-        at = q * (n - 1)  # as below, without the time that np.quantile takes
+        at = np.multiply(beside(x, q), n - 1)  # as below, without the time that np.quantile takes
     else:
-        at = np.quantile(np.arange(n), stop_gradient(q), method=method)  # type: ignore[call-overload]
-    low = np.minimum(np.floor(at), n - 1 - (n > 1)).astype(int)
+        at = np.quantile(made_like(x, np.arange, n), beside(x, stop_gradient(q)), method=method)  # type: ignore[call-overload]
+    low = np.positive(np.minimum(np.floor(at), n - 1 - (n > 1)), dtype=int, casting="unsafe")
     share = at - low
     if isinstance(q, Node) and method in _MOVING:
         a, b = _MOVING[method]
         place = q * (n + 1 - a - b) + a - 1
         share = share + elementwise.where((place >= 0) & (place <= n - 1), place - stop_gradient(place), 0)
-    share = np.reshape(share, np.shape(at) + (1,) * (np.ndim(y) - 1)).astype(y.dtype)
+    share = np.positive(np.reshape(share, np.shape(at) + (1,) * (np.ndim(y) - 1)), dtype=y.dtype)
     z = _part(getitem(y, low), 1 - share) + _part(getitem(y, np.minimum(low + 1, n - 1)), share)
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
@@ -450,7 +489,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, where: Any
     """
     x = _counting(x, where)
     top = _largest(x, axis)
-    e = np.exp(x - np.nan_to_num(top, neginf=0))
+    e = np.exp(x - np.nan_to_num(np.where(top == -np.inf, 0, top)))
     e = np.where(e > 1, 1, e)  # of an infinite x
     total = np.sum(e, axis=axis, keepdims=True)
     none = total == 0
@@ -511,9 +550,9 @@ def cross_entropy(z: Array, classes: Array) -> Array:
     Its gradient with respect to z is (p - y) / n: the probabilities, less one at the class.
     """
     k = z.shape[-1]
-    y = np.expand_dims(classes, -1)
+    y = np.expand_dims(beside(z, classes), -1)
     z = z - _largest(z, -1)
     e = np.exp(z)
     total = np.sum(e, axis=-1, keepdims=True)
-    hit = np.arange(k, like=y) == y % k
+    hit = made_like(y, np.arange, k) == y % k
     return np.mean(np.log(total) - np.take_along_axis(z, y, axis=-1)), lambda g: g / total.size * (e / total - hit)

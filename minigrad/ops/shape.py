@@ -10,8 +10,8 @@ import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops.elementwise import astype, positive, where
-from minigrad.ops.index import _within, getitem, scatter_add, take, take_along_axis
-from minigrad.shorthand import M, V, composed
+from minigrad.ops.index import _numbers, _within, getitem, scatter_add, take, take_along_axis
+from minigrad.shorthand import M, V, beside, composed, made_like
 
 
 @op(np.reshape)
@@ -34,7 +34,7 @@ def _by_columns(x: Array) -> bool:
 
 def _reshaped(x: Array, shape: int | Sequence[int], order: Any) -> Array:
     # an array's own method is several times as fast as the function, but not every array has one
-    return x.reshape(shape) if order == "C" and hasattr(x, "reshape") else np.reshape(x, shape, order)
+    return x.reshape(shape) if order == "C" and hasattr(x, "reshape") else np.reshape(x, shape, order=order)
 
 
 @op(np.transpose, np.permute_dims)
@@ -46,7 +46,7 @@ def transpose(x: Array, axes: int | Sequence[int] | None = None) -> Array:
     """
     axes = (axes,) if isinstance(axes, int | np.integer) else axes
     y = np.transpose(x, axes)
-    back = None if axes is None else sorted(range(x.ndim), key=[a % x.ndim for a in axes].__getitem__)
+    back = None if axes is None else tuple(sorted(range(x.ndim), key=[a % x.ndim for a in axes].__getitem__))
     return y, lambda g: np.transpose(g, back)
 
 
@@ -200,7 +200,8 @@ def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | N
     >>> roll(np.array([1.0, 2.0, 3.0]), 1)
     array([3., 1., 2.])
     """
-    return np.roll(x, shift, axis), lambda g: np.roll(g, np.negative(shift), axis)
+    back = tuple(-n for n in shift) if isinstance(shift, tuple) else -shift
+    return np.roll(x, shift, axis), lambda g: np.roll(g, back, axis)
 
 
 @implements(np.broadcast_arrays)
@@ -223,7 +224,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
     x, axis = (reshape(x, -1), 0) if axis is None or np.ndim(x) == 0 else (x, axis % np.ndim(x))
     shape = np.shape(x)
     if np.ndim(repeats):
-        return take(x, np.repeat(np.arange(shape[axis]), repeats), axis)
+        return take(x, np.repeat(made_like(x, np.arange, shape[axis]), repeats), axis)
     many = broadcast_to(expand_dims(x, axis + 1), (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
     return reshape(many, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
 
@@ -238,9 +239,9 @@ def tile(x: Array, reps: int | Sequence[int]) -> Array:
     times = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
     n = max(np.ndim(x), len(times))
     shape, times = (1,) * (n - np.ndim(x)) + np.shape(x), (1,) * (n - len(times)) + times
-    x = reshape(x, [length for k in shape for length in (1, k)])
+    x = reshape(x, tuple(length for k in shape for length in (1, k)))
     many = broadcast_to(x, tuple(length for pair in zip(times, shape) for length in pair))
-    return reshape(many, [k * length for k, length in zip(times, shape)])
+    return reshape(many, tuple(k * length for k, length in zip(times, shape)))
 
 
 @op()
@@ -258,13 +259,13 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
     """
     if np.ndim(x) == 0:
         return positive(x)  # it has no sides
-    widths = np.broadcast_to(pad_width, (np.ndim(x), 2))
+    widths = np.broadcast_to(pad_width, (np.ndim(x), 2)).tolist()
     if mode == "constant":
         return _pad(x, widths=widths, constant_values=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad has the modes constant, edge, reflect, symmetric, wrap, got {mode!r}")
     for axis, width in enumerate(widths):
-        x = take(x, np.pad(np.arange(np.shape(x)[axis]), width, mode=mode), axis)  # type: ignore[call-overload]
+        x = take(x, np.pad(made_like(x, np.arange, np.shape(x)[axis]), width, mode=mode), axis)  # type: ignore[call-overload]
     return x
 
 
@@ -276,7 +277,7 @@ def _each(f: Any) -> Any:
 atleast_1d = composed(np.atleast_1d, _each(lambda x: x if np.ndim(x) else reshape(x, 1)), 1.0)
 
 
-atleast_2d = composed(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else reshape(x, (1, np.size(x)))), [1.0])
+atleast_2d = composed(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else reshape(x, (1, -1))), [1.0])
 
 
 atleast_3d = composed(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
@@ -360,9 +361,11 @@ hsplit = composed(np.hsplit, lambda x, sections: split(x, sections, 1 if np.ndim
 dsplit = composed(np.dsplit, lambda x, sections: split(x, sections, 2), [[[1.0, 2.0]]], 2)
 
 
-def _on_diagonal(offset: int, length: int) -> tuple[Array, Array]:
-    i = np.arange(length)
-    return i - min(offset, 0), i + max(offset, 0)
+def _on_diagonal(rows: int, columns: int, offset: int) -> slice:
+    """Where a diagonal is among the elements of a matrix, by rows: each element is a row and a column further."""
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    first = max(offset, 0) - min(offset, 0) * columns
+    return slice(first, first + length * (columns + 1), columns + 1)
 
 
 @implements(np.diagonal)
@@ -373,8 +376,8 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     array([1., 4.])
     """
     x = moveaxis(x, (axis1, axis2), (-2, -1))
-    n, m = np.shape(x)[-2:]
-    return getitem(x, (..., *_on_diagonal(offset, max(0, min(n + min(offset, 0), m - max(offset, 0))))))
+    *others, n, m = np.shape(x)
+    return getitem(reshape(x, (*others, n * m)), (..., _on_diagonal(n, m, offset)))
 
 
 @implements(np.diag)
@@ -387,8 +390,8 @@ def diag(x: Array, k: int = 0) -> Array:
     """
     if np.ndim(x) == 2:
         return diagonal(x, k)
-    n = np.size(x) + abs(k)
-    return scatter_add(x, _on_diagonal(k, np.size(x)), (n, n))
+    n = np.shape(x)[0] + abs(k)
+    return reshape(scatter_add(x, _on_diagonal(n, n, k), (n * n,)), (n, n))
 
 
 diagflat = composed(np.diagflat, lambda x, k=0: diag(reshape(x, -1), k), M)
@@ -430,7 +433,8 @@ def choose(numbers: Array, choices: Sequence[Array], *, mode: str = "raise") -> 
     >>> choose([1, 0], [np.zeros(2), np.ones(2)])
     array([1., 0.])
     """
-    numbers, *choices = broadcast_arrays(_within(numbers, len(choices), mode), *choices)
+    numbers = _within(beside(choices[0], numbers), len(choices), mode)
+    numbers, *choices = broadcast_arrays(numbers, *choices)
     return take_along_axis(stack(choices), numbers[None], 0)[0]
 
 
@@ -449,7 +453,7 @@ class At:
         self.x, self.index, self.numbers = x, index, numbers  # those of the elements at the index
 
     def __getitem__(self, index: Any) -> At:
-        return At(self.x, index, np.reshape(np.arange(self.x.size), self.x.shape)[index])
+        return At(self.x, index, _numbers(self.x, self.x.shape)[index])
 
     def add(self, v: Array) -> Array:
         """x with v added at the index."""
@@ -457,23 +461,23 @@ class At:
 
     def set(self, v: Array) -> Array:
         """x with v at the index."""
-        return _set(self.x, self.numbers.reshape(-1), reshape(broadcast_to(v, self.numbers.shape), -1))
+        return _set(self.x, np.reshape(self.numbers, (-1,)), reshape(broadcast_to(v, self.numbers.shape), -1))
 
     def multiply(self, v: Array) -> Array:
         """x multiplied by v at the index."""
-        x, numbers, v = self.x, self.numbers.reshape(-1), reshape(broadcast_to(v, self.numbers.shape), -1)
+        x, numbers, v = self.x, np.reshape(self.numbers, (-1,)), reshape(broadcast_to(v, self.numbers.shape), -1)
         while True:  # once for each time that an element is named
             first = np.sort(np.unique(numbers, return_index=True)[1])
             x = _set(x, numbers[first], take(x, numbers[first]) * take(v, first))
-            rest = np.delete(np.arange(numbers.size), first)
+            rest = np.delete(made_like(x, np.arange, numbers.size), first)
             if not rest.size:
                 return x
             numbers, v = numbers[rest], take(v, rest)
 
 
 def _set(x: Array, numbers: Array, v: Array) -> Array:
-    last = np.repeat(-1, x.size)
-    last[numbers] = np.arange(numbers.size)  # of several, NumPy keeps the last
+    last = np.full_like(numbers, -1, shape=(x.size,))
+    np.maximum.at(last, numbers, made_like(x, np.arange, numbers.size))  # of several, NumPy keeps the last
     (here,) = np.nonzero(last >= 0)
     return where(
         np.reshape(last >= 0, x.shape), reshape(scatter_add(take(v, last[here]), (here,), (x.size,)), x.shape), x

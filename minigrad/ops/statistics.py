@@ -10,6 +10,7 @@ from minigrad.ops.linalg import lstsq
 from minigrad.ops.products import matmul
 from minigrad.ops.reduce import average, sum
 from minigrad.ops.shape import concatenate, diagonal, expand_dims, reshape, squeeze, transpose
+from minigrad.shorthand import made_like
 
 
 @implements(np.cov)
@@ -78,7 +79,7 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     array([[4., 2., 1.],
            [9., 3., 1.]])
     """
-    n = np.arange(np.size(x) if N is None else N)
+    n = made_like(x, np.arange, np.shape(x)[0] if N is None else N)
     return power(expand_dims(x, 1), n if increasing else n[::-1])
 
 
@@ -113,6 +114,6 @@ def polyfit(x: Array, y: Array, deg: int, rcond: float | None = None, *, w: Arra
     if w is not None:
         columns, y = columns * expand_dims(w, 1), y * (w if np.ndim(y) == 1 else expand_dims(w, 1))
     scale = sqrt(sum(columns * columns, 0))
-    rcond = np.size(x) * np.finfo(columns.dtype).eps if rcond is None else rcond
+    rcond = np.shape(x)[0] * np.finfo(columns.dtype).eps if rcond is None else rcond
     c = lstsq(columns / scale, y, rcond)[0]
     return c / (scale if np.ndim(c) == 1 else expand_dims(scale, 1))

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-import html
+import re
 from pathlib import Path
 from typing import Any
 
 import graphviz
 
+from minigrad.text import Markup, markup, printable
 from minigrad.viz.command import NoGraphviz, installed_command
+
+#: What Graphviz reads as a character of HTML, in plain text too.
+ENTITY = re.compile(r"&(?=#?\w+;)")
+
+
+def quoted(**attributes: str) -> dict[str, str]:
+    r"""Attributes for DOT: markup as it is, and any other text literally, whatever its characters mean to Graphviz.
+
+    >>> from minigrad.text import markup
+    >>> quoted(label=markup("<<b>{}</b>>", "x"), tooltip=r"\N of <pad> &lt;")
+    {'label': '<<b>x</b>>', 'tooltip': '\\\\N of <pad> &amp;lt;'}
+    """
+    return {key: text if isinstance(text, Markup) else _literally(text) for key, text in attributes.items()}
+
+
+def _literally(text: str) -> str:
+    text = ENTITY.sub("&amp;", printable(text))
+    if text.startswith("<"):  # Graphviz takes a text for markup, quoted or not, that is equal to markup elsewhere
+        text = f"&lt;{text[1:]}"
+    return graphviz.escape(text)
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
@@ -24,28 +45,32 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
 
         PNG and PDF need Graphviz's `dot`; SVG and HTML are drawn by graphviz-pure too. Where the program is missing,
-        the DOT text goes to a .gv file beside it, one line says so, and its path is returned.
+        the DOT text goes to a .gv file beside it, one line says so, and its path is returned. A file that is there
+        already is replaced by a picture that has been drawn, and by nothing else.
         """
+        data = self.source.encode(self.encoding)  # an error where it cannot be, before a file is opened
         path = Path(filename) if filename is not None else None
         kind = path.suffix[1:].lower() if path is not None else "gv"
         if path is None or kind in ("gv", "dot", ""):
             return str(super().save(filename, directory=directory, skip_existing=skip_existing))
         if kind not in ("svg", "png", "pdf", "html"):
-            raise ValueError(f"a picture is saved as .svg, .png, .pdf, .html or .gv, got {path.name}")
+            raise ValueError(f"a picture is saved as .svg, .png, .pdf, .html or .gv, got {printable(path.name)}")
         path = Path(directory or "") / path
         if skip_existing and path.exists():
             return str(path)
         try:
             if kind == "html":
                 svg = self.pipe(format="svg", encoding="utf-8")
-                data = PAGE.format(title=html.escape(path.stem), svg=svg[svg.index("<svg") :]).encode()
+                data = PAGE.format(title=markup("{}", path.stem), svg=svg[svg.index("<svg") :]).encode()
             else:
                 data = self.pipe(format=kind)
         except NoGraphviz as missing:
-            source = str(path.with_suffix(".gv"))
+            source = path.with_suffix(".gv")
+            if source.exists() and source.read_bytes() != data:  # somebody else's
+                source = path.with_name(f"{path.name}.gv")
             super().save(source)
-            print(f"saved {source}, not {path.name}: {missing}")
-            return source
+            print(printable(f"saved {source}, not {path.name}: {missing}"))
+            return str(source)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
@@ -60,10 +85,15 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             return super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
 
     def render(self, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
-        """Write the DOT text and the picture, as graphviz's own `render` does; `save` writes the picture alone."""
+        """Write the DOT text and the picture, as graphviz's own `render` does; `save` writes the picture alone.
+
+        The DOT text is written once the picture can be drawn: of a picture that cannot, no file is left.
+        """
         outfile = kwargs.get("outfile")
         format = kwargs.get("format") or (Path(outfile).suffix[1:] if outfile else self.format)
         with installed_command(format) as noisy:
+            how = {key: kwargs[key] for key in ("renderer", "formatter", "neato_no_op", "engine") if key in kwargs}
+            super().pipe(format, quiet=quiet or noisy, **how)
             return super().render(*args, quiet=quiet or noisy, **kwargs)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:

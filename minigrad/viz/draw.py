@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.engine import Array, Node
 from minigrad.sparse import RowSparse
+from minigrad.text import Markup, joined, markup
+from minigrad.viz.dot import Picture, quoted
 from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, is_zero
 from minigrad.viz.names import Scope, variables
 from minigrad.viz.notation import annotate, derivative
-
-if TYPE_CHECKING:
-    from minigrad.viz.dot import Picture
 
 LINE = "#46525c"
 BACK = "#b23a00"  # gradients
@@ -78,8 +77,6 @@ class _Drawing:
         self.graph, self.values, self.backward = graph, values, backward
 
     def picture(self, rankdir: str) -> Picture:
-        from minigrad.viz.dot import Picture  # here, so that importing minigrad does not import graphviz
-
         picture = Picture()
         picture.attr("graph", rankdir=rankdir, bgcolor="white", fontname="Helvetica", fontsize="11", nodesep="0.22")
         picture.attr("graph", ranksep="0.32")
@@ -90,7 +87,7 @@ class _Drawing:
             if box.op:
                 self.edges(picture, box, box.op)
         if self.graph.more:
-            picture.node("more", f"… {self.graph.more:,} more", shape="plaintext", fontcolor=QUIET)
+            picture.node("more", **quoted(label=f"… {self.graph.more:,} more", shape="plaintext", fontcolor=QUIET))
         return picture
 
     def boxes(self, picture: Any, scopes: tuple[Scope, ...]) -> None:
@@ -107,7 +104,8 @@ class _Drawing:
         for i, scope in enumerate(inner):
             outer = picture.name or "cluster"
             with picture.subgraph(name=f"{outer}_{i}") as cluster:
-                cluster.attr(label=f"<<b>{_html(scope.name)}</b>>", color="#9aa5ad", style="rounded", fontcolor=QUIET)
+                label = markup("<<b>{}</b>>", _short(scope.name)) if scope.name else ""
+                cluster.attr(**quoted(label=label, color="#9aa5ad", style="rounded", fontcolor=QUIET))
                 self.boxes(cluster, (*scopes, scope))
 
     def box(self, picture: Any, box: Box) -> None:
@@ -117,8 +115,8 @@ class _Drawing:
         if box is self.graph.root:
             look |= {"penwidth": "2.4"}
         note = " (nothing flows back)" if off else ""
-        tooltip = _plain(f"{box.label} {box.data.shape} {box.data.dtype}{note}")
-        picture.node(box.key, f"<{self.label(box)}>", tooltip=tooltip, **look)
+        tooltip = f"{box.label} {box.data.shape} {box.data.dtype}{note}"
+        picture.node(box.key, **quoted(label=markup("<{}>", self.label(box)), tooltip=tooltip, **look))
         if box.op:
             _draw_op(picture, box, box.op, off)
 
@@ -126,115 +124,112 @@ class _Drawing:
         """Draw the edges from the operands to an op."""
         several = len(op.operands) > 1 and op.ordered
         for i, o in enumerate(op.operands, 1):
-            look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "9"} if several else {}
+            look: dict[str, str] = {}
+            if several:
+                look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "9"}
             if o.times > 1:
                 look["label"] = f"×{o.times:,}"
             if o.flow is not None:
                 if is_zero(o.flow):
-                    look |= {"color": DEAD, "style": "dashed", "label": f'<<font color="{QUIET}">0</font>>'}
+                    look |= {"color": DEAD, "style": "dashed", "label": markup('<<font color="{}">0</font>>', QUIET)}
                 else:
-                    look |= {"label": f"<{self.flow(o, o.flow, op)}>", "color": f"{LINE}:{BACK}", "dir": "both"}
-            picture.edge(o.box.key if o.box else "more", _op_key(box), **look)
+                    flow = markup("<{}>", self.flow(o, o.flow, op))
+                    look |= {"label": flow, "color": f"{LINE}:{BACK}", "dir": "both"}
+            picture.edge(o.box.key if o.box else "more", _op_key(box), **quoted(**look))
 
-    def label(self, box: Box) -> str:
+    def label(self, box: Box) -> Markup:
         """The inside of a box: name, shape and dtype, the value, the gradient."""
         shape = f"{box.data.shape} " if box.data.shape else ""
-        lines = [f'<b>{_html(box.label)}</b>  <font point-size="8" color="{QUIET}">{shape}{box.data.dtype}</font>']
+        head = '<b>{}</b>  <font point-size="8" color="{}">{}{}</font>'
+        lines = [markup(head, _short(box.label), QUIET, shape, box.data.dtype)]
         if box.times > 1:
-            lines[0] += f"  <b>×{box.times:,}</b>"
+            lines[0] = markup("{}  <b>×{}</b>", lines[0], f"{box.times:,}")
         else:
             lines += (_array(box.data) if self.values else []) + self.gradient(box)
         return _table(lines)
 
-    def gradient(self, box: Box) -> list[str]:
+    def gradient(self, box: Box) -> list[Markup]:
         """The gradient of a box, or that there is none yet."""
         grad = box.grad if self.graph.backward else box.node.grad if box.node is not None else None
         if grad is not None and self.backward is not False:
-            above, below = map(_html, derivative(self.graph, box))
+            above, below = map(_short, derivative(self.graph, box))
             title = f"∂{above}/∂{below}" if self.graph.backward else "grad"
-            title += f" = <b>{box.delta}</b>" if box.delta else ""
-            title += f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
-            return [f'<font color="{BACK}" point-size="10">{title}</font>', *_array(grad, BACK)]
+            delta = markup(" = <b>{}</b>", _short(box.delta)) if box.delta else ""
+            times = f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
+            return [
+                markup('<font color="{}" point-size="10">{}{}{}</font>', BACK, title, delta, times),
+                *_array(grad, BACK),
+            ]
         if box.kind == "parameter" and self.values and self.backward is None and not self.graph.backward:
-            return [f'<font color="{QUIET}" point-size="9"><i>no gradient yet</i></font>']
+            return [markup('<font color="{}" point-size="9"><i>no gradient yet</i></font>', QUIET)]
         return []
 
-    def flow(self, operand: Operand, flow: Array, op: Op) -> str:
+    def flow(self, operand: Operand, flow: Array, op: Op) -> Markup:
         """The label of an edge: the contribution, and its formula where the op does not show the local derivative."""
         lines = _array(flow, BACK, small=True) if self.values else []
         if operand.formula and not (op.local and self.values):
-            lines.insert(0, f'<font color="{BACK}">{_html(operand.formula)}</font>')
+            lines.insert(0, markup('<font color="{}">{}</font>', BACK, _short(operand.formula)))
         return _table(lines, "")
 
 
 def _draw_op(picture: Any, box: Box, op: Op, off: bool) -> None:
-    label = f"<b>{_html(op.sign)}</b>"
+    label = markup("<b>{}</b>", _short(op.sign))
     is_circle = len(label) == len("<b>+</b>")
     if box.grad is not None and op.local and not off:
-        label += f'<br/><font color="{BACK}" point-size="10">{_html(op.local)}</font>'
+        label = markup('{}<br/><font color="{}" point-size="10">{}</font>', label, BACK, _short(op.local))
         is_circle = False
     form = {"shape": "circle", "margin": "0.02", "width": "0.34"} if is_circle else {"shape": "box"}
     form["style"] = "filled" if is_circle else "rounded,filled"
     line = DEAD if off else LINE
-    picture.node(_op_key(box), f"<{label}>", fillcolor="#eceff1", color=line, tooltip=_plain(op.expression), **form)
+    form |= {"fillcolor": "#eceff1", "color": line, "tooltip": op.expression}
+    picture.node(_op_key(box), **quoted(label=markup("<{}>", label), **form))
     times = {"label": f"×{box.times:,}"} if box.times > 1 else {}
-    picture.edge(_op_key(box), box.key, color=line, **times)
+    picture.edge(_op_key(box), box.key, **quoted(color=line, **times))
 
 
 def _op_key(box: Box) -> str:
     return f"op{box.key[1:]}"
 
 
-def _table(lines: list[str], cellborder: str = ' cellborder="0"') -> str:
+def _table(lines: list[Markup], cellborder: str = ' cellborder="0"') -> Markup:
     """Lines of Graphviz's HTML one below the other."""
-    body = "".join(f"<tr><td>{line}</td></tr>" for line in lines)
-    return f'<table border="0"{cellborder} cellspacing="0" cellpadding="1">{body}</table>'
+    body = joined(markup("<tr><td>{}</td></tr>", line) for line in lines)
+    return markup('<table border="0"{} cellspacing="0" cellpadding="1">{}</table>', Markup(cellborder), body)
 
 
-def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[str]:
+def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[Markup]:
     """An array as lines of Graphviz's HTML: a number, a table of numbers on colours, or a strip and its range."""
     if isinstance(data, RowSparse):
-        return [f'<font point-size="8">{len(data.indices)} of {data.shape[0]:,} rows</font>', *_array(data.rows, tone)]
+        rows_of = f"{len(data.indices)} of {data.shape[0]:,} rows"
+        return [markup('<font point-size="8">{}</font>', rows_of), *_array(data.rows, tone)]
     data = np.asarray(data)
     if data.shape == ():
         text = number(data.item())
-        return [f'<font color="{tone if np.isfinite(data) else BAD}">{text}</font>']
+        return [markup('<font color="{}">{}</font>', tone if np.isfinite(data) else BAD, text)]
     if data.size == 0:
-        return [f'<font color="{QUIET}" point-size="9">empty</font>']
+        return [markup('<font color="{}" point-size="9">empty</font>', QUIET)]
     full = data.size <= FULL and not small
     lines = rows(data) if full else [elements(data, 16)]
     largest = scale([v for line in lines for v in line])
-    body = ""
-    for line in lines:
-        cells = ""
-        for v in line:
-            fill = colour(v, largest)
-            text = f'<font color="{ink(fill)}" point-size="8">{brief(v)}</font>' if full else ""
-            size = ' width="30"' if full else ' width="6" height="9" fixedsize="true"'
-            cells += f'<td bgcolor="{fill}"{size}>{text}</td>'
-        body += f"<tr>{cells}</tr>"
-    size = "" if full else f' fixedsize="true" width="{6 * len(lines[0])}" height="9"'  # else it would fill the box
-    out = [f'<table border="0" cellborder="0" cellspacing="0" cellpadding="{1 if full else 0}"{size}>{body}</table>']
+
+    def cell(v: Any) -> Markup:
+        fill = colour(v, largest)
+        if not full:
+            return markup('<td bgcolor="{}" width="6" height="9" fixedsize="true"></td>', fill)
+        text = markup('<font color="{}" point-size="8">{}</font>', ink(fill), brief(v))
+        return markup('<td bgcolor="{}" width="30">{}</td>', fill, text)
+
+    body = joined(markup("<tr>{}</tr>", joined(map(cell, line))) for line in lines)
+    table = '<table border="0" cellborder="0" cellspacing="0" cellpadding="{}"{}>{}</table>'
+    width = markup(' fixedsize="true" width="{}" height="9"', 6 * len(lines[0]))  # else it would fill the box
+    out = [markup(table, 1 if full else 0, "" if full else width, body)]
     bad = data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
-        out.append(f'<font color="{BAD}" point-size="9"><b>{bad} not finite</b></font>')
+        out.append(markup('<font color="{}" point-size="9"><b>{} not finite</b></font>', BAD, bad))
     elif not full and not small:
-        out.append(f'<font point-size="8" color="{QUIET}">{span(data)}</font>')
+        out.append(markup('<font point-size="8" color="{}">{}</font>', QUIET, span(data)))
     return out
 
 
-def _plain(text: str) -> str:
-    """Text for a quoted string of DOT: backslashes are escaped, and <...> is not taken for HTML."""
-    from graphviz import nohtml
-
-    return nohtml(_printable(text).replace("\\", "\\\\"))
-
-
-def _html(text: str) -> str:
-    from html import escape
-
-    return escape(_printable(text if len(text) <= 40 else text[:39] + "…"), quote=False)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.text import printable
+
 Array = Any
 
 FULL = 8  # elements: an array of up to this size is shown in full, a larger one as a strip and its range
@@ -146,7 +148,7 @@ def card(name: str | None, data: Array, grad: Array | None) -> str:
     import html
 
     shape = f"{data.shape} {data.dtype}" if data.shape else str(data.dtype)
-    heads = html.escape(name or "Tensor"), "gradient"
+    heads = html.escape(printable(name or "Tensor")), "gradient"
     if grad is None:
         below = "<i>no gradient yet</i>"
     elif hasattr(grad, "rows"):  # row-sparse: only the stored rows

@@ -15,6 +15,7 @@ import numpy as np
 from minigrad._tensor import unit_seed
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
+from minigrad.text import op_name
 from minigrad.viz.names import Scope, name_of, scopes_around
 from minigrad.walk import ancestors, arguments, contribution, edges
 
@@ -71,7 +72,7 @@ class Op:
     @property
     def name(self) -> str:
         assert self.node._op is not None
-        return self.node._op.__name__
+        return op_name(self.node._op)
 
 
 @dataclass(eq=False, repr=False)
@@ -282,7 +283,7 @@ def refined_classes(root: Node, nodes: list[Node], scopes: dict[int, tuple[Scope
             return root
         if node._op is not None:
             return node._op, node._data.shape, tuple(s.name for s in scopes.get(id(node), ()))
-        stem = (node.name or "").rstrip("0123456789")
+        stem = str(node.name or "").rstrip("0123456789")
         return stem, node._data.shape, frozenset(users.get(id(node), ()))
 
     colours = _numbered({id(node): first_colour(node) for node in nodes})

@@ -21,7 +21,9 @@ import numpy as np
 
 from minigrad import engine
 from minigrad.engine import Node
+from minigrad.mode import Block
 from minigrad.origin import users_frame
+from minigrad.text import printable
 
 # names
 
@@ -53,15 +55,15 @@ def _remember(key: str, value: Any) -> None:
 def name_of(value: Any, around: Mapping[int, str]) -> str:
     """The name of a Tensor or an array: its own, one that was recorded, or by its id one of those around; or ""."""
     if isinstance(value, Node) and value.name:
-        return value.name
+        return printable(value.name)
     known = _names.get(id(value))
-    return known[1] if known else around.get(id(value), "")
+    return printable(known[1] if known else around.get(id(value), ""))
 
 
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The local variables of a function that hold Tensors and arrays."""
     found = frame.f_locals
-    pairs = [(key, value) for key, value in found.items() if key[0] != "_" and isinstance(value, Node | np.ndarray)]
+    pairs = [(key, value) for key, value in found.items() if key[:1] != "_" and isinstance(value, Node | np.ndarray)]
     if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(found) is dict and sys.getrefcount(found) <= 3:
         found.clear()  # Python 3.11 and 3.12 keep this snapshot with the frame, and with it all that it refers to
     return pairs
@@ -95,7 +97,7 @@ def scope(name: str) -> Iterator[None]:
 
     The last 10,000 scopes are remembered, those of all threads together.
     """
-    here = Scope(name, engine.tick())
+    here = Scope(printable(name), engine.tick())
     _scopes.append(here)
     try:
         yield
@@ -132,10 +134,11 @@ class Line(NamedTuple):
 
 
 _lines: dict[int, Line] = {}  # by stamp
+_shortening = threading.Lock()
 MAX_LINES = 100_000  # the newest are kept
 
 
-class trace_source:
+class trace_source(Block):
     """Record the line of your code that makes each Tensor, and the variables' names, for `draw` and `replay`.
 
     >>> import minigrad as mg
@@ -145,30 +148,33 @@ class trace_source:
     >>> "<b>y</b>" in mg.draw(y).source
     True
 
-    Outside the block nothing is recorded, at no cost.
+    Outside the block nothing is recorded, at no cost. It holds where `no_grad` does: for this thread or asyncio task.
     """
 
-    def __enter__(self) -> None:
-        self.frame, self.thread = sys._getframe(1), threading.get_ident()
-        engine.observe_stamps(self.record, True)
+    def __init__(self) -> None:
+        super().__init__()
 
-    def record(self, stamp: int) -> None:
-        """Remember the user's line that makes the Tensor of a stamp, and the names of the variables around it."""
-        if threading.get_ident() != self.thread or (frame := users_frame()) is None:
-            return
-        _lines[stamp] = Line(frame.f_code, frame.f_lineno)
-        if len(_lines) > MAX_LINES:
-            del _lines[next(iter(_lines))]
-        frames = [frame]
-        while frame is not self.frame and (frame := frame.f_back) is not None:
-            frames.append(frame)
-        for outer in reversed(frames):
-            _remember_variables(outer)
+    def __enter__(self) -> None:
+        frame = sys._getframe(1)
+        self.enter(frame, observer=lambda node: _record(node, frame), outermost=frame)
 
     def __exit__(self, *problem: Any) -> None:
-        engine.observe_stamps(self.record, False)
-        _remember_variables(self.frame)
-        del self.frame  # it would keep that function's Tensors alive
+        _remember_variables(self.leave(sys._getframe(1)).values["outermost"])
+
+
+def _record(node: Node, outermost: FrameType) -> None:
+    """Remember the user's line that makes a Tensor, and the names of the variables around it."""
+    if (frame := users_frame()) is None:
+        return
+    _lines[node._stamp] = Line(frame.f_code, frame.f_lineno)
+    if len(_lines) > MAX_LINES:
+        with _shortening:
+            del _lines[next(iter(_lines))]
+    frames = [frame]
+    while frame is not outermost and (frame := frame.f_back) is not None:
+        frames.append(frame)
+    for outer in reversed(frames):
+        _remember_variables(outer)
 
 
 def _remember_variables(frame: FrameType) -> None:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Node
+from minigrad.origin import source_line
+from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
 from minigrad.viz.graph import Box, Graph, Op, has_box
 from minigrad.walk import NONLINEARITIES, arguments, pullbacks
@@ -124,7 +126,7 @@ def pattern(node: Node) -> Pattern:
     An op that is not in the table is written by its own name, and its pullbacks by their source.
     """
     op, args = node._op, arguments(node)
-    name = op.__name__ if op is not None else ""
+    name = op_name(op) if op is not None else ""
     if name == "matmul":
         axes = getattr(args[0], "ndim", 0), getattr(args[1], "ndim", 0)
         formulas = PRODUCTS.get(axes, ("{g} {1}ᵀ", "{0}ᵀ {g}"))
@@ -134,9 +136,10 @@ def pattern(node: Node) -> Pattern:
     if name in PATTERNS:
         return PATTERNS[name]
     places = [i for i, x in enumerate(args) if isinstance(x, Node)]
+    literally = name.replace("{", "{{").replace("}", "}}")
     return Pattern(
         name,
-        f"{name}({', '.join(f'{{{i}}}' for i in places)})",
+        f"{literally}({', '.join(f'{{{i}}}' for i in places)})",
         tuple(source_of(pullback) for pullback in pullbacks(node)),
         ordered=len(places) > 1,
     )
@@ -147,14 +150,13 @@ def source_of(pullback: Callable[..., Any] | None) -> str:
     code = getattr(pullback, "__code__", None)
     if code is None or code.co_name != "<lambda>":
         return ""
-    import linecache  # here, as its own imports take longer than those of all of minigrad
-
     spans = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
     first, last = min((p[0], p[2]) for p in spans), max((p[1], p[3]) for p in spans)
-    line = linecache.getline(code.co_filename, first[0])
+    line = source_line(code.co_filename, first[0])
     if not line or first[0] != last[0]:
         return ""
     text = line.encode()[first[1] : last[1]].decode(errors="replace")  # columns count bytes
+    text = printable(text.expandtabs())
     return text.replace("{", "{{").replace("}", "}}").replace("*", "·").replace("-", "−").replace("··", "^")
 
 
@@ -200,7 +202,7 @@ def constant(x: Any) -> str:
         return number(x, 6)
     if hasattr(x, "item") and getattr(x, "size", 0) == 1:
         return constant(x.item())
-    text = "…" if x is Ellipsis else str(x)
+    text = "…" if x is Ellipsis else printable(x)
     return text if len(text) <= 16 else text[:15] + "…"
 
 
@@ -273,7 +275,7 @@ def _write_op(box: Box, op: Op) -> None:
     elif inline:
         op.sign += f" {', '.join(inline)}"
     if op.node._kwargs:
-        op.sign += " " + ", ".join(f"{key}={constant(value)}" for key, value in op.node._kwargs.items())
+        op.sign += " " + ", ".join(f"{printable(key)}={constant(value)}" for key, value in op.node._kwargs.items())
     if how.sign == "join":
         op.expression = f"join({', '.join(_labels(op).values())})"
     else:

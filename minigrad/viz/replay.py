@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.engine import Array, Node
+from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
+from minigrad.text import printable
 from minigrad.viz.formats import elements, span
 from minigrad.viz.graph import Box, Graph, Op, build, reachable
 from minigrad.viz.layout import layout
@@ -65,15 +67,19 @@ def replay(
 
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"replay writes a page, .html, got {path.name}; use mg.draw(J).save(...) for a picture")
+        raise ValueError(
+            f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
+        )
     ops = sum(node._op is not None for node in reachable(root))
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
+    data = page.replace("{{DATA}}", content.replace("<", "\\u003c")).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.replace("{{DATA}}", content.replace("<", "\\u003c")), encoding="utf-8")
+    path.write_bytes(data)
     return path
 
 
@@ -217,12 +223,10 @@ def _json(v: Any) -> Any:
 
 def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
     """Blocks of code, and the block and the line of each result: the user's source, or else the graph's equations."""
-    import linecache
-
     found = {box.key: line for box, op in results if (line := line_of(op.node)) is not None}
     blocks: dict[Any, list[int]] = {}
     for line in found.values():
-        if linecache.getline(line.code.co_filename, line.lineno):
+        if source_line(line.code.co_filename, line.lineno):
             blocks.setdefault(line.code, []).append(line.lineno)
     code: list[dict[str, Any]] = []
     lines: dict[str, list[int]] = {}
@@ -231,8 +235,8 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         if block.co_name != "<module>":
             wanted.add(block.co_firstlineno)
         shown = sorted(wanted)
-        texts = [linecache.getline(block.co_filename, n).rstrip() for n in shown]
-        code.append({"title": os.path.basename(block.co_filename), "numbers": shown, "lines": texts})
+        texts = [printable(source_line(block.co_filename, n).rstrip().expandtabs()) for n in shown]
+        code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
         texts = [assignment(box) for box, _ in reversed(results)]

@@ -44,6 +44,40 @@ def test_without_any_graphviz_one_line_says_how_to_get_it(no_graphviz, tmp_path,
     assert not (tmp_path / "p.html").exists()
 
 
+def test_a_picture_that_cannot_be_drawn_replaces_no_file(no_graphviz, tmp_path):
+    (tmp_path / "p.gv").write_text("somebody else's")
+    picture = mg.draw(mg.Tensor(1.0, "x") * 2)
+    for _ in range(2):
+        assert picture.save(tmp_path / "p.svg") == str(tmp_path / "p.svg.gv")
+    assert (tmp_path / "p.gv").read_text() == "somebody else's"
+    assert (tmp_path / "p.svg.gv").read_text(encoding="utf-8") == picture.source
+    with pytest.raises(graphviz.ExecutableNotFound):
+        picture.render(tmp_path / "p", format="svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.gv", "p.svg.gv"]
+
+
+def test_a_text_that_graphviz_refuses_replaces_no_file(tmp_path):
+    picture = mg.draw(mg.Tensor(1.0, "x") * 2)
+    for path in (tmp_path / "p", tmp_path / "p.gv", tmp_path / "p.svg"):
+        path.write_text("before")
+    picture.node("wrong", label="<<b>>")
+    for write in (lambda: picture.render(tmp_path / "p", format="svg"), lambda: picture.save(tmp_path / "p.svg")):
+        with pytest.raises(graphviz.CalledProcessError):
+            write()
+    picture.node("half of a pair", label="\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        picture.save(tmp_path / "p.gv")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"before"}
+
+
+def test_replay_makes_folders_as_save_does(tmp_path):
+    J = mg.Tensor(1.0, "x") * 2
+    assert mg.replay(J, tmp_path / "a/b/page.html").exists()
+    assert (
+        Path(mg.draw(J).save(tmp_path / "c/d/p.svg")).exists() and Path(mg.draw(J).save(tmp_path / "e/f/p.gv")).exists()
+    )
+
+
 @pytest.mark.parametrize("suffix", ["png", "pdf"])
 def test_graphviz_pure_is_not_asked_for_what_it_cannot_draw(no_dot, tmp_path, capfd, suffix):
     picture = mg.draw(mg.Tensor(1.0, "δ ∘ x") * 2)

@@ -11,7 +11,7 @@ from minigrad.compiler.layout import is_c_contiguous
 from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
 from minigrad.compiler.program import Value, is_elementwise
 from minigrad.compiler.schedule import Schedule
-from minigrad.compiler.source import Code, called, constant
+from minigrad.compiler.source import Code, called, constant, dtype_constant
 
 
 class FastNumPy(Dialect):
@@ -30,7 +30,7 @@ class FastNumPy(Dialect):
 
     def as_array(self, x: Any, dtype: Any) -> Code:
         """A constant as a 0-d array made once, before the function: ufuncs take it faster than a number."""
-        made = f"np.array({constant(x)}, np.{dtype})"
+        made = f"np.array({constant(x)}, {dtype_constant(dtype)})"
         return Code(self.zero_dim.setdefault(made, f"_{len(self.zero_dim)}"))
 
     def formula(self, printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
@@ -46,7 +46,7 @@ class FastNumPy(Dialect):
         parameters, unpacked = super().signature(printer)
         for v, name in printer.names.items():
             if v.call is None and type(v.example) is float and (dtype := self.met_often(v)) is not None:
-                unpacked.append(f"{name} = np.array({name}, np.{dtype})")
+                unpacked.append(f"{name} = np.array({name}, {dtype_constant(dtype)})")
         return parameters, unpacked
 
     def met_often(self, v: Value) -> Any:
@@ -71,7 +71,7 @@ def places_of_parts(schedule: Schedule) -> dict[Value, str]:
                     start, end = end, end + part.shape[0]
                     places[m] = f"{whole}[{start}:{end}].reshape({m.shape})"
                 first = min(made, key=lambda m: schedule.position[m])
-                space = f"({whole} := np.empty({v.shape}, np.{v.dtype}))"
+                space = f"({whole} := np.empty({v.shape}, {dtype_constant(v.dtype)}))"
                 places[first] = space + places[first].removeprefix(whole)
                 places[v] = whole
     return places

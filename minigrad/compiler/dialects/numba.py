@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.compiler.dialects.fast import column_times_row
 from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
 from minigrad.compiler.program import Value, examples, is_elementwise, is_number_repeated, is_reversed
-from minigrad.compiler.source import Code, called
+from minigrad.compiler.source import Code, called, dtype_constant
 from minigrad.sparse import summed
 from minigrad.trees import leaves
 
@@ -66,7 +66,7 @@ def typed(x: Any, dtype: Any) -> Any:
     """A number in the dtype of the arrays that it meets."""
     if dtype is None or type(x) not in (int, float):
         return x
-    return Code(repr(float(x)) if dtype == np.float64 else f"np.{dtype}({x!r})")
+    return Code(repr(float(x)) if dtype == np.float64 else f"{dtype_constant(dtype)}({x!r})")
 
 
 def narrowed(printer: Printer, x: Any) -> Any:
@@ -189,7 +189,8 @@ def rows_added(printer: Printer, v: Value, name: str, index: Any, new: Any) -> s
         return None
     rows, scale = factors(printer, new)
     text = printer.text(rows) if rows.ndim == 2 else reshaped(printer, rows, (index.example.size, v.shape[1]))
-    return f"_{ufunc.__name__}_rows({name}, {printer.text(index)}, {text}, np.{new.dtype}({printer.text(scale)}))"
+    factor = f"{dtype_constant(new.dtype)}({printer.text(scale)})"
+    return f"_{ufunc.__name__}_rows({name}, {printer.text(index)}, {text}, {factor})"
 
 
 def has_arithmetic(v: Value) -> bool:

@@ -1,0 +1,253 @@
+"""`debug`: what cannot be seen at full speed. Arrays written into, values and gradients that are not finite."""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.engine import Array, Node
+from minigrad.engine import stop_gradient as plain
+from minigrad.errors import describe
+from minigrad.mode import Block, mode
+from minigrad.origin import at_users_line, from_users_line
+from minigrad.sparse import RowSparse
+from minigrad.walk import arguments, pullbacks
+
+
+def debug() -> Block:
+    """Check everything that is computed inside, forward and backward.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([1.0, 0.0], name="x")
+    >>> try:
+    ...     with np.errstate(divide="ignore"), mg.debug():
+    ...         y = np.log(x)
+    ... except FloatingPointError as error:
+    ...     print(str(error).splitlines()[0])
+    log made the first value that is not finite: -inf at index 1 of shape (2,), where x is 0.0
+
+    Inside, for this thread or asyncio task (as with `no_grad`):
+
+    - the first op whose value is not finite, and the first whose pullback returns a gradient that is not, are named,
+      with the line of your code that called the op. An infinity in is an infinity out: a mask of -inf is no error.
+    - an array that a backward pass needs must be as it was in the forward pass. `t.data = ...` is seen without `debug`;
+      `t.data[...] = ...`, a buffer that is filled again and np.copyto are seen with it.
+    - a pullback must return a gradient of the argument's (or the value's) precision, and in an op of your own shape;
+      `backward` otherwise sums and converts what can be summed and converted.
+
+    Both passes have to run inside. Arrays of other libraries are not looked at, nor are functions from `mg.derive` and
+    `mg.compile`, which call no ops. It reads every array a few times: with large arrays a pass takes up to twice as
+    long, with arrays of a few elements some fifteen times. Outside the block there is no cost.
+
+    Raises:
+        FloatingPointError: for a value or a gradient that is not finite.
+        RuntimeError: for an array that was changed.
+        ValueError, TypeError: for a pullback's shape, its dtype.
+    """
+    return Block(observer=_check_value, pass_observer=lambda: _check_pass, pull=_checked_pull)
+
+
+class NotFinite(FloatingPointError):
+    """Raised by an op; `replayed` where that op is part of a pullback that is itself recorded."""
+
+    replayed = False
+
+
+class _Kept(NamedTuple):
+    """An array that a backward pass needs."""
+
+    words: str
+    array: Array
+    fingerprint: int
+    by_pullback: bool  # else only where the op's body runs again
+
+
+class _Call(NamedTuple):
+    """An op that was called: the user's line, and the arrays that its backward pass needs."""
+
+    line: str
+    kept: list[_Kept]
+    node: weakref.ref[Any]
+
+
+_calls: dict[int, _Call] = {}  # by the stamp of the value, as long as that lives
+
+
+# forward
+
+
+def _check_value(node: Any) -> None:
+    if mode.tracing or not _is_numpy(node._data):
+        return
+    bad = _not_finite(node._data)
+    if bad is not None and (np.any(np.isnan(node._data)) or not any(map(_has_infinity, _operands(node)))):
+        made = (
+            f"{node._op.__name__} made the first value that is"
+            if node._op
+            else f"{describe(node)} is made of data that is"
+        )
+        error = NotFinite(f"{made} not finite: {_shown(node._data, bad)}{_beside(node, bad)}{from_users_line()}")
+        error.replayed = mode.replaying
+        raise error
+    if node._op is not None:
+        stamp = node._stamp
+        forget = weakref.ref(node, lambda _: _calls.pop(stamp, None))
+        _calls[stamp] = _Call(at_users_line(), list(_arrays_kept(node)), forget)
+
+
+def _operands(node: Any) -> Iterator[Array]:
+    """The arrays and numbers that an op was called with."""
+    return _arrays_in((arguments(node), node._kwargs))
+
+
+def _arrays_kept(node: Any) -> Iterator[_Kept]:
+    named = {id(plain(x)): describe(x) for x in arguments(node) if isinstance(x, Node | np.ndarray)}
+    named.setdefault(id(node._data), "its value")
+    by_pullbacks = {id(a): a for a in _arrays_in(pullbacks(node)) if isinstance(a, np.ndarray)}
+    by_body = {id(a): a for a in _operands(node) if isinstance(a, np.ndarray)}
+    for me, array in (by_body | by_pullbacks).items():
+        words = named.get(me, f"an array {array.shape}")
+        yield _Kept(words, array, _fingerprint(array), me in by_pullbacks)
+
+
+def _arrays_in(x: Any) -> Iterator[Array]:
+    """The arrays and numbers in containers, in Tensors and in what functions hold on to."""
+    seen: set[int] = set()
+    waiting = [x]
+    while waiting:
+        x = waiting.pop()
+        if isinstance(x, np.ndarray | np.generic | float | complex):
+            yield x
+        elif id(x) in seen:
+            continue
+        elif isinstance(x, Node):
+            yield x._data
+        elif isinstance(x, list | tuple):
+            waiting += x
+        elif isinstance(x, dict):
+            waiting += x.values()
+        elif isinstance(x, functools.partial):
+            waiting += [x.func, *x.args, *x.keywords.values()]
+        elif isinstance(x, types.FunctionType):
+            waiting += [cell.cell_contents for cell in x.__closure__ or ()]
+            waiting += x.__defaults__ or ()
+            named = (x.__globals__.get(name) for name in x.__code__.co_names)
+            waiting += [value for value in named if isinstance(value, np.ndarray)]
+        seen.add(id(x))
+
+
+def _fingerprint(array: Array) -> int:
+    return hash(array.tobytes())
+
+
+# backward
+
+
+def _check_pass(node: Any, g: Any) -> None:
+    """Called with every Tensor of a backward pass and its whole gradient."""
+    value = plain(g)
+    if not _is_numpy(value):
+        return
+    bad = _not_finite(value)
+    if bad is not None:
+        raise NotFinite(
+            f"the gradient of {describe(node)} is the first that is not finite, as the sum of finite ones or as the "
+            f"seed of the pass: {_shown(value, bad)}{_called(node)}"
+        )
+    for kept in _calls[node._stamp].kept if node._stamp in _calls else ():
+        if (kept.by_pullback or mode.transforms) and kept.fingerprint != _fingerprint(kept.array):
+            raise RuntimeError(
+                f"backward needs the values of the forward pass, but {kept.words}, used by {node._op.__name__}, was "
+                f"changed since: call backward before changing it, or use a copy of it{_called(node)}"
+            )
+
+
+def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> Any:
+    """Called in place of a pullback."""
+    try:
+        h = pullback(g)
+    except NotFinite as error:
+        if not error.replayed:
+            raise
+        raise NotFinite(f"in the backward pass of {node._op.__name__}, {error}{_called(node)}") from error
+    value, of_value = plain(h), plain(g)
+    if not _is_numpy(value) and not isinstance(value, RowSparse):
+        return h
+    name = f"the pullback of {node._op.__name__} with respect to {describe(x)}"
+    if not _fits(value.shape, x._data.shape, of_value.shape) and not node._op.body.__module__.startswith("minigrad."):
+        raise ValueError(
+            f"{name} returned a gradient of shape {value.shape}; needed the argument's shape {x._data.shape}, or the "
+            f"value's, {of_value.shape}, which is summed over the axes that were broadcast{_called(node)}"
+        )
+    if not _has_precision(value.dtype, x._data.dtype, of_value.dtype):
+        raise TypeError(
+            f"{name} returned a gradient of dtype {value.dtype}; needed the argument's dtype, {x._data.dtype}: a "
+            f"number or an array inside it has another{_called(node)}"
+        )
+    for part in [rows for _, rows in value._parts] if isinstance(value, RowSparse) else [value]:
+        bad = _not_finite(part)
+        if bad is not None:
+            raise NotFinite(
+                f"{name} returned the first gradient that is not finite: {_shown(part, bad)}"
+                f"{_beside(node, bad)}{_called(node)}"
+            )
+    return h
+
+
+def _fits(shape: tuple[int, ...], argument: tuple[int, ...], value: tuple[int, ...]) -> bool:
+    """May a pullback return a gradient of this shape? The first axes may be the value's, as of a batch of products."""
+    more = len(shape) - len(argument)
+    return shape in (argument, value) or (more > 0 and shape[:more] == value[:more])
+
+
+def _has_precision(dtype: np.dtype[Any], argument: np.dtype[Any], value: np.dtype[Any]) -> bool:
+    """May a pullback return a gradient of this dtype? Complex or real: of a complex one `backward` takes the part."""
+    got, *needed = (np.empty(0, d).real.dtype for d in (dtype, argument, value))
+    return got in needed or (got == np.float32 and np.float16 in needed)  # ops compute in float32 for float16
+
+
+# words
+
+
+def _is_numpy(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def _not_finite(x: Array) -> tuple[int, ...] | None:
+    """The index of the first element that is not finite, None where all are."""
+    if x.dtype.kind not in "fc" or np.all(np.isfinite(x)):
+        return None
+    return tuple(map(int, np.argwhere(~np.isfinite(x))[0])) if x.ndim else ()
+
+
+def _has_infinity(x: Any) -> bool:
+    return getattr(x, "dtype", np.dtype(float)).kind in "fc" and bool(np.any(np.isinf(x)))
+
+
+def _shown(x: Array, index: tuple[int, ...]) -> str:
+    count = np.size(x) - np.count_nonzero(np.isfinite(x))
+    where = f" at index {', '.join(map(str, index))} of shape {x.shape}" if index else ""
+    return f"{x[index]}{where}" + f" and {count - 1} more" * bool(count > 1)
+
+
+def _beside(node: Any, index: tuple[int, ...]) -> str:
+    """The arguments at the place where something is not finite."""
+    arrays = [x for x in arguments(node) if isinstance(x, Node | np.ndarray)]
+    there = [(x, plain(x)[index]) for x in arrays if plain(x).shape == node._data.shape and len(index) == plain(x).ndim]
+    words = [f"{getattr(x, 'name', None) or 'an argument'} is {value}" for x, value in there]
+    return f", where {' and '.join(words)}" * (words != [])
+
+
+def _called(node: Any) -> str:
+    """The line that called an op."""
+    if node._op is None:
+        return ""
+    call = _calls.get(node._stamp)
+    if call is None:
+        return f"\n  {node._op.__name__} was called outside of debug: run the forward pass inside for its line"
+    return f"\n  {node._op.__name__} was called{call.line}" if call.line else ""
