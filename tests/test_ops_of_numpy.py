@@ -333,3 +333,21 @@ def test_no_hint_for_a_function_that_is_there() -> None:
         for part in name.split(".")[1:]:
             function = getattr(function, part)
         assert function not in mg.engine.implementations
+
+
+@pytest.mark.parametrize("index", [6, -6, [1, 7]])
+def test_insert_beyond_the_ends(index: Any) -> None:
+    with pytest.raises(IndexError, match="insert into 5 elements needs indices from -5 to 5"):
+        mg.insert(np.arange(5.0), index, 1.0)
+
+
+@pytest.mark.parametrize("index", [5, -5, [1, 1, 3], [3, 0, 3], slice(3, 0, -1), []])
+def test_insert_at_the_same_places_as_numpy(index: Any) -> None:
+    x, new = np.arange(5.0), np.arange(10.0, 10 + (np.size(index) if type(index) is list else 3))
+    np.testing.assert_array_equal(mg.insert(x, index, new), np.insert(x, index, new))
+
+
+@pytest.mark.parametrize("how", [{"kind": "fast"}, {"kind": "stable", "stable": True}])
+def test_sort_of_an_unknown_kind(how: Any) -> None:
+    with pytest.raises(ValueError, match="sort takes one of kind= "):
+        mg.sort(np.arange(3.0), **how)

@@ -205,7 +205,11 @@ def is_found(x: Any, path: list[str]) -> bool:
 
 def is_special(function: Any) -> bool:
     """Is it one of the functions of scipy.special that minigrad has an op for?"""
-    ours = implementations.get(function) if isinstance(function, np.ufunc) else None
+    if not isinstance(function, np.ufunc) or "scipy.special" not in sys.modules:
+        return False
+    if getattr(np, function.__name__, None) is not function:
+        import minigrad.ops.special  # noqa: F401  # here, as it imports SciPy: registers its ufuncs
+    ours = implementations.get(function)
     return getattr(ours, "__module__", "") == "minigrad.ops.special"
 
 
