@@ -34,6 +34,7 @@ REFUSED = {
     "at.multiply": 2,
     "piecewise": 3,
     "bincount": 3,
+    "insert": 1,
 }
 REASONS = re.compile(r"depends on values|was read")
 
