@@ -214,7 +214,7 @@ def viewed(value: Value) -> Value | None:
     """The operand of which a Value is a view, None where it owns its memory."""
     if isinstance(value.example, np.ndarray) and value.example.base is not None:
         for x in operands(value):
-            if np.may_share_memory(value.example, x.example):
+            if hasattr(x.example, "dtype") and np.may_share_memory(value.example, x.example):  # not of a tuple
                 return x
     return None
 

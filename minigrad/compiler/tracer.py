@@ -35,7 +35,7 @@ from minigrad.text import printable
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
 
 #: Functions whose result has a shape that depends on values.
-DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress}
+DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.bincount}
 
 #: The methods of ndarray that a Tracer forwards to the NumPy function of that name: not those that work in place, and
 #: not those that it defines itself.
