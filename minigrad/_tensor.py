@@ -15,7 +15,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick, unrecorded
 from minigrad.errors import describe, foreign, not_recorded, reads_a_value
-from minigrad.hints import ATTRIBUTES, UNNEEDED, missing_attribute, unknown_keyword, without_gradient
+from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
@@ -316,8 +316,8 @@ class Tensor(Node):
     copy = ops.copy
 
     # without a derivative: these return plain arrays
-    argmax, argmin, argsort, any, all, nonzero = map(
-        _plainly, (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero)
+    argmax, argmin, argsort, any, all, nonzero, round = map(
+        _plainly, (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero, np.round)
     )
 
     def tolist(self) -> Any:
@@ -409,6 +409,8 @@ class Tensor(Node):
                 f"np.{ufunc.__name__} cannot write a Tensor into an array (out=, or an in-place operator such as "
                 "array += tensor); write array = array + tensor"
             )
+        if ufunc not in implementations and "scipy.special" in sys.modules:
+            import minigrad.ops.special  # noqa: F401  # registers its ufuncs, of which this may be one
         if method == "__call__" and ufunc in implementations:
             return implementations[ufunc](*inputs, **_known(ufunc, kwargs))
         called = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -417,13 +419,13 @@ class Tensor(Node):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in implementations:
             return implementations[function](*args, **_known(function, kwargs))
-        raise without_gradient(_numpys(function))
+        raise without_gradient(full_name(function))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise TypeError(
             "a Tensor is not converted to an array implicitly, as its gradient would be lost: use np.stack([a, b]) for "
-            "np.array([a, b]), np.concatenate for np.r_, mg's functions for those of other libraries (SciPy, pandas, "
-            f"PyTorch); where no gradient is wanted, t.data{from_users_line()}"
+            "np.array([a, b]) and np.sum([a, b]), np.concatenate for np.r_, mg.full for np.full, mg's functions for "
+            f"those of other libraries (SciPy, pandas, PyTorch); where no gradient is wanted, t.data{from_users_line()}"
         )
 
     @property
@@ -490,10 +492,6 @@ def conjugated(g: Array) -> Array:
     return np.conj(g) if getattr(g, "dtype", REAL).kind == "c" else g
 
 
-def _numpys(function: Any) -> str:
-    return f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}".replace("numpy", "np")
-
-
 @functools.cache
 def _accepted(function: Any) -> frozenset[str] | None:
     """The keywords that a function takes, None for any."""
@@ -510,7 +508,7 @@ def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             if kwargs[key] is not None:
                 remedy = {"dtype": "t.astype(dtype) first", "out": "the result", "where": "np.where(mask, y, t)"}
                 raise TypeError(
-                    f"{_numpys(function)} of a Tensor does not take {key}=; use {remedy.get(key, 'it on t.data')}"
+                    f"{full_name(function)} of a Tensor does not take {key}=; use {remedy.get(key, 'it on t.data')}"
                 )
         kwargs = {key: value for key, value in kwargs.items() if key in accepted}
     return kwargs

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import changed_since, explained, no_array, not_again, wrong_shape
+from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, watched
 from minigrad.operands import constant, known, unpromoting
 
@@ -150,6 +150,8 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                     bound = inspect.signature(body).bind(*args, **kwargs)  # moves a variable to its position
                     if len(bound.args) > len(args):
                         return apply(*bound.args, **bound.kwargs)
+                    if body.__module__.startswith("minigrad."):
+                        raise constant_keyword(apply, kwargs)
                     return body(*args, **kwargs)[0]  # keyword-only: the ops in the body record it
                 kind, value, edges = general(args, kwargs)
                 if kind is None:

@@ -86,6 +86,24 @@ def not_recorded(x: Any) -> RuntimeError:
     )
 
 
+#: What to write for a Tensor as a keyword that ops take as a constant.
+_INSTEAD = {
+    "initial": "combine it with the result (np.sum(x) + t, np.maximum(np.max(x), t))",
+    "constant_values": "write mg.concatenate of the parts",
+    "nan": "write mg.where(np.isnan(x), t, x)",
+}
+
+
+def constant_keyword(function: Callable[..., Any], kwargs: dict[str, Any]) -> TypeError:
+    """The error for a Tensor as a keyword that an op takes as a constant."""
+    key = next(key for key, a in kwargs.items() if hasattr(a, "_data"))
+    name = function.__name__
+    return TypeError(
+        f"{name} takes {key}= as a constant, got {describe(kwargs[key])}, whose gradient would be lost: "
+        f"{_INSTEAD.get(key, 'write it in an expression of its own')}, or mg.stop_gradient(t){from_users_line()}"
+    )
+
+
 def no_array(h: Any, shape: tuple[int, ...], node: Any) -> TypeError:
     return TypeError(f"the pullback of {op_name(node._op)}: needed an array of shape {shape}, got {h!r}")
 

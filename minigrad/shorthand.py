@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.hints import full_name
 from minigrad.mode import mode
 
 # arguments of the examples
@@ -18,7 +19,7 @@ V, M = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 5.0]]
 def _described(f: Any, function: Any, *args: Any) -> Any:
     """f with the name and summary of a NumPy function, and an example that shows that both return the same."""
     f.__name__ = f.__qualname__ = name = function.__name__
-    theirs = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy", "np")
+    theirs = full_name(function)
     lines = map(str.strip, (function.__doc__ or name).split("\n", 20))  # the summary is in the first lines
     summary = next(line for line in lines if line and not line.startswith(f"{name}("))
     shown = ", ".join(f"np.array({a})" if isinstance(a, list) else repr(a) for a in args)
@@ -78,11 +79,14 @@ HALF = np.dtype(np.float16)
 
 
 def in_float32(body: Callable[..., Any]) -> Callable[..., Any]:
-    """An op's body that computes in float32 where its first argument is float16: sums of 65,520 overflow there."""
+    """An op's body that computes in float32 where its first argument is float16: sums of 65,520 overflow there.
+
+    Not where the caller names a dtype.
+    """
 
     @functools.wraps(body)
     def wide(x: Array, *args: Any, **kwargs: Any) -> Any:
-        if getattr(x, "dtype", None) != HALF:
+        if getattr(x, "dtype", None) != HALF or kwargs.get("dtype") is not None:
             return body(x, *args, **kwargs)
         y, *pullbacks = body(np.positive(x, dtype=np.float32), *args, **kwargs)
         wider = [p and (lambda g, p=p: p(np.positive(g, dtype=np.float32))) for p in pullbacks]

@@ -10,13 +10,25 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 
 import minigrad as mg
 from minigrad import ops
-from minigrad.ops import calculus, elementwise, index, products, reduce, shape
+from minigrad.ops import (
+    activations,
+    calculus,
+    creation,
+    elementwise,
+    index,
+    products,
+    reduce,
+    shape,
+    special,
+    statistics,
+)
 from minigrad.ops.calculus import _convolved
 from minigrad.ops.elementwise import _chosen
-from minigrad.ops.linalg import _by_gaps, _cofactors, _eigh, _length, _logabsdet, _second_cofactors, _svd
+from minigrad.ops.linalg import _by_gaps, _cofactors, _eig, _eigh, _length, _logabsdet, _qr, _second_cofactors, _svd
 from minigrad.ops.products import _einsum
 from minigrad.ops.reduce import _evenly, _part
 from minigrad.ops.shape import _concatenate, _pad
@@ -116,6 +128,10 @@ def sym(x: Any) -> Any:
     return (x + np.conj(np.swapaxes(x, -1, -2))) / 2
 
 
+#: A matrix with a pair of complex eigenvalues and a real one.
+ROTATING = np.array([[1.0, 2.0, 0.3], [-2.0, 1.5, 0.2], [0.1, 0.3, -1.0]])
+
+
 def spd(x: Any) -> Any:
     return x @ np.conj(np.swapaxes(x, -1, -2)) + made_like(x, np.identity, x.shape[-1], dtype=x.dtype)
 
@@ -147,6 +163,21 @@ def log_softmax(x: Any, axis: int = -1) -> np.ndarray:
 def cross_entropy(z: Any, classes: Any) -> np.ndarray:
     rows = -log_softmax(z).reshape(-1, np.shape(z)[-1])
     return np.mean([row[c] for row, c in zip(rows, np.ravel(classes), strict=True)])
+
+
+def without(mask: Any, x: Any) -> np.ndarray:
+    return np.where(mask, x, -np.inf)
+
+
+def gelu(x: Any, approximate: str = "none") -> np.ndarray:
+    if approximate == "tanh":
+        return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+    return x * (1 + scipy.special.erf(x / np.sqrt(2))) / 2
+
+
+@functools.wraps(mg.full_like)
+def filled_like(value: Any, x: Any, **how: Any) -> Any:
+    return mg.full_like(x, value, **how)
 
 
 def scatter_add(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -382,8 +413,8 @@ CASES = [
     named("linalg.diagonal", a(2, 3, 3), offset=1),
     *[named("diag", a(*s), k) for s in [(2,), (2, 3)] for k in (0, 1, -1)], named("diagflat", a(2, 2), 1),
     *[named(f, a(*s), k) for f in ("tril", "triu") for s, k in [((3, 3), 0), ((2, 2, 3), 1), ((3,), -1)]],
-    Case(_pad, lambda x, widths, value: np.pad(x, widths, constant_values=value), (a(2, 3),),
-         {"widths": [[1, 0], [0, 2]], "value": 0}),
+    Case(_pad, lambda x, widths, constant_values: np.pad(x, widths, constant_values=constant_values), (a(2, 3),),
+         {"widths": [[1, 0], [0, 2]], "constant_values": 0}),
     # picking
     named("compress", [True, False, True], a(2, 3), axis=1), named("compress", np.array([True, False]), a(2, 3)),
     named("extract", M, a(2, 3)), 
@@ -461,9 +492,88 @@ CASES = [
     case(_by_gaps, lambda m, gaps, size: m / gaps, a(2, 2), pos(2, 2), 1)._replace(analytic=False),
     Case(_eigh, lambda x, uplo: np.column_stack(np.linalg.eigh(x)), (a(3, 3), "L"), {}, sym, False),
     Case(_svd, lambda x: np.column_stack([(d := np.linalg.svd(x, full_matrices=False))[1], d[0].T, d[2]]), (a(3, 2),), {}, None, False),
+    # activations, special functions
+    *[case(mg.softplus, lambda x: np.log(1 + np.exp(wide(x))), a(*s))._replace(analytic=False) for s in SHAPES],
+    *[case(mg.log_sigmoid, lambda x: -np.log(1 + np.exp(-wide(x))), a(*s))._replace(analytic=False) for s in SHAPES[:4]],
+    *[case(mg.silu, lambda x: x * sigmoid(x), a(*s)) for s in SHAPES],
+    *[case(mg.elu, lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)), apart(*s), **how) for s in SHAPES for how in ({}, {"alpha": 0.7})],
+    *[case(mg.gelu, gelu, a(*s), **how) for s in SHAPES for how in ({}, {"approximate": "tanh"})],
+    *[case(mg.erf, scipy.special.erf, a(*s)) for s in SHAPES], case(special.erf, scipy.special.erf, a(2)),
+    *[case(f, f, a(2, 3)) for f in (scipy.special.erf, scipy.special.erfc)],
+    *[case(f, f, a(2, 3)) for f in (scipy.special.i0, scipy.special.i1)], named("i0", a(2, 3)),
+    *[case(special.iv, scipy.special.iv, v, pos(2, 3)) for v in (0, 1)], case(special._iv, lambda x, v: scipy.special.iv(v, x), pos(3), 2),
+    # made of others
+    named("amax", apart(2, 3), axis=1), named("amin", apart(2, 3), axis=0, keepdims=True),
+    *[named("meshgrid*", a(2), a(3), a(), **how) for how in ({}, {"indexing": "ij"}, {"sparse": True})], named("meshgrid*", a(3)),
+    *[named("linspace", a(*x), a(*y), n, **how) for x, y, n, how in [((), (), 4, {}), ((2,), (2, 1), 3, {"axis": -1}),
+      ((2,), (), 5, {"endpoint": False}), ((), (), 1, {}), ((), (3,), 0, {})]], named("linspace", a(), a(), 3, dtype="float64", analytic=False),
+    named("linspace", 1, a(2), 3), named("linspace*", a(), 2, 3, retstep=True),
+    named("logspace", a(), a(2), 4), named("logspace", a(), 1.5, 3, base=pos(2), axis=0), named("logspace", 0.0, a(), 3, False, 2.0), named("power", np.array([2.0, 3.0]), np.zeros(2)),
+    *[case(mg.full, np.full, to, a(*s)) for s, to in [((), (2, 3)), ((3,), (2, 3)), ((), ()), ((), 2)]],
+    *[case(filled_like, lambda value, x, **how: np.full_like(x, value, **how), a(*s), x=np.ones((2, 3)), **how)._replace(analytic=False) for s, how in [((3,), {}), ((), {"shape": (3,)})]],
+    *[named("insert", a(*s), i, a(*v), axis=k) for s, i, v, k in [((3,), 1, (), None), ((3,), 1, (2,), None), ((3,), [0, 3, 1], (3,), None),
+      ((2, 3), 1, (), 1), ((2, 3), 1, (2,), 1), ((2, 3), [1], (2, 2), 1), ((2, 3), slice(1, 3), (2,), 1), ((2, 3), -1, (3,), 0),
+      ((2, 3), [0, 2], (2, 1), 1), ((2, 2), 1, (2, 2), 0), ((3,), np.array([True, False, True]), (), 0)]],
+    *[named("delete", a(2, 3), i, k) for i, k in [(1, None), (-1, 1), ([0, 2], 1), (slice(0, 2), 1), (np.array([True, False]), 0)]],
+    *[named("piecewise", apart(*s), c, f) for s, c, f in [((2, 3), [M], [np.sin, np.square]), ((3,), [M[0], M[1]], [np.exp, 2.0]),
+      ((3,), M[1], [np.negative]), ((), [True], [np.cos])]],
+    *[named("bincount", np.array(i), a(len(i)), *n) for i, *n in [([0, 2, 2],), ([1, 0], 4), ([3],)]],
+    *[case(mg.sliding_window_view, np.lib.stride_tricks.sliding_window_view, a(*s), *how) for s, *how in [((4,), 2), ((3, 4), (2, 3)), ((3, 4), 2, 1), ((3, 4), 2, -2)]],
+    named("unwrap", apart(6) * 9, analytic=False), named("unwrap", apart(2, 4) * 11, axis=0, period=3.0, analytic=False),
+    named("unwrap", apart(6) * 9, discont=4.0, analytic=False), named("real_if_close", a(2)),
+    # keywords
+    *[named(f, a(2, 3), axis=1, dtype="float64", analytic=False) for f in ("sum", "mean", "var", "std", "prod", "cumsum", "cumprod", "nansum", "nanmean")],
+    named("sum", a(3), dtype="complex128", analytic=False), named("trace", a(3, 3), dtype="float64", analytic=False),
+    *[named(f, [a(2, 2), a(2, 2)], dtype="float64", analytic=False) for f in ("concatenate", "stack", "vstack", "hstack")],
+    *[named(f, a(2, 3), axis=1, correction=1) for f in ("var", "std", "nanvar", "nanstd")],
+    *[named("sort", apart(2, 3), **how) for how in ({"kind": "stable"}, {"stable": True}, {"axis": 0, "kind": "heapsort"})],
+    *[named("quantile", apart(7), q=q, method=how) for how in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "hazen",
+      "interpolated_inverted_cdf", "weibull", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest") for q in (0.03, 0.52)],
+    named("percentile", apart(2, 5), q=40.0, axis=1, method="hazen"), named("quantile", apart(1), q=1.0),
+    *[named("take", a(3, 2), np.array([-4, 1, 5]), axis=k, mode=how) for how in ("wrap", "clip") for k in (0, None)],
+    named("choose", np.array([1, -1, 4]), [a(3), a(3)], mode="wrap"),
+    *[case(mg.logsumexp, lambda x, where, **how: logsumexp(without(where, x), **how), a(2, 3), where=M, **how) for how in ({}, {"axis": 1, "keepdims": True})],
+    *[case(mg.softmax, lambda x, where, axis=-1: softmax(without(where, x), axis), a(2, 3), where=M, **how) for how in ({}, {"axis": 1})],
+    case(mg.log_softmax, lambda x, where: log_softmax(without(where, x)), a(2, 3), where=np.array([True, True, True])),
+    named("cumulative_sum", a(3)), named("cumulative_prod", a(2, 3), axis=1, include_initial=True),
+    named("cumulative_sum", a(2, 3), axis=-1, include_initial=True), named("cumulative_sum", a(2, 3), axis=0, dtype="float64", analytic=False),
+    # statistics, polynomials
+    *[named("cov", a(2, 5), **how) for how in ({}, {"bias": True}, {"rowvar": False}, {"ddof": 2}, {"y": a(5)},
+      {"fweights": np.array([1, 2, 1, 0, 3])}, {"aweights": pos(5)}, {"aweights": pos(5), "fweights": np.array([1, 2, 1, 1, 3])},
+      {"aweights": pos(5), "ddof": 0})], named("cov", a(2, 3), dtype="float64", analytic=False), named("cov", a(4)), named("cov", z(2, 4)),
+    named("corrcoef", a(3, 5), analytic=False), named("corrcoef", a(4), a(4), analytic=False), named("corrcoef", z(2, 4)),
+    *[named("correlate", a(n), a(m), *mode) for n, m in [(4, 2), (2, 3), (1, 1)] for mode in ((), ("same",), ("full",))], named("correlate", z(3), z(2)),
+    *[named("vander", a(3), *how) for how in ((), (2,), (4, True))],
+    *[named("polyval", a(n), a(*s)) for n, s in [(3, (2, 2)), (1, (2,)), (2, ())]],
+    named("polyfit", np.array([0.1, 0.8, 1.3, 2.2]), a(4), 2), named("polyfit", np.array([0.1, 0.8, 1.3]), a(3, 2), 1, w=pos(3)),
+    # decompositions of any matrix
+    *[named("linalg.qr*", a(*s)) for s in [(3, 2), (2, 2), (2, 4), (2, 3, 2)]], named("linalg.qr", a(3, 2), mode="r"),
+    named("linalg.qr*", a(2, 3), mode="complete"), named("linalg.qr*", z(3, 2)),
+    *[named("linalg.lstsq*", a(*s), a(*b)) for s, b in [((4, 2), (4,)), ((4, 2), (4, 3)), ((2, 2), (2,)), ((2, 4), (2, 3))]],
+    named("linalg.lstsq*", z(3, 2), z(3)),
+    *[named(f"linalg.{f}", x) for f in ("eig*", "eigvals") for x in (ROTATING, np.stack([ROTATING, -2 * ROTATING]), z(3, 3))],
+    *[named("linalg.cond", a(*s), *p) for s, *p in [((3, 2),), ((2, 2, 2), 2), ((2, 2), -2), ((2, 2), 1), ((2, 2), "fro")]], named("linalg.cond", a(2, 2), p=np.inf),
+    *[named("matvec", x, v) for x, v in [(a(2, 3), a(3)), (a(2, 2, 3), a(2, 3)), (z(2, 2), z(2))]],
+    *[named("vecmat", v, x) for x, v in [(a(2, 3), a(2)), (a(2, 2, 3), a(2, 2)), (z(2, 2), z(2))]],
+    named("linalg.pinv", a(3, 2), rcond=1e-3),
+    case(_qr, lambda x: np.vstack(np.linalg.qr(x)), a(3, 2)),
+    Case(_eig, lambda x: np.column_stack(np.linalg.eig(x)) + 0j, (a(3, 3) + np.diag([0.0, 5.0, 9.0]),), {}, None, False),
 ]  # fmt: skip
 
-MODULES = [calculus, elementwise, index, products, reduce, shape, ops.linalg, ops.fft]
+MODULES = [
+    activations,
+    calculus,
+    creation,
+    elementwise,
+    index,
+    products,
+    reduce,
+    shape,
+    special,
+    statistics,
+    ops.linalg,
+    ops.fft,
+]
 
 
 def is_op(name: str, f: Any, module: Any) -> bool:

@@ -34,13 +34,18 @@ needs_dask = pytest.mark.skipif(dask is None, reason="needs Dask: pip install -e
 #: The functions without a derivative that CuPy has not.
 NOT_IN_CUPY = ["spacing"]
 
-#: What Dask does not take of the elementwise ops, reductions and products: a reason, and a pattern of the names of
+#: What CuPy does not take: a reason, and a pattern of the names of the cases.
+NOT_WITH_CUPY = {"no scipy.special.iv, of which the second derivative of i0 is made": r"(i0|i1|iv)-.*"}
+
+#: What Dask does not take of the modules that are tried: a reason, and a pattern of the names of
 #: the cases.
 NOT_WITH_DASK = {
     "no np.argsort, np.argpartition": r"(sort|partition|median|quantile|percentile)-.*",
     "no np.take_along_axis": r"cross_entropy-.*",
     "no np.add.at": r"evenly-.*",
     "no np.cumsum and np.cumprod of a single number": r"(cumsum|cumprod)-\(\)-.*",
+    "no np.linalg.pinv": r"polyfit-.*",
+    "no np.concatenate of empty arrays alone": r"prod-\(0,\)",
     "no np.max and np.min of an empty array": r"(max|min)-\(0,.*",
 }
 

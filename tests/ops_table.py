@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import scipy.special
 from cases import CASES, MODULES
-from foreign import NOT_IN_CUPY, NOT_WITH_DASK
+from foreign import NOT_IN_CUPY, NOT_WITH_CUPY, NOT_WITH_DASK
 
 import minigrad as mg
 from minigrad.engine import implementations
-from minigrad.hints import HINTS
+from minigrad.hints import HINTS, full_name
 
+OWNERS = {"mg": mg, "scipy.special": scipy.special}
 PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
 
 HEAD = """# The ops
@@ -26,7 +28,11 @@ been checked to second order, against derivatives taken from values alone, in as
 works, because rules are written in the functions they differentiate.
 
 Gradients at a tie of max, min, maximum, minimum, sort and median are shared evenly. The gradient of a real value with
-respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch.
+respect to a complex variable a + bi is dL/da + i dL/db, as in PyTorch. The functions of scipy.special, and `mg.erf`,
+`mg.i0` and the exact `mg.gelu`, which are made of them, need SciPy; it is imported when one of them is called.
+
+Keywords are NumPy's; one that is not supported is an error. `initial`, `where`, `constant_values` and the like
+are constants.
 """
 
 
@@ -37,19 +43,17 @@ arrays of that library too. As those libraries do, the ops refuse to mix its arr
 library lacks is named in the error (by Dask, in a FutureWarning before it computes the array).
 
 **CuPy** (14 or newer) takes every call of the forward and the backward pass, in first and in second order, in all cases
-of these tables. Of the functions without a derivative it lacks MISSING.
+of these tables but those listed here. Of the functions without a derivative it lacks MISSING.
 
-**Dask** takes the calls of elementwise, reduce and products, and computes nothing before it is asked to, except for
-what is listed here. The other tables have not been tried.
+**Dask** takes the calls of elementwise, activations, special, reduce, products and statistics, and computes nothing
+before it is asked to, except for what is listed here. The other tables have not been tried.
 
 """.replace("MISSING", ", ".join(f"`np.{name}`" for name in NOT_IN_CUPY)).splitlines()
 
 
 def numpys(f: Any) -> list[str]:
     found = [
-        f"np.{theirs.__name__}".replace(
-            "np.", f"{getattr(theirs, '__module__', None) or 'numpy'}.".replace("numpy", "np")
-        )
+        full_name(theirs)
         for theirs, ours in implementations.items()
         if ours is f or getattr(ours, "__name__", "") == f"_{f.__name__}"
     ]
@@ -64,8 +68,9 @@ def page() -> str:
         f = implementations.get(f, f)
         counts[f] = counts.get(f, 0) + 1
     for module in MODULES:
-        prefix = {"minigrad.ops.fft": "mg.fft.", "minigrad.ops.linalg": "mg.linalg."}.get(module.__name__, "mg.")
-        lines += [f"## {module.__name__.rpartition('.')[2]}", ""]
+        last = module.__name__.rpartition(".")[2]
+        prefix = {"fft": "mg.fft.", "linalg": "mg.linalg.", "special": "scipy.special."}.get(last, "mg.")
+        lines += [f"## {last}", ""]
         lines += ["| function | NumPy | how | orders | cases | note |", "|---|---|---|---|---|---|"]
         for name, f in sorted(vars(module).items()):
             own = getattr(f, "__module__", "") == module.__name__ and callable(f) and not isinstance(f, type)
@@ -76,13 +81,15 @@ def page() -> str:
             how = "rule" if hasattr(f, "body") else "composed"
             lines.append(f"| `{prefix}{name}` | {theirs} | {how} | 1, 2 | {counts.get(f, 0)} | {note} |")
         lines.append("")
-    lines += [*FOREIGN, "", "| Dask has | so it does not take |", "|---|---|"]
-    for reason, pattern in NOT_WITH_DASK.items():
-        names = {
-            case.op.__name__ for case in CASES if re.fullmatch(pattern, str(case)) and hasattr(mg, case.op.__name__)
-        }
-        lines += [f"| {reason} | {', '.join(f'`mg.{name}`' for name in sorted(names))} |"] if names else []
-    lines.append("")
+    lines += [*FOREIGN, ""]
+    for library, exceptions in (("CuPy", NOT_WITH_CUPY), ("Dask", NOT_WITH_DASK)):
+        lines += [f"| {library} has | so it does not take |", "|---|---|"]
+        for reason, pattern in exceptions.items():
+            names = {case.op.__name__ for case in CASES if re.fullmatch(pattern, str(case))}
+            owners = {n: "mg" if hasattr(mg, n) else "scipy.special" for n in names if n.lstrip("_") == n}
+            shown = [f"`{owner}.{name}`" for name, owner in owners.items() if hasattr(OWNERS[owner], name)]
+            lines += [f"| {reason} | {', '.join(sorted(shown))} |"] if shown else []
+        lines.append("")
     plain = sorted(
         f"`{(getattr(f, '__module__', None) or 'numpy').replace('numpy', 'np')}.{f.__name__}`"
         for f, ours in implementations.items()

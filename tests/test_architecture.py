@@ -129,7 +129,7 @@ def test_graphs_are_read_through_walk(package: str) -> None:
 )
 def test_the_core_needs_numpy_only(path: Path) -> None:
     outside = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
-    assert outside <= {"numpy", "minigrad"}
+    assert outside <= {"numpy", "minigrad"} | ({"scipy"} if path.name == "special.py" else set())
     if path.name == "engine.py":
         assert {name for name in imports(path) if name.startswith("minigrad")} <= {
             "minigrad.errors",
@@ -183,7 +183,7 @@ def test_no_paths_of_one_machine(path: Path) -> None:
 
 def test_the_ops_stay_small() -> None:
     """Their lines of code, without docstrings and comments."""
-    assert sum(written(p) for p in FILES if listed(module(p)) == "ops") < 1200
+    assert sum(written(p) for p in FILES if listed(module(p)) == "ops") < 1600
 
 
 def written(path: Path) -> int:
@@ -202,7 +202,17 @@ def run(code: str) -> str:
 
 
 def test_importing_minigrad_loads_what_everybody_needs() -> None:
-    slow = {"inspect", "dataclasses", "ast", "graphviz", "numpy.ma", "numpy.testing", "numpy.f2py"}
+    slow = {
+        "minigrad.ops.special",
+        "scipy",
+        "inspect",
+        "dataclasses",
+        "ast",
+        "graphviz",
+        "numpy.ma",
+        "numpy.testing",
+        "numpy.f2py",
+    }
     later = {f"minigrad.{name}" for name in [*MODULES[MODULES.index("check.numeric") :], *PACKAGES, *PUBLIC_ONLY]}
     code = "import sys, numpy; before = {*sys.modules}; import minigrad; print(*sys.modules.keys() - before)"
     loaded = set(run(code).split())

@@ -65,6 +65,9 @@ SPOILT = (
     "interp",
     "choose",
     "relu",  # like: 0 for NaN
+    "lstsq",
+    "cond",
+    "polyfit",
 )
 NANS = [
     c for c in CASES if not any(w in str(c).lower() for w in SPOILT) and any(map(np.size, filter(floating, c.args)))
@@ -252,12 +255,12 @@ def test_a_gradient_handed_in_is_pytorchs_too() -> None:
     ("f", "message"),
     [
         (lambda t: np.unique(t), "np.unique has no gradient in minigrad; write np.unique(t.data, return_index=True)"),
-        (lambda t: np.linalg.eig(t), "np.linalg.eig has no gradient in minigrad; write mg.linalg.eigh"),
-        (lambda t: np.cov(t), "np.cov has no gradient in minigrad; write d = x - x.mean"),
-        (lambda t: np.mean(t, dtype=np.float32), "np.mean of a Tensor does not take dtype=; use t.astype(dtype) first"),
+        (lambda t: np.linalg.tensorinv(t), "np.linalg.tensorinv has no gradient in minigrad; write mg.linalg.inv"),
+        (lambda t: np.max(t, out=np.ones(())), "np.max of a Tensor does not take out=; use the result"),
+        (lambda t: np.exp(t, dtype="f"), "np.exp of a Tensor does not take dtype=; use t.astype(dtype) first"),
         (lambda t: np.add(t, t, where=np.True_), "np.add of a Tensor does not take where=; use np.where"),
         (lambda t: np.pad(t, 1, mode="mean"), "pad has the modes constant, edge, reflect, symmetric, wrap, got 'mean'"),
-        (lambda t: np.linalg.svd(t), "svd of a matrix that is not square needs full_matrices=False"),
+        (lambda t: np.linalg.svd(t), "no derivative; write svd(x, full_matrices=False)"),
         (lambda t: t.astype(int), "astype needs a floating-point type, got int64"),
         (lambda t: np.split(t, 2, axis=1), "split needs equal parts, got 2 of 3; see array_split"),
         (lambda t: np.einsum("ij,jk", t), "einsum 'ij,jk' needs 2 operands, got 1"),

@@ -51,11 +51,11 @@ class Namer:
         self.schedule = schedule
         self.names: dict[Value, Identifier] = {}
         helpers = {called(helper) for helper in schedule.helpers}
-        self.needed = {"np", "bool", "int", "float", "complex", "slice", "getattr", *helpers}
+        self.needed = {"np", "scipy", "bool", "int", "float", "complex", "slice", "getattr", *helpers}
         within = {name for helper in schedule.helpers for name in helper.__code__.co_names}
         self.function = unused(identifier(schedule.program.name), self.needed | within)
         self.parameters = self.renamed(schedule.program.parameters)
-        self.taken = {"np", *RESERVED, *dir(builtins), *helpers, *self.parameters.values()}
+        self.taken = {*self.needed, *RESERVED, *dir(builtins), *self.parameters.values()}
 
     def renamed(self, parameters: list[str]) -> dict[str, Identifier]:
         """An identifier for each parameter: itself, where it is one that nothing else in the source is called."""

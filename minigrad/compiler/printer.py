@@ -29,7 +29,7 @@ from minigrad.compiler.program import (
     viewed,
 )
 from minigrad.compiler.schedule import Schedule, is_fresh
-from minigrad.compiler.source import Code, Step, called, constant, definition, dtype_constant, literal
+from minigrad.compiler.source import Code, Step, called, constant, definition, dtype_constant, is_special, literal
 from minigrad.sparse import RowSparse
 from minigrad.text import is_identifier, printable
 from minigrad.trees import map_leaves
@@ -99,6 +99,8 @@ class Printer:
         captured = [self.names[v] for v in program.captured if v in schedule.needed]
         parameters, unpacked = self.dialect.signature(self)
         lines = [(f"def {self.identifiers.function}({', '.join([*parameters, *captured])}):", "")]
+        if any(is_special(v.call) for v in schedule.values):
+            lines.append(("    import scipy.special", ""))
         lines += [(f"    {line}", "") for line in unpacked]
         lines += [
             (f"    {line}", comment) for v in schedule.values if v in schedule.lines for line, comment in self.line(v)

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.engine import implementations
+from minigrad.hints import full_name
 from minigrad.text import Identifier, is_identifier, printable
 
 MAX_LITERAL_SIZE = 1000  # elements of an array that source spells out
@@ -58,7 +60,7 @@ def constant(x: Any) -> str:
     if x is ...:
         return "..."
     if isinstance(x, type):
-        return x.__name__ if x in NUMBERS else f"np.{x.__name__}" if is_numpys(x, [x.__name__]) else unspeakable(x)
+        return x.__name__ if x in NUMBERS else f"np.{x.__name__}" if is_found(x, ["np", x.__name__]) else unspeakable(x)
     return called(x) if callable(x) else unspeakable(x)
 
 
@@ -172,7 +174,7 @@ def flattened(x: Any) -> Iterator[Any]:
 
 
 def called(function: Any) -> str:
-    """The full name of a NumPy function, the bare name of one of minigrad's.
+    """The full name of a function of NumPy, or of one of SciPy's that are ops; the bare name of one of minigrad's.
 
     Raises:
         TypeError: for a function of neither.
@@ -181,24 +183,34 @@ def called(function: Any) -> str:
     if is_helper(function):
         return Identifier(name.strip("_"))
     if isinstance(owner, np.ufunc):
-        path = [owner.__name__, name]
+        path = ["np", owner.__name__, name]
     else:
-        module = str(getattr(function, "__module__", None) or "numpy")
-        path = [*module.split(".")[1:], name] if module.split(".")[0] == "numpy" else []
-    if not is_numpys(function, path):
+        path = full_name(function).split(".") if name else []
+    if not is_found(function, path):
         raise TypeError(
             f"a derived function calls functions of NumPy alone, got {printable(name or function)}; write it with "
             "NumPy's, or with those of minigrad"
         )
-    return ".".join(["np", *path])
+    return ".".join(path)
 
 
-def is_numpys(x: Any, path: list[str]) -> bool:
-    """Is it what this path leads to from np?"""
-    found: Any = np
-    for name in path:
+def is_found(x: Any, path: list[str]) -> bool:
+    """Is it what this path leads to: from np, or from scipy to one of the functions that are ops here?"""
+    root, *names = path or [""]
+    found: Any = {"np": np, "scipy": sys.modules.get("scipy") if is_special(x) else None}.get(root)
+    for name in names:
         found = getattr(found, name, None) if is_identifier(name) else None
-    return bool(path) and (found is x or (isinstance(x, BuiltinMethodType) and found == x))  # np.add.at is made anew
+    return callable(x) and (found is x or (isinstance(x, BuiltinMethodType) and found == x))  # np.add.at is made anew
+
+
+def is_special(function: Any) -> bool:
+    """Is it one of the functions of scipy.special that minigrad has an op for?"""
+    if not isinstance(function, np.ufunc) or "scipy.special" not in sys.modules:
+        return False
+    if getattr(np, function.__name__, None) is not function:
+        import minigrad.ops.special  # noqa: F401  # here, as it imports SciPy: registers its ufuncs
+    ours = implementations.get(function)
+    return getattr(ours, "__module__", "") == "minigrad.ops.special"
 
 
 def is_helper(function: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op
-from minigrad.ops.elementwise import where
+from minigrad.ops.elementwise import conjugate, where
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import _part, sum
 from minigrad.ops.shape import concatenate, flip, moveaxis
@@ -101,6 +101,18 @@ def interp(x: Array, xp: Array, fp: Array, left: Array = None, right: Array = No
     y = _part(y0, (x1 - x) / width) + _part(y1, (x - x0 + (x1 == x0)) / width)
     y = where(below, fp[0] if left is None else left, y)
     return where(above, fp[-1] if right is None else right, y)
+
+
+@implements(np.correlate)
+def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
+    """The products of x and the conjugate of y, moved along it, summed.
+
+    >>> correlate(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0]))
+    array([2., 3.])
+    """
+    if np.size(x) < np.size(y):
+        return conjugate(flip(correlate(y, x, mode)))
+    return convolve(x, flip(conjugate(y)), mode)
 
 
 @op()

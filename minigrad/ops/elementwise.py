@@ -75,8 +75,14 @@ def power(x: Array, n: Array) -> Array:
     9.0
     """
     p = x**n
-    # times n != 0: the derivative of x**0 is 0 at x = 0 too. x + (x == 0): so is that of 0**n with respect to n > 0.
-    return p, lambda g: g * n * x ** ((n - 1) * (n != 0)), lambda g: g * p * np.log(x + (x == 0))
+
+    def by_x(g: Array) -> Array:
+        # at x = 0 too the derivative of x**0 is 0; elsewhere that of n * x ** (n - 1) with respect to n is 1 / x there
+        at_zero = (stop_gradient(n) == 0) & (stop_gradient(x) == 0) if isinstance(n, Node) else n == 0
+        return g * n * x ** ((n - 1) * np.logical_not(at_zero))
+
+    # x + (x == 0): the derivative of 0**n with respect to n > 0 is 0
+    return p, by_x, lambda g: g * p * np.log(x + (x == 0))
 
 
 @op(np.exp)
@@ -238,7 +244,7 @@ arcsinh = unary(np.arcsinh, lambda x, y: 1 / _root_of_one_more(x))
 arccosh = unary(np.arccosh, lambda x, y: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), at=1.5)
 arctanh = unary(np.arctanh, lambda x, y: 1 / ((1 - x) * (1 + x)))
 exp2 = unary(np.exp2, lambda x, y: y * math.log(2))
-expm1 = unary(np.expm1, lambda x, y: y + 1)
+expm1 = unary(np.expm1, lambda x, y: np.exp(x))  # not y + 1, which has no digits left where y is near -1
 log2 = unary(np.log2, lambda x, y: 1 / (x * math.log(2)))
 log10 = unary(np.log10, lambda x, y: 1 / (x * math.log(10)))
 cbrt = unary(np.cbrt, lambda x, y: 1 / (3 * y * y))
@@ -420,6 +426,18 @@ def angle(z: Array, deg: bool = False) -> Array:
     """
     phi = arctan2(imag(z), real(z))
     return rad2deg(phi) if deg else phi
+
+
+@implements(np.i0)
+def i0(x: Array) -> Array:
+    """The modified Bessel function of the first kind, of order 0, by SciPy.
+
+    >>> float(i0(0.0))
+    1.0
+    """
+    from minigrad.ops.special import i0  # here, as SciPy is optional and slow to import
+
+    return i0(x)
 
 
 @implements(np.sign)

@@ -60,13 +60,23 @@ def _repeats(index: Any) -> bool:
     )
 
 
+def _within(indices: Array, n: int, mode: str) -> Array:
+    """Indices of n elements, brought into their range in the modes wrap and clip."""
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"an index beyond the end has the modes raise, wrap, clip, got {mode!r}")
+    return indices if mode == "raise" else np.mod(indices, n) if mode == "wrap" else np.clip(indices, 0, n - 1)
+
+
 @op(np.take)
-def take(x: Array, indices: Array, axis: int | None = None) -> Array:
+def take(x: Array, indices: Array, axis: int | None = None, *, mode: str = "raise") -> Array:
     """Elements along an axis by their numbers; with axis None, of the flattened array.
 
     >>> take(np.array([1.0, 2.0, 3.0]), [2, 0])
     array([3., 1.])
+
+    A number beyond the end is an error; in the mode wrap it counts on from the start, in the mode clip it is the last.
     """
+    indices = _within(indices, x.size if axis is None else x.shape[axis], mode)
     y = np.take(x, indices, axis)
     if axis is None:
         return y, lambda g: np.reshape(scatter_add(g, (indices,), (x.size,)), x.shape)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops import products, reduce, shape
-from minigrad.ops.elementwise import _chosen, abs, multiply, power, real
+from minigrad.ops.elementwise import _chosen, abs, conjugate, multiply, power, real, where
 from minigrad.ops.products import matmul, outer, tensordot, vecdot
 from minigrad.ops.reduce import _largest, _magnitude, _others, max, min, sum
-from minigrad.ops.shape import expand_dims, matrix_transpose, moveaxis, reshape
+from minigrad.ops.shape import concatenate, expand_dims, matrix_transpose, moveaxis, reshape
 from minigrad.shorthand import M, V, composed, in_float32, made_like
 
 
@@ -164,6 +164,14 @@ def _eye(x: Array) -> Array:
     return made_like(x, np.identity, x.shape[-1], dtype=np.real(x).dtype)
 
 
+def _phases(v: Array) -> Array:
+    """For each column of complex vectors the factor that makes its largest component real and positive."""
+    first = np.argmax(np.abs(stop_gradient(v)), axis=-2, keepdims=True)
+    numbers = np.reshape(made_like(v, np.arange, np.shape(v)[-2]), (-1, 1))
+    top = sum(where(numbers == first, v, 0), axis=-2, keepdims=True)
+    return conjugate(top) / abs(top)
+
+
 @op()
 def _by_gaps(m: Array, gaps: Array, size: Array) -> Array:
     """m / gaps, by which vectors turn: NaN where rounding hides the gap, unless m is 0 because no vector is read."""
@@ -180,10 +188,17 @@ def _differences(w: Array) -> Array:
 EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
 
 
+def _of_eigh(packed: Array) -> tuple[Array, Array]:
+    return real(packed[..., 0]), packed[..., 1:]
+
+
 @op()
 def _eigh(x: Array, uplo: str) -> Array:
     """The eigenvalues as the first column, then the eigenvectors: one value, for one decomposition."""
-    w, v = np.linalg.eigh(x, uplo)  # type: ignore[call-overload]
+    if isinstance(x, Node):  # not eigh, whose phases are others: both would have to move alike
+        w, v = _of_eigh(_eigh(x, uplo))
+    else:
+        w, v = np.linalg.eigh(x, uplo)  # type: ignore[call-overload]
 
     def pullback(g: Array) -> Array:
         g = np.conj(g)
@@ -203,10 +218,11 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     array([2.])
 
     The gradient is symmetric, as x is. Where eigenvalues are equal but for rounding, eigenvectors are not determined:
-    a gradient through these is NaN, through eigenvalues alone it is one of the subgradients.
+    a gradient through these is NaN, through eigenvalues alone it is one of the subgradients. The largest
+    component of a complex eigenvector (the first of several) is real and positive: NumPy's has any phase.
     """
-    packed = _eigh(x, UPLO)
-    return EighResult(real(packed[..., 0]), packed[..., 1:])
+    w, v = _of_eigh(_eigh(x, UPLO))
+    return EighResult(w, v * _phases(v) if np.iscomplexobj(v) else v)
 
 
 eigvalsh = composed(np.linalg.eigvalsh, lambda x, UPLO="L": eigh(x, UPLO).eigenvalues, [[4.0]])
@@ -215,10 +231,15 @@ eigvalsh = composed(np.linalg.eigvalsh, lambda x, UPLO="L": eigh(x, UPLO).eigenv
 SVDResult = namedtuple("SVDResult", "U S Vh")
 
 
+def _of_svd(packed: Array, x: Array) -> tuple[Array, Array, Array]:
+    m = np.shape(x)[-2]
+    return matrix_transpose(packed[..., 1 : m + 1]), real(packed[..., 0]), packed[..., m + 1 :]
+
+
 @op()
 def _svd(x: Array) -> Array:
     """The singular values as the first column, then U transposed, then Vh (Townsend, Differentiating the SVD, 2016)."""
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    u, s, vh = _of_svd(_svd(x), x) if isinstance(x, Node) else np.linalg.svd(x, full_matrices=False)
     m, k = u.shape[-2:]
 
     def pullback(g: Array) -> Array:
@@ -249,31 +270,39 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     array([5.])
 
     Where singular values are equal but for rounding, or 0, U and Vh are not determined: a gradient through these is
-    NaN, through S alone it is one of the subgradients.
+    NaN, through S alone it is one of the subgradients. The largest component of a complex column of U
+    (the first of several) is real and positive: NumPy's has any phase.
     """
     m, n = np.shape(x)[-2:]
     if full_matrices and compute_uv and m != n:
-        raise TypeError("svd of a matrix that is not square needs full_matrices=False: full ones have no derivative")
+        raise TypeError(
+            f"svd of a matrix of shape {(m, n)}: its full U or Vh has columns that x does not determine, and no "
+            "derivative; write svd(x, full_matrices=False)"
+        )
     packed = _svd(x)
-    s = real(packed[..., 0])
     if not compute_uv:
-        return s
-    return SVDResult(matrix_transpose(packed[..., 1 : m + 1]), s, packed[..., m + 1 :])
+        return real(packed[..., 0])
+    u, s, vh = _of_svd(packed, x)
+    if np.iscomplexobj(u):
+        p = _phases(u)
+        u, vh = u * p, conjugate(matrix_transpose(p)) * vh
+    return SVDResult(u, s, vh)
 
 
 svdvals = composed(np.linalg.svdvals, lambda x: svd(x, compute_uv=False), [[4.0]])
 
 
 @op(np.linalg.pinv)
-def pinv(x: Array) -> Array:
+def pinv(x: Array, rcond: float | None = None) -> Array:
     """The pseudo-inverse, of a matrix whose rank does not change nearby.
 
     >>> pinv(np.array([[2.0], [0.0]]))
     array([[0.5, 0. ]])
 
-    Golub and Pereyra, SIAM Journal on Numerical Analysis 10, 1973.
+    Singular values below rcond times the largest count as 0. Golub and Pereyra, SIAM Journal on Numerical Analysis 10,
+    1973.
     """
-    p = np.linalg.pinv(x)
+    p = np.linalg.pinv(x) if rcond is None else np.linalg.pinv(x, rcond)
 
     def pullback(g: Array) -> Array:
         g, px, xp = np.conj(g), p @ x, x @ p
@@ -282,6 +311,139 @@ def pinv(x: Array) -> Array:
         return np.conj(h)
 
     return p, pullback
+
+
+@implements(np.linalg.lstsq)
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Array, Array]:
+    """The shortest x for which a @ x is nearest to b; the sums of squares that are left, the rank, the singular values.
+
+    >>> lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]))[0]
+    array([2.])
+
+    Args:
+        a: shape (m, n), of a rank that does not change nearby.
+        b: shape (m,), or a column for each x.
+        rcond: singular values below this part of the largest count as 0; by default max(m, n) times eps.
+
+    For m > n the sums of squares are there where the rank is below n too, unlike NumPy's: a shape depends on no value.
+    """
+    m, n = np.shape(a)
+    s = svdvals(a)
+    rcond = np.maximum(m, n) * np.finfo(s.dtype).eps if rcond is None else rcond
+    x = matmul(pinv(a, rcond), b)
+    left = np.zeros_like(s[:0])
+    if m > n:
+        d = b - matmul(a, x)
+        left = sum(real(d * conjugate(d)), axis=0, keepdims=np.ndim(d) == 1)
+    return x, left, np.sum(stop_gradient(s) > rcond * stop_gradient(s)[:1]), s
+
+
+QRResult = namedtuple("QRResult", "Q R")
+
+
+@op()
+def _qr(x: Array) -> Array:
+    """Q above R, for a matrix that is not wide (Walter and Lehmann, arXiv 1001.1654, 2010)."""
+    q, r = np.linalg.qr(x)
+    m = q.shape[-2]
+
+    def pullback(g: Array) -> Array:
+        g = np.conj(g)
+        gq, gr = g[..., :m, :], g[..., m:, :]
+        size = np.abs(stop_gradient(np.diagonal(r, 0, -2, -1)))
+        near = np.any(size <= 10 * m * np.finfo(size.dtype).eps * _largest(size, -1), axis=-1)[..., None, None]
+        s = np.triu(gr @ _h(r) - _h(q) @ gq)
+        s = s - _diagonal_only(s) / 2
+        return np.conj(_h(np.linalg.solve(np.where(near, np.nan, r), _h(gq + q @ (s + _h(s))))))
+
+    return np.concatenate([q, r], axis=-2), pullback
+
+
+@implements(np.linalg.qr)
+def qr(x: Array, mode: str = "reduced") -> Any:
+    """The decomposition x = Q @ R: orthonormal columns, and an upper triangle; R alone in the mode r.
+
+    >>> qr(np.array([[3.0], [4.0]])).R
+    array([[-5.]])
+
+    The gradient is NaN where the columns of x (of a wide x, the first ones) are dependent but for rounding: Q is not
+    determined there. The mode complete is for matrices that are not tall.
+    """
+    m, n = np.shape(x)[-2:]
+    if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
+        why = "has columns that x does not determine, and no derivative" if mode == "complete" else "has no derivative"
+        raise TypeError(f"qr of a matrix of shape {(m, n)}: the mode {mode!r} {why}; write qr(x), or qr(x, mode='r')")
+    packed = _qr(x[..., : m if m < n else n])
+    q, r = packed[..., :m, :], packed[..., m:, :]
+    if m < n:
+        r = concatenate([r, matmul(conjugate(matrix_transpose(q)), x[..., m:])], -1)
+    return r if mode == "r" else QRResult(q, r)
+
+
+EigResult = namedtuple("EigResult", "eigenvalues eigenvectors")
+
+
+def _of_eig(packed: Array) -> tuple[Array, Array]:
+    return packed[..., 0], packed[..., 1:]
+
+
+@op()
+def _eig(x: Array) -> Array:
+    """The eigenvalues as the first column, then the eigenvectors, all complex.
+
+    dV = V C with c_jk = (V^-1 dx V)_jk / (w_k - w_j) for j != k (Magnus, Econometric Theory 1, 1985), and a real c_kk
+    that keeps the length of v_k; `eig` sees to its phase.
+    """
+    w, v = _of_eig(_eig(x)) if isinstance(x, Node) else np.linalg.eig(x)
+
+    def pullback(g: Array) -> Array:
+        g = np.conj(g)
+        gw, gv = g[..., 0], g[..., 1:]
+        gv = gv - v * np.real(np.sum(np.conj(v) * gv, axis=-2, keepdims=True))
+        gaps, size = np.conj(_differences(w)), _largest(np.abs(w), -1)[..., None]
+        f = _by_gaps(_h(v) @ gv, gaps, size) + _eye(v) * gw[..., None, :]
+        return np.conj(np.linalg.solve(_h(_independent(v)), f) @ _h(v))
+
+    return np.concatenate([w[..., None], v], axis=-1) + 0j, pullback
+
+
+def _independent(v: Array) -> Array:
+    """Vectors, NaN where they are so near to dependent that nothing is left of their inverse: at a defective matrix."""
+    s = np.linalg.svd(stop_gradient(v), compute_uv=False)
+    return np.where((s[..., -1:] <= 10 * np.finfo(s.dtype).eps ** 0.5 * s[..., :1])[..., None], np.nan, v)
+
+
+@implements(np.linalg.eig)
+def eig(x: Array) -> EigResult:
+    """The eigenvalues and the eigenvectors, as columns, of a square matrix; complex, also where NumPy's are real.
+
+    >>> eig(np.array([[2.0]])).eigenvalues
+    array([2.+0.j])
+
+    An eigenvector has length 1, and its largest component (the first of several) is real: NumPy's convention. The order
+    of the eigenvalues is NumPy's, too. A gradient through eigenvectors is NaN where eigenvalues are equal but for
+    rounding, and so is every gradient where the matrix is defective, or so near to it that few digits are left.
+    """
+    w, v = _of_eig(_eig(x))
+    p = _phases(v)
+    p = p * np.sign(np.real(stop_gradient(p)))  # NumPy's is negative as well
+    return EigResult(w, v * p)
+
+
+eigvals = composed(np.linalg.eigvals, lambda x: eig(x).eigenvalues, [[4.0]])
+
+
+@implements(np.linalg.cond)
+def cond(x: Array, p: Any = None) -> Array:
+    """The condition number in the norm p, by default the largest singular value divided by the smallest.
+
+    >>> float(cond(np.array([[2.0, 0.0], [0.0, 1.0]])))
+    2.0
+    """
+    if p in (None, 2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))
 
 
 @implements(np.linalg.matrix_power)

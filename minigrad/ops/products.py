@@ -90,6 +90,14 @@ vecdot = composed(np.vecdot, lambda x, y, axis=-1: sum(multiply(conjugate(x), y)
 implements(np.linalg.vecdot)(vecdot)
 
 
+matvec = composed(np.matvec, lambda x, v: matmul(x, expand_dims(v, -1))[..., 0], [[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0])
+
+
+vecmat = composed(
+    np.vecmat, lambda v, x: matmul(expand_dims(conjugate(v), -2), x)[..., 0, :], [1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]
+)
+
+
 outer = composed(np.outer, lambda x, y: multiply(reshape(x, (-1, 1)), reshape(y, -1)), V, V)
 
 

@@ -9,8 +9,8 @@ from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops import elementwise
 from minigrad.ops.elementwise import _chosen
 from minigrad.ops.index import getitem, scatter_add, take_along_axis
-from minigrad.ops.shape import broadcast_to, diagonal, expand_dims, moveaxis, reshape
-from minigrad.shorthand import M, V, beside, composed, in_float32, made_like
+from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
+from minigrad.shorthand import M, V, beside, changed, composed, in_float32, made_like
 
 Axis = int | tuple[int, ...] | None
 
@@ -18,6 +18,10 @@ Axis = int | tuple[int, ...] | None
 def _kept(x: Array, g: Array, axis: Axis, keepdims: bool) -> Array:
     """A reduced array with its axes back, of size one."""
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
+
+
+def _in(x: Array, dtype: Any) -> Array:
+    return x if dtype is None else elementwise.astype(x, dtype)
 
 
 # NumPy's reductions take where= and initial=, those of other libraries do not: the bodies do without.
@@ -33,12 +37,15 @@ def _started(function: Any, y: Array, initial: Any) -> Array:
 
 
 @op(np.sum)
-def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
-    """The sum along axes, of the elements where a mask holds.
+def sum(
+    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Array:
+    """The sum along axes, of the elements where a mask holds; dtype is the type that is summed in.
 
     >>> float(sum([1.0, 2.0]))
     3.0
     """
+    x = _in(x, dtype)
     y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
 
@@ -60,12 +67,13 @@ def _mean(x: Array, axis: Axis, where: Any, keepdims: bool = True) -> Array:
 
 @op(np.mean)
 @in_float32
-def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
+def mean(x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, where: Any = True) -> Array:
     """The mean along axes, of the elements where a mask holds.
 
     >>> float(mean([1.0, 2.0]))
     1.5
     """
+    x = _in(x, dtype)
     y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
     return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
 
@@ -76,9 +84,11 @@ def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
     return _masked(d / (_count(x, axis, where) - ddof), where)
 
 
-def _centred(slope: Array, axis: Axis, where: Any) -> Array:
-    """A slope without the rounding error of the mean, which a division by a deviation near 0 would magnify."""
-    return _masked(slope - _mean(slope, axis, where), where)
+def _one(ddof: float, correction: Any) -> float:
+    """Of two names for one number the one that is used."""
+    if correction is not None and ddof:
+        raise ValueError(f"ddof and correction are two names for one number, got {ddof} and {correction}; write one")
+    return ddof if correction is None else correction
 
 
 def _var(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Array:
@@ -92,37 +102,62 @@ def _var(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Array
 
 @op(np.var)
 @in_float32
-def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+def var(
+    x: Array,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    ddof: float = 0,
+    correction: Any = None,
+    keepdims: bool = False,
+    where: Any = True,
+) -> Array:
     """The variance along axes: the squares of the distances from the mean, divided by their number less ddof.
 
     >>> float(var([1.0, 3.0]))
     1.0
+
+    ddof is called correction too, as in the array API.
     """
+    x, ddof = _in(x, dtype), _one(ddof, correction)
     y = _var(x, axis, ddof, keepdims, where)
     return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
 @op(np.std)
 @in_float32
-def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+def std(
+    x: Array,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    ddof: float = 0,
+    correction: Any = None,
+    keepdims: bool = False,
+    where: Any = True,
+) -> Array:
     """The standard deviation along axes; its gradient is 0 where all elements are equal, a second derivative NaN.
 
     >>> float(std([1.0, 3.0]))
     1.0
     """
+    x, ddof = _in(x, dtype), _one(ddof, correction)
     scale = _magnitude(_masked(x, where), axis)
+    u = x / scale
+    # from an element, not from 0: the deviation of equal elements is then 0, whatever the rounding of their mean
+    d = u - _largest(_masked(u, where, -np.inf), axis)
     if where is True:
-        s = np.std(x / scale, axis=axis, ddof=ddof, keepdims=True) * scale
+        r = np.std(d, axis=axis, ddof=ddof, keepdims=True)
     elif isinstance(x, Node):
-        s = std(x / scale, axis, ddof=ddof, keepdims=True, where=where) * scale
+        r = std(d, axis, ddof=ddof, keepdims=True, where=where)
     else:
-        s = np.sqrt(_var(x / scale, axis, ddof, True, where)) * scale
-    y = s if keepdims else np.squeeze(s, axis)
+        r = np.sqrt(_var(d, axis, ddof, True, where))
+    y = r * scale if keepdims else np.squeeze(r * scale, axis)
 
     def pullback(g: Array) -> Array:
-        slope = _centred(_around_mean(x, axis, ddof, where), axis, where) / (s + (s == 0))
         single = _count(x, axis, where) == 1  # whose deviation is 0 everywhere
-        return _kept(x, g, axis, keepdims) * _chosen(slope, s + single)
+        slope = _around_mean(d, axis, ddof, where) / (r + (r == 0))
+        return _kept(x, g, axis, keepdims) * _chosen(slope, r + single)
 
     return y, pullback
 
@@ -132,8 +167,13 @@ def _magnitude(x: Array, axis: Axis) -> Array:
 
     It is a power of two, so that the division is exact.
     """
-    top = _largest(np.abs(x), axis)
-    return np.exp2(np.floor(np.log2(np.where((top > 0) & np.isfinite(top), top, 1))))
+    return np.exp2(np.floor(_bits(_largest(np.abs(x), axis))))
+
+
+def _bits(size: Array) -> Array:
+    """The logarithm to base 2, as a constant; 0 of 0 and of infinity."""
+    size = stop_gradient(size)
+    return np.log2(np.where((size > 0) & np.isfinite(size), size, 1))
 
 
 def _largest(x: Array, axis: Axis) -> Array:
@@ -157,7 +197,7 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     return y if keepdims else np.squeeze(y, axis), pullback
 
 
-@op(np.max)
+@op(np.max, np.amax)
 def max(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
     """The largest along axes; ties share the gradient evenly. A mask `where` needs an initial value.
 
@@ -167,7 +207,7 @@ def max(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     return _extremum(np.max, x, axis, keepdims, initial, where)
 
 
-@op(np.min)
+@op(np.min, np.amin)
 def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
     """The smallest along axes; ties share the gradient evenly. A mask `where` needs an initial value.
 
@@ -175,6 +215,9 @@ def min(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     1.0
     """
     return _extremum(np.min, x, axis, keepdims, initial, where)
+
+
+amax, amin = max, min
 
 
 ptp = composed(np.ptp, lambda x, axis=None, **how: max(x, axis, **how) - min(x, axis, **how), V)
@@ -189,7 +232,9 @@ def _reduction_axes_first(x: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]
 
 
 @op(np.prod)
-def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
+def prod(
+    x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Array:
     """The product along axes, of the elements where a mask holds.
 
     >>> float(prod([2.0, 3.0]))
@@ -197,6 +242,7 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
 
     Its derivative is the product of the elements before, times that of those behind: right where elements are 0.
     """
+    x = _in(x, dtype)
 
     def pullback(g: Array) -> Array:
         rows, axes = _reduction_axes_first(_masked(x, where, 1), axis)
@@ -214,23 +260,32 @@ def _before(x: Array) -> Array:
 
 
 def _others(x: Array) -> Array:
-    """For each element the product of the others along the first axis."""
-    return _before(x) * np.flip(_before(np.flip(x, 0)), 0)
+    """For each element the product of the others along the first axis.
+
+    Powers of two are taken out, so that no product of some of them overflows or vanishes where that of all does not.
+    """
+    kind = np.finfo(x.dtype)
+    sums = np.rint(np.cumsum(_bits(np.abs(x)), 0))
+    bits = np.concatenate([sums[:1], sums[1:] - sums[:-1]])  # what is left multiplies to about 1
+    bits = np.clip(bits, kind.minexp, kind.maxexp - 1)
+    rest = np.sum(bits, axis=0, keepdims=True) - bits
+    half, x = np.floor(rest / 2), x / np.exp2(bits)  # the power of all may be beyond the range
+    return _before(x) * np.flip(_before(np.flip(x, 0)), 0) * np.exp2(half) * np.exp2(rest - half)
 
 
 @op(np.cumsum)
-def cumsum(x: Array, axis: int | None = None) -> Array:
+def cumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
     """The sums of the first, the first two, ... elements along an axis; with axis None, of the flattened array.
 
     >>> cumsum([1.0, 2.0, 3.0])
     array([1., 3., 6.])
     """
-    k = axis or 0
+    x, k = _in(x, dtype), axis or 0
     return np.cumsum(x, axis), lambda g: np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), x.shape)
 
 
 @op(np.cumprod)
-def cumprod(x: Array, axis: int | None = None) -> Array:
+def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
     """The products of the first, the first two, ... elements along an axis; with axis None, of the flattened array.
 
     >>> cumprod([1.0, 2.0, 3.0])
@@ -239,7 +294,7 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
     The derivative is right where elements are 0. It adds up from the end, r[i] = g[i] + x[i + 1] r[i + 1], by doubling
     (Hillis and Steele, CACM 29, 1986).
     """
-    k = axis or 0
+    x, k = _in(x, dtype), axis or 0
 
     def pullback(g: Array) -> Array:
         rows = np.reshape(x, (-1,)) if axis is None or x.ndim == 0 else np.moveaxis(x, k, 0)
@@ -250,6 +305,23 @@ def cumprod(x: Array, axis: int | None = None) -> Array:
         return np.reshape(np.moveaxis(_before(rows) * r, 0, k), x.shape)
 
     return np.cumprod(x, axis), pullback
+
+
+def _cumulative(function: Any, how: Any, start: float) -> Any:
+    """The array API's cumulative functions: of one axis, optionally from the value of no elements on."""
+
+    def cumulative(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
+        if axis is None and np.ndim(x) != 1:
+            raise ValueError(f"{function.__name__} needs an axis for an array of shape {np.shape(x)}")
+        y, k = how(x, axis or 0, dtype=dtype), axis or 0
+        first = (*np.shape(y)[:k], 1, *np.shape(y)[k:][1:])
+        return concatenate([np.full_like(y, start, shape=first), y], k) if include_initial else y
+
+    return composed(function, cumulative, V)
+
+
+cumulative_sum = _cumulative(np.cumulative_sum, cumsum, 0)
+cumulative_prod = _cumulative(np.cumulative_prod, cumprod, 1)
 
 
 @implements(np.average)
@@ -266,26 +338,28 @@ def average(x: Array, axis: int | None = None, weights: Array = None) -> Array:
     return sum(x * weights, axis) / sum(broadcast_to(weights, np.shape(x)), axis)
 
 
-def _without_nan(function: Any, how: Any, instead: float, counts: bool = False) -> Any:
-    """A reduction that leaves NaN out: another number in its place, or not counted at all."""
+nansum = composed(np.nansum, lambda x, axis=None, **how: sum(elementwise.where(np.isnan(x), 0, x), axis, **how), V)
+nanprod = composed(np.nanprod, lambda x, axis=None, **how: prod(elementwise.where(np.isnan(x), 1, x), axis, **how), V)
 
-    def reduction(x: Array, axis: Axis = None, **kwargs: Any) -> Array:
-        mask = {"where": ~np.isnan(x)} if counts else {}
-        y = how(elementwise.where(np.isnan(x), instead, x), axis, **mask, **kwargs)
-        if instead in (0, 1):
+
+def _of_numbers(function: Any, how: Any, **initial: Any) -> Any:
+    """A reduction that does not count NaN; of nothing but NaN it is NaN."""
+
+    def reduction(x: Array, axis: Axis = None, *, where: Any = True, **kwargs: Any) -> Array:
+        there = ~np.isnan(x) if where is True else ~np.isnan(x) & where
+        y = how(elementwise.where(there, x, 0), axis, where=there, **(initial | kwargs))
+        if "initial" in kwargs:
             return y
-        return elementwise.where(np.all(np.isnan(x), axis, keepdims=np.ndim(y) == np.ndim(x)), np.nan, y)
+        return elementwise.where(np.any(there, axis, keepdims=np.ndim(y) == np.ndim(x)), y, np.nan)
 
     return composed(function, reduction, [1.0, 3.0])
 
 
-nansum = _without_nan(np.nansum, sum, 0)
-nanprod = _without_nan(np.nanprod, prod, 1)
-nanmax = _without_nan(np.nanmax, max, -np.inf)
-nanmin = _without_nan(np.nanmin, min, np.inf)
-nanmean = _without_nan(np.nanmean, mean, 0, counts=True)
-nanvar = _without_nan(np.nanvar, var, 0, counts=True)
-nanstd = _without_nan(np.nanstd, std, 0, counts=True)
+nanmax = _of_numbers(np.nanmax, max, initial=-np.inf)
+nanmin = _of_numbers(np.nanmin, min, initial=np.inf)
+nanmean = _of_numbers(np.nanmean, mean)
+nanvar = _of_numbers(np.nanvar, var)
+nanstd = _of_numbers(np.nanstd, std)
 
 
 @op()
@@ -304,15 +378,25 @@ def _evenly(y: Array, axis: int) -> Array:
     return y, shared
 
 
+#: The two names of the stable algorithm first.
+_KINDS = ("stable", "mergesort", "quicksort", "heapsort")
+
+
 @implements(np.sort)
-def sort(x: Array, axis: int | None = -1) -> Array:
+def sort(x: Array, axis: int | None = -1, kind: Any = None, *, stable: bool | None = None) -> Array:
     """The elements along an axis in ascending order; ties share the gradient evenly.
 
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
+
+    kind and stable are NumPy's; all algorithms but the stable one count as one: the value and the gradient do not
+    depend on them.
     """
     x, axis = (reshape(x, -1), 0) if axis is None else (x, axis)
-    return _evenly(take_along_axis(x, np.argsort(x, axis=axis), axis), axis)
+    if kind not in (None, *_KINDS) or None not in (kind, stable):
+        raise ValueError(f"sort takes one of kind= ({', '.join(_KINDS)}) and stable=, got {kind!r} and {stable!r}")
+    how = changed(None, kind="stable" if stable or kind in _KINDS[:2] else None)
+    return _evenly(take_along_axis(x, np.argsort(x, axis=axis, **how), axis), axis)
 
 
 @implements(np.partition)
@@ -332,20 +416,42 @@ def _part(x: Array, weight: Array) -> Array:
     return np.where(weight == 0, 0, x) * weight, lambda g: g * weight, lambda g: g * x
 
 
+#: The methods of quantile whose place among n sorted elements moves with q: at q (n + 1 - a - b) + a - 1, by a and b
+#: (Hyndman and Fan, The American Statistician 50, 1996).
+_MOVING = {
+    "linear": (1, 1),
+    "hazen": (0.5, 0.5),
+    "weibull": (0, 0),
+    "interpolated_inverted_cdf": (0, 1),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+
+
 @implements(np.quantile)
-def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The value below which a fraction q of the elements along axes falls, interpolated linearly.
+def quantile(x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False, method: str = "linear") -> Array:
+    """The value below which a fraction q of the elements along axes falls, by one of NumPy's methods.
 
     >>> float(quantile([1.0, 2.0, 4.0], 0.25))
     1.5
+
+    q may be a variable too, a number or a vector between 0 and 1; where the place jumps with q its gradient is 0.
     """
     front, axes = _reduction_axes_first(x, axis)
     # NaN anywhere makes all of it NaN, and the gradient too
     front = front * np.where(np.any(np.isnan(front), axis=0), np.nan, np.ones_like(stop_gradient(front)))
     y, n = sort(front, 0), np.shape(front)[0]
-    at = np.multiply(beside(x, q), n - 1)
-    low = np.positive(np.floor(at), dtype=int, casting="unsafe")
-    share = np.positive(np.reshape(at - low, np.shape(at) + (1,) * (np.ndim(y) - 1)), dtype=y.dtype)
+    if method == "linear" and type(q) is float and 0 <= q <= 1:
+        at = np.multiply(beside(x, q), n - 1)  # as below, without the time that np.quantile takes
+    else:
+        at = np.quantile(made_like(x, np.arange, n), beside(x, stop_gradient(q)), method=method)  # type: ignore[call-overload]
+    low = np.positive(np.minimum(np.floor(at), n - 1 - (n > 1)), dtype=int, casting="unsafe")
+    share = at - low
+    if isinstance(q, Node) and method in _MOVING:
+        a, b = _MOVING[method]
+        place = q * (n + 1 - a - b) + a - 1
+        share = share + elementwise.where((place >= 0) & (place <= n - 1), place - stop_gradient(place), 0)
+    share = np.positive(np.reshape(share, np.shape(at) + (1,) * (np.ndim(y) - 1)), dtype=y.dtype)
     z = _part(getitem(y, low), 1 - share) + _part(getitem(y, np.minimum(low + 1, n - 1)), share)
     return expand_dims(z, tuple(k + np.ndim(at) for k in axes)) if keepdims else z
 
@@ -356,44 +462,56 @@ percentile = composed(np.percentile, lambda x, q, axis=None, **how: quantile(x, 
 median = composed(np.median, lambda x, axis=None, **how: quantile(x, 0.5, axis, **how), V)
 
 
-trace = composed(np.trace, lambda x, offset=0, axis1=0, axis2=1: sum(diagonal(x, offset, axis1, axis2), axis=-1), M)
+trace = composed(
+    np.trace,
+    lambda x, offset=0, axis1=0, axis2=1, **how: sum(diagonal(x, offset, axis1, axis2), axis=-1, **how),
+    M,
+)
+
+
+def _counting(x: Array, where: Any) -> Array:
+    """x with -inf, whose exponential is 0, where a mask does not hold."""
+    return x if where is True else np.where(where, x, -np.inf)
 
 
 @op()
 @in_float32
-def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) along axes, without overflow: the largest element is taken out first.
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, where: Any = True) -> Array:
+    """log(sum(exp(x))) along axes, of the elements where a mask holds, without overflow.
 
     >>> float(logsumexp([1000.0, 1000.0])) - 1000 == float(np.log(2.0))
     False
     >>> round(float(logsumexp([1000.0, 1000.0])) - 1000, 6)
     0.693147
 
-    Its gradient is the softmax of x. Where every x is -inf no term counts, and it is 0, as that of `logaddexp`;
-    elements that are inf share it evenly.
+    The largest element is taken out first. The gradient is the softmax of x. Where every x is -inf no term counts, and
+    it is 0, as that of `logaddexp`; elements that are inf share it evenly.
     """
+    x = _counting(x, where)
     top = _largest(x, axis)
     e = np.exp(x - np.nan_to_num(np.where(top == -np.inf, 0, top)))
     e = np.where(e > 1, 1, e)  # of an infinite x
     total = np.sum(e, axis=axis, keepdims=True)
     none = total == 0
     y = np.where(none, -np.inf, np.log(total + none) + top)
-    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x, g, axis, keepdims) * (e / (total + none))
+    p = e / (total + none)
+    return y if keepdims else np.squeeze(y, axis), lambda g: _masked(_kept(x, g, axis, keepdims) * p, where)
 
 
 @op()
 @in_float32
-def softmax(x: Array, axis: Axis = -1) -> Array:
-    """exp(x) / sum(exp(x)) along an axis.
+def softmax(x: Array, axis: Axis = -1, *, where: Any = True) -> Array:
+    """exp(x) / sum(exp(x)) along an axis, of the elements where a mask holds; the others are 0.
 
     >>> softmax(np.array([0.0, 0.0]))
     array([0.5, 0.5])
     """
+    x = _counting(x, where)
     e = np.exp(x - _largest(x, axis))
     p = e / np.sum(e, axis=axis, keepdims=True)
 
     def pullback(g: Array) -> Array:
-        gp = g * p
+        gp = _masked(g * p, where)
         return gp - p * np.sum(gp, axis=axis, keepdims=True)
 
     return p, pullback
@@ -401,14 +519,20 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
 
 @op()
 @in_float32
-def log_softmax(x: Array, axis: Axis = -1) -> Array:
-    """x - logsumexp(x) along an axis.
+def log_softmax(x: Array, axis: Axis = -1, *, where: Any = True) -> Array:
+    """x - logsumexp(x) along an axis, of the elements where a mask holds; the others are -inf.
 
     >>> log_softmax(np.array([0.0, 0.0])) == -np.log(2.0)
     array([ True,  True])
     """
+    x = _counting(x, where)
     y = x - logsumexp(x, axis=axis, keepdims=True)
-    return y, lambda g: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)
+
+    def pullback(g: Array) -> Array:
+        g = _masked(g, where)
+        return g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)
+
+    return y, pullback
 
 
 @op()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, implements, op, stop_gradient
-from minigrad.ops.elementwise import positive, where
-from minigrad.ops.index import _numbers, getitem, scatter_add, take, take_along_axis
+from minigrad.ops.elementwise import astype, positive, where
+from minigrad.ops.index import _numbers, _within, getitem, scatter_add, take, take_along_axis
 from minigrad.shorthand import M, V, beside, composed, made_like
 
 
@@ -102,26 +102,28 @@ def _concatenate(*arrays: Array, axis: int) -> Array:
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+def concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = None) -> Array:
     """Arrays joined along an axis they have; with axis None, flattened and joined.
 
     >>> concatenate([np.ones(2), np.zeros(1)])
     array([1., 1., 0.])
     """
+    if dtype is not None:
+        arrays = [astype(x, dtype) for x in arrays]
     if axis is None:
         return _concatenate(*(reshape(x, -1) for x in arrays), axis=0)
     return _concatenate(*arrays, axis=axis)
 
 
 @implements(np.stack)
-def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array:
     """Arrays of one shape joined along a new axis.
 
     >>> stack([np.ones(2), np.zeros(2)])
     array([[1., 1.],
            [0., 0.]])
     """
-    return concatenate([expand_dims(x, axis) for x in arrays], axis)
+    return concatenate([expand_dims(x, axis) for x in arrays], axis, dtype=dtype)
 
 
 @implements(np.ravel)
@@ -243,9 +245,9 @@ def tile(x: Array, reps: int | Sequence[int]) -> Array:
 
 
 @op()
-def _pad(x: Array, *, widths: Any, value: Any) -> Array:
+def _pad(x: Array, *, widths: Any, constant_values: Any) -> Array:
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
-    return np.pad(x, widths, constant_values=value), lambda g: g[inside]
+    return np.pad(x, widths, constant_values=constant_values), lambda g: g[inside]
 
 
 @implements(np.pad)
@@ -259,7 +261,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: An
         return positive(x)  # it has no sides
     widths = np.broadcast_to(pad_width, (np.ndim(x), 2)).tolist()
     if mode == "constant":
-        return _pad(x, widths=widths, value=constant_values)
+        return _pad(x, widths=widths, constant_values=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad has the modes constant, edge, reflect, symmetric, wrap, got {mode!r}")
     for axis, width in enumerate(widths):
@@ -281,10 +283,12 @@ atleast_2d = composed(np.atleast_2d, _each(lambda x: x if np.ndim(x) > 1 else re
 atleast_3d = composed(np.atleast_3d, _each(lambda x: x if np.ndim(x) > 2 else expand_dims(atleast_2d(x), -1)), [1.0])
 
 
-vstack = composed(np.vstack, lambda xs: concatenate(list(map(atleast_2d, xs))), M)
+vstack = composed(np.vstack, lambda xs, **how: concatenate(list(map(atleast_2d, xs)), **how), M)
 
 
-hstack = composed(np.hstack, lambda xs: concatenate(list(map(atleast_1d, xs)), 0 if np.ndim(xs[0]) <= 1 else 1), M)
+hstack = composed(
+    np.hstack, lambda xs, **how: concatenate(list(map(atleast_1d, xs)), 0 if np.ndim(xs[0]) <= 1 else 1, **how), M
+)
 
 
 dstack = composed(np.dstack, lambda xs: concatenate(list(map(atleast_3d, xs)), 2), M)
@@ -423,13 +427,14 @@ select = composed(np.select, lambda masks, xs, default=0: _first(masks, xs, defa
 
 
 @implements(np.choose)
-def choose(numbers: Array, choices: Sequence[Array]) -> Array:
-    """From the choice of each number, element by element.
+def choose(numbers: Array, choices: Sequence[Array], *, mode: str = "raise") -> Array:
+    """From the choice of each number, element by element; mode wrap or clip for numbers beyond, as in `take`.
 
     >>> choose([1, 0], [np.zeros(2), np.ones(2)])
     array([1., 0.])
     """
-    numbers, *choices = broadcast_arrays(beside(choices[0], numbers), *choices)
+    numbers = _within(beside(choices[0], numbers), len(choices), mode)
+    numbers, *choices = broadcast_arrays(numbers, *choices)
     return take_along_axis(stack(choices), numbers[None], 0)[0]
 
 

@@ -32,6 +32,9 @@ REFUSED = {
     "at.set": 2,
     "at.add": 2,
     "at.multiply": 2,
+    "piecewise": 3,
+    "bincount": 3,
+    "insert": 1,
 }
 REASONS = re.compile(r"depends on values|was read")
 

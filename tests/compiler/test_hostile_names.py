@@ -11,6 +11,7 @@ from typing import Any
 import hostile
 import numpy as np
 import pytest
+import scipy.special
 from derived import by_source
 from hostile import ATTACKS, KEYS, NAMES, TEXTS, assert_plain, assert_shown
 from hypothesis import given, settings
@@ -374,6 +375,14 @@ def test_only_functions_of_numpy_are_called() -> None:
         from scipy.special import expit
 
         mg.derive(lambda x: expit(x).sum(), X, wrt=())
+    special = [scipy.special.erf, scipy.special.iv]
+    for f in (scipy.special.gamma, np.frompyfunc(lambda x: x, 1, 1), None):
+        with pytest.raises(TypeError, match="calls functions of NumPy alone"):
+            called(f)
+    twice.__name__, twice.__module__ = "erf", "scipy.special"
+    with pytest.raises(TypeError, match="functions of NumPy alone, got erf"):
+        called(twice)
+    assert [*map(called, special)] == ["scipy.special.erf", "scipy.special.iv"]
     assert (called(np.linalg.norm), called(np.add.reduceat)) == ("np.linalg.norm", "np.add.reduceat")
 
 
@@ -425,3 +434,9 @@ def test_an_identifier_is_read_as_it_is_written(text: str) -> None:
     else:
         with pytest.raises(ValueError, match="must be an identifier"):
             Identifier(text)
+
+
+def test_a_parameter_called_scipy() -> None:
+    d = mg.derive(lambda scipy: mg.sum(mg.erf(scipy)), X)
+    assert "scipy.special.erf(scipy_)" in d.source
+    np.testing.assert_array_equal(d(X)[0], np.sum(scipy.special.erf(X)))
