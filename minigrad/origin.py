@@ -20,7 +20,17 @@ LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "pur
 #: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
 #: Modules whose objects are tools of a program, not its data: what they hold is theirs.
-_TOOLS = {"functools", "threading", "queue", "logging", "asyncio", "concurrent", "multiprocessing", "weakref"}
+_TOOLS = {
+    "functools",
+    "threading",
+    "_thread",
+    "queue",
+    "logging",
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "weakref",
+}
 _MADE_BY_PYTHON = 1 << 9  # the flag of a class that a class statement made
 _NOT_USERS = (*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen")
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")

@@ -6,11 +6,12 @@ for generators of random numbers.
 
 from __future__ import annotations
 
+import builtins
 import dis
 import functools
 import sys
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -62,14 +63,15 @@ class Slot(NamedTuple):
     def set(self, v: Any, roots: Any = ()) -> None:
         holder = self.holder_now(roots)
         if isinstance(holder, type):
-            setattr(holder, self.key, v)
+            type.__setattr__(holder, self.key, v)
         elif self.is_attribute:
             object.__setattr__(holder, self.key, v)
         elif isinstance(holder, tuple):  # to replace an element is to replace the tuple where that is held
             elements = [v if i == self.key else e for i, e in enumerate(holder)]
             self.holder.set(type(holder)(*elements) if hasattr(holder, "_fields") else type(holder)(elements), roots)
-        else:
-            holder[self.key] = v
+        else:  # not by a method of the user's
+            kind = next((kind for kind in (OrderedDict, dict, list, deque) if isinstance(holder, kind)), type(holder))
+            kind.__setitem__(holder, self.key, v)
 
 
 class Found(NamedTuple):
@@ -143,6 +145,9 @@ def _places(x: Any, at: Slot) -> Iterator[Slot]:
         name = str(x.name or at.name)
         yield _below(at, x, name, "_data", True, True)
         yield _below(at, x, f"d{name}", "_grad", True, True)
+        if hasattr(x, "__dict__"):  # of a subclass
+            yield from _places_of_attributes(x, at)
+        yield from _places_of_class(type(x))
     elif isinstance(x, types.FunctionType):
         yield from _places_of_function(x)
     elif isinstance(x, functools.partial):
@@ -186,6 +191,7 @@ def _places_of_class(kind: type) -> Iterator[Slot]:
     for base in filter(is_users, kind.__mro__):
         for key, x in vars(base).items():
             if isinstance(x, property | functools.cached_property | staticmethod | classmethod):
+                yield Slot(key, base, key, True)
                 functions = (getattr(x, name, None) for name in ("fget", "fset", "func", "__func__"))
                 yield from (Slot(key, [function], 0) for function in functions if function is not None)
             elif isinstance(x, types.FunctionType) or (
@@ -197,17 +203,19 @@ def _places_of_class(kind: type) -> Iterator[Slot]:
 def _places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     """Its closure; and, of functions that are not of a library, the globals and defaults it uses."""
     file = f.__code__.co_filename
-    if is_library(file):
+    if is_library(file) and not hasattr(f, "__wrapped__"):
         return
+    names = names_in(f.__code__)
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
         yield Slot(name, cell, "cell_contents", True)
-    if not is_minigrad(file):
+        yield from _places_in_module({name: _content(cell)}, name, names, only_modules=True)
+    if not is_minigrad(file) and not is_library(file):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         yield from (Slot(str(key), vars(f), key) for key in vars(f))
-        names = names_in(f.__code__)
         for name in sorted(names.globals):
             yield from _places_in_module(f.__globals__, name, names)
-        for name in sorted(names.assigned - f.__globals__.keys()):
+        known = f.__globals__.keys() | vars(builtins).keys()
+        for name in sorted((names.assigned | names.globals) - known - {"__class__"}):
             yield Slot(name, f.__globals__, name)
         for module in map(sys.modules.get, sorted(names.modules)):
             if module is not None and is_users(module):
@@ -216,17 +224,30 @@ def _places_of_function(f: types.FunctionType) -> Iterator[Slot]:
 
 
 def _places_in_module(
-    scope: dict[str, Any], name: str, names: Names, above: tuple[types.ModuleType, ...] = ()
+    scope: dict[str, Any],
+    name: str,
+    names: Names,
+    above: tuple[types.ModuleType, ...] = (),
+    only_modules: bool = False,
 ) -> Iterator[Slot]:
     """A variable of a module; of the user's modules that it names, the variables that the function names too."""
     if name not in scope:
         return
     x = scope[name]
     if not isinstance(x, types.ModuleType):
-        yield Slot(name, scope, name)
+        if not only_modules:
+            yield Slot(name, scope, name)
     elif is_users(x) and x not in above:
         for attribute in sorted(names.attributes):
             yield from _places_in_module(vars(x), attribute, names, (*above, x))
+
+
+def _content(cell: types.CellType) -> Any:
+    """The content of a cell, None where it is empty."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 class Names(NamedTuple):
@@ -252,6 +273,7 @@ def names_in(code: types.CodeType) -> Names:
             found["attributes"].add(step.argval)
         elif step.opname == "IMPORT_NAME":
             found["modules"].add(step.argval)
+    found["attributes"] |= {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}  # for getattr
     inner = [names_in(c) for c in code.co_consts if isinstance(c, types.CodeType)]
     return Names(*(frozenset(own.union(*parts)) for own, *parts in zip(found.values(), *inner)))
 

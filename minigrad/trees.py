@@ -96,8 +96,11 @@ def _described(tree: Any, below: list[tuple[Any, Any]] | None) -> str:
     return f"a {type(tree).__name__} with {', '.join(printable(key) for key, _ in below) or 'nothing'}"
 
 
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+def map_leaves(function: Callable[[Any], Any], tree: Any, init: bool = True) -> Any:
     """A tree of the same form, the function applied to every leaf.
+
+    Args:
+        init: make dataclasses by their own methods, which may compute with the leaves.
 
     >>> map_leaves(lambda x: 2 * x, {"W": 1.0, "layers": [2.0]})
     {'W': 2.0, 'layers': [4.0]}
@@ -105,8 +108,12 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     below = children(tree)
     if below is None:
         return function(tree)
+    return rebuilt(tree, {key: map_leaves(function, subtree, init) for key, subtree in below}, init)
+
+
+def rebuilt(tree: Any, mapped: dict[Any, Any], init: bool = True) -> Any:
+    """A container like another, with other contents by their keys."""
     new: Any
-    mapped = {key: map_leaves(function, subtree) for key, subtree in below}
     # A subclass may take other arguments than its base: a defaultdict, a tuple with a __new__ of its own.
     if isinstance(tree, dict):
         new = mapped if type(tree) is dict else copy.copy(tree)
@@ -124,6 +131,11 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
         return new
     import dataclasses
 
+    if not init:
+        new = copy.copy(tree)
+        for key, value in mapped.items():
+            object.__setattr__(new, key, value)
+        return new
     computed = {field.name for field in dataclasses.fields(tree) if not field.init}
     new = dataclasses.replace(tree, **{key: value for key, value in mapped.items() if key not in computed})
     for key in computed:

@@ -41,6 +41,17 @@ def assert_same(got: Any, expected: Any) -> None:
         assert_same(x, y)
 
 
+def compile_follows(f: Callable[..., Any], change: Callable[[], Any], *args: Any, again: int = 3) -> Any:
+    """compile does what the function does, also after a change outside."""
+    compiled = mg.compile(f)
+    for _ in range(again):
+        assert same_bits(mg.stop_gradient(compiled(*args)), mg.stop_gradient(f(*args)))
+    change()
+    for _ in range(again):
+        assert same_bits(mg.stop_gradient(compiled(*args)), mg.stop_gradient(f(*args)))
+    return compiled
+
+
 def by_source(d: Any, *args: Any) -> Any:
     """What the shown source gives, with nothing but NumPy around it."""
     scope: dict[str, Any] = {"np": np}

@@ -148,8 +148,9 @@ class Derived:
         if any(x._edges for x in variables):  # a result: the backward pass goes on from it
             return self.original(arguments)
         output = specialization(arguments)
+        again = None if specialization.changes else lambda: self.original(arguments)
         values = [
-            differentiable(x, i, variables, lambda: self.original(arguments)) if i in specialization.live else x
+            differentiable(x, i, variables, again) if i in specialization.live else x
             for i, x in enumerate(leaves(output))
         ]
         return unflatten(output, values)
@@ -195,10 +196,10 @@ class Derived:
         """Is the call part of what is recorded, or differentiated?"""
         if mode.tracing:
             return True
-        tensors = [x for x in leaves([x for _, x in arguments.all]) if isinstance(x, Node)]
-        if self.pure and mode.recording and tensors:
+        given = [x for _, x in arguments.all]
+        if self.pure and mode.recording and any(isinstance(x, Node) for x in leaves(given)):
             return True
-        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in tensors)
+        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in leaves(given))
 
     def original(self, arguments: Arguments) -> Any:
         """The value of the function itself, recorded as any other expression."""
@@ -242,11 +243,20 @@ class Derived:
             )
         program = simplified(title(self.f, "f"), arguments, recorded, self.exact)
         specialization = Specialization(program, recorded, call, self.backend, bool(self.audit))
-        if not self.cache:
+        if self.pinned and not self.cache:
             self.pinned_to = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
         elif len(self.cache) >= MAX_CACHED:
             del self.cache[next(iter(self.cache))]
-        self.cache[kind] = [specialization, *self.cache.get(kind, [])][:MAX_CACHED]
+        others = self.cache.get(kind, [])
+        if len(others) == MAX_CACHED:
+            warnings.warn(
+                f"{title(self.f, 'f')} was compiled {MAX_CACHED + 1} times for such arguments, as its guards failed "
+                "again and again: print(f.guards) shows them. A value that changes at every call belongs in an array "
+                "or a float, not in a decision of Python's",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        self.cache[kind] = [specialization, *others][:MAX_CACHED]
         return specialization
 
     def recorded(self, call: Call, named: bool = True) -> Recorded:

@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.compiler.program import Value, leaves_of
 from minigrad.compiler.record import Recorded
 from minigrad.compiler.tracer import Tracer
+from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
 from minigrad.trees import children
 
@@ -53,10 +54,12 @@ def steps(recorded: Recorded, table: Table) -> Steps:
 
     The order of the calls is no matter: a backward pass reaches variables in the order in which they were set.
     """
-    results = [("the value", recorded.output)]
-    results += [(f"the new data of {slot.title('an array')}", last) for slot, _, last in recorded.written]
-    results += [(f"the new {slot.title('content of a place')}", now) for slot, now in recorded.rebound]
-    for x in leaves_of([x for _, x in results]):
+    results = [("the value", (), recorded.output)]
+    for slot, _, last in recorded.written:
+        results.append((f"the new data of {slot.title('an array')}", place_key(slot), last))
+    for slot, now in recorded.rebound:
+        results.append((f"the new {slot.title('content of a place')}", place_key(slot), now))
+    for x in leaves_of([x for _, _, x in results]):
         if isinstance(x, Tracer):
             _ = x.value  # a view of an array that was written into since is taken now, and is a value more
     numbers: dict[Value, int] = {}
@@ -69,10 +72,17 @@ def steps(recorded: Recorded, table: Table) -> Steps:
         name = getattr(v.call, "__name__", "an input")
         values.append(Step(numbers[v], f"{name}({', '.join(described((v.args, v.kwargs)))})", v.line))
     compared = []
-    for name, x in results:
-        number = table.setdefault(key_of(x, numbers), len(table))
+    for name, place, x in results:
+        number = table.setdefault((place, key_of(x, numbers)), len(table))
         compared.append(Step(number, f"{name}({', '.join(described(x))})"))
     return Steps(values, compared)
+
+
+def place_key(slot: Slot) -> Any:
+    """A key that is the same for the same place in two recordings."""
+    if slot.holder is None:
+        return slot.key
+    return place_key(slot.holder) if isinstance(slot.holder, Slot) else id(slot.holder), slot.key, slot.is_attribute
 
 
 def key_of(x: Any, numbers: dict[Value, int]) -> Any:

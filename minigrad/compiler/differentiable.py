@@ -26,19 +26,24 @@ def is_live(x: Any) -> bool:
     return reached
 
 
-def differentiable(value: Any, number: int, variables: Sequence[Any], original: Callable[[], Any]) -> Any:
+def differentiable(value: Any, number: int, variables: Sequence[Any], original: Callable[[], Any] | None) -> Any:
     """A Tensor with a value that a compiled function has computed.
 
     Args:
         number: of the value among the leaves that the function returns.
         variables: the Tensors that the function reaches.
-        original: runs the function itself, with the same arguments.
+        original: runs the function itself, with the same arguments; None where it may not run again.
     """
 
     def compiled(*_: Any) -> Any:
         ready: dict[int, Any] = {}  # gradients computed together, waiting to be asked for
 
         def pull(i: int, g: Any) -> Any:
+            if original is None:
+                raise RuntimeError(
+                    "backward needs a value that can be computed again, got one of a compiled function that changes "
+                    "state; call backward inside of it, or call the function itself in its place"
+                )
             if i not in ready:
                 y = leaves(original())[number]
                 if not np.allclose(plain(y), value, rtol=float(np.finfo(value.dtype).eps) ** 0.5, equal_nan=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import copy
+import enum
 import operator
 import re
 from collections import deque
@@ -16,6 +17,7 @@ from minigrad.compiler.program import root
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array, plain
 from minigrad.compiler.source import identical
 from minigrad.engine import Node
+from minigrad.origin import is_users
 from minigrad.reach import Slot, has_attributes
 from minigrad.text import Identifier, is_identifier, printable
 from minigrad.trees import children
@@ -40,6 +42,8 @@ CONDITIONS = {
     "same place": "{x} is {e}",
     "layout": "{x}.strides == {e}",
     "distinct": "distinct({x})",
+    "vacant": "vacant({x})",
+    "class": "len(vars({x})) == {length}",
     "apart": "apart({x})",
 }
 
@@ -180,7 +184,12 @@ def reach_guards(recorded: Recorded) -> list[Guard]:
     for slot, value in recorded.captured:
         if value in reshaped and any(value is first for _, first, _ in recorded.written):
             guards.append(Guard(place(slot), "layout", value.example.strides, slot))
-    if recorded.distinct:
+    for slot in recorded.vacant:
+        guards.append(Guard(place(slot), "vacant", slot, slot))
+    for reached in recorded.classes:  # a new attribute may be found before one of its bases'
+        name = reached.__name__
+        guards.append(Guard(name, "class", len(vars(reached)), Slot(name, [reached], 0)))
+    if len(recorded.distinct) > 1:
         names = ", ".join(map(place, recorded.distinct))
         guards.append(Guard(names, "distinct", recorded.distinct, recorded.distinct[0]))
     return guards
@@ -215,7 +224,7 @@ def kinds_of(slot: Slot, held: Any) -> Iterator[tuple[str, Any]]:
         yield "number", held
     elif isinstance(held, int | str | np.generic | array.array | bytearray):
         yield "constant", copy.copy(held)
-    elif slot.rooted and (type(held).__hash__ is None or isinstance(held, Node) or has_attributes(held)):
+    elif slot.rooted and (type(held).__hash__ is None or isinstance(held, Node) or is_users_object(held)):
         yield "type", type(held)
     elif slot.rooted and not callable(held):
         yield "constant", held
@@ -255,8 +264,9 @@ def readable(slot: Slot, known: dict[int, str]) -> str:
 class GuardSource:
     """Writes guards as source that is quick to run: objects and expected values are bound to global names."""
 
-    def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"identical": identical, "distinct": distinct}
+    def __init__(self, count: int) -> None:
+        self.count = count  # of the arguments
+        self.scope: dict[str, Any] = {"identical": identical, "distinct": distinct, "vacant": vacant}
         self.bound: dict[int, Identifier] = {}  # by the id of an object in the scope: its name there
         self.checked: dict[int, str] = {}  # by the id of a slot: the name of the object that a guard before it found
 
@@ -290,6 +300,11 @@ class GuardSource:
         assert guard.slot is not None
         if guard.kind == "distinct":
             return CONDITIONS["distinct"].format(x=", ".join(map(self.place, guard.expected)))
+        if guard.kind == "vacant":
+            arguments = ", ".join(f"a{i}" for i in range(self.count))
+            return f"vacant({self.bind(guard.slot, 'place')}, ({arguments}{',' * (self.count == 1)}))"
+        if guard.kind == "class":
+            return f"len(vars({self.bind(guard.slot.holder[0], guard.place)})) == {guard.expected}"
         if guard.kind == "apart":
             return self.apart(guard.expected)
         x = self.place(guard.slot)
@@ -334,6 +349,20 @@ class GuardSource:
 def distinct(*objects: Any) -> bool:
     """Are they different objects?"""
     return len({id(x) for x in objects}) == len(objects)
+
+
+def vacant(slot: Slot, roots: tuple[Any, ...]) -> bool:
+    """Does a place hold nothing?"""
+    try:
+        slot.get(roots)
+    except (ValueError, AttributeError, KeyError):
+        return True
+    return False
+
+
+def is_users_object(x: Any) -> bool:
+    """Is it an object of a class of the user's, but for its members that are constants (an Enum's)?"""
+    return has_attributes(x) or (is_users(type(x)) and not isinstance(x, enum.Enum))
 
 
 class Apart:

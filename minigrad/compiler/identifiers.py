@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, assigned, astype, changed, filled, made_from
+from minigrad.compiler.program import OPERATORS, OPS_OWN, USERS, Value, assigned, astype, changed, filled, operands
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import called
 from minigrad.text import RESERVED, Identifier, identifier
@@ -50,6 +50,7 @@ class Namer:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.names: dict[Value, Identifier] = {}
+        self.endings: dict[Value, frozenset[str]] = {}  # of each value: those of the names it depends on, as in x_c
         helpers = {called(helper) for helper in schedule.helpers}
         self.needed = {"np", "scipy", "bool", "int", "float", "complex", "slice", "getattr", *helpers}
         within = {name for helper in schedule.helpers for name in helper.__code__.co_names}
@@ -75,9 +76,12 @@ class Namer:
 
     def name_lines(self) -> None:
         for v in self.schedule.values:
+            self.endings[v] = frozenset().union(*(self.endings[x] for x in operands(v)))
             if v in self.schedule.lines and v not in self.names:
                 target = self.schedule.target(v)
                 self.names[v] = self.names[target] if target is not None else self.fresh_name(v)
+            if v in self.names and (ending := re.search(r"(?<=[^_])_[a-z]$", self.names[v])):
+                self.endings[v] |= {ending[0]}
 
     def fresh_name(self, v: Value) -> Identifier:
         """The word for a value, with an ending where it is taken."""
@@ -114,14 +118,7 @@ class Namer:
 
     def suffixes(self, v: Value) -> list[str]:
         """Endings that distinguish a value from another of its name: those of the values it depends on, as in x_c."""
-        words = [self.names[x] for x in made_from([v]) if x in self.names]
-        return sorted(
-            {
-                match[0]
-                for word in words
-                if not self.word(v).endswith("_" + word[-1]) and (match := re.search(r"(?<=[^_])_[a-z]$", word))
-            }
-        )
+        return sorted(ending for ending in self.endings.get(v, ()) if not self.word(v).endswith(ending))
 
 
 def is_printers(word: str) -> bool:

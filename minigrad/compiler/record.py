@@ -112,7 +112,9 @@ class Recorded(NamedTuple):
     captured: list[tuple[Slot, Value]]  # of each other array that is reached: its place, also within an argument
     guards: list[tuple[Slot, Any]]  # places that are no inputs, and inputs that Python read, with what they held
     same: list[tuple[Slot, Slot]]  # a place, and an earlier one that holds the same object
-    distinct: list[Slot]  # places within arguments that hold different Tensors and arrays
+    distinct: list[Slot]  # places that hold different arrays
+    vacant: list[Slot]  # places that hold nothing
+    classes: list[type]  # of the user's, that are reached
     written: list[tuple[Slot, Value, Value]]  # an array that was written into: its first and last Value
     rebound: list[tuple[Slot, Any]]  # a place, and its new content
     constants: dict[Value, int]  # Python's integers that are guarded by their values
@@ -236,7 +238,7 @@ class Recording:
                 mode.tracing = True
                 returned = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
             live = [i for i, x in enumerate(leaves(returned)) if is_live(x) and not self.call.enter]
-            output = map_leaves(plain, returned)
+            output = map_leaves(plain, returned, init=False)
             world.check()
             after = [place.slot.get(world.roots) for place in places]
         except Exception as error:
@@ -249,6 +251,11 @@ class Recording:
             world.restore()
         if Refused.first is not None:
             raise Refused.first
+        if self.trace.errors:
+            caught = self.trace.errors[0]
+            raise Refused(
+                f"{type(caught).__name__} ({caught}) was caught, and that it came would be frozen"
+            ) from caught
         for (name, path, value), (t, _) in zip(self.inputs, self.given):
             if t.value is not value:
                 where = printable("".join(map(str, (name, *path))))
@@ -263,6 +270,8 @@ class Recording:
             raise Eager
         if isinstance(held, RowSparse):
             self.world.set(place, Leftover())
+        elif slot.of_tensor and held is None:
+            self.world.set(place, None)  # not the gradient that another thread may set meanwhile
         elif is_array(held) and not isinstance(held, Node) and (slot.of_tensor or not is_fixed(slot)):
             first = self.holders.setdefault(id(held), i) if isinstance(held, np.ndarray) else i
             if first == i:
@@ -293,8 +302,9 @@ class Recording:
                 if first in trace.read:
                     if last is not first or (isinstance(now, Tracer) and now is not self.replaced[i]):
                         raise Refused(
-                            f"{slot.title('something')} changes at every call, and Python reads its value: it would "
-                            "be compiled anew each time; use mg.where, or decide outside and pass a flag"
+                            f"{slot.title('something')} changes at every call, and Python reads its value (if, "
+                            "float(), an index): it would be compiled anew each time; use mg.where on it, or decide "
+                            "outside and pass a flag"
                         )
                     guards.append((slot, held))
             elif slot.of_tensor:  # a gradient
@@ -325,11 +335,13 @@ class Recording:
                         f"{slot.title('an array')} was written into, and {printable(name) or 'another'} shares its "
                         "memory; take the view inside the function"
                     )
-        distinct = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
-        distinct = distinct if any(slot.rooted for slot in distinct) else []
-        return Recorded(
-            self.inputs, captured, guards, same, distinct, written, rebound, constants, trace.values, output, live
-        )
+        arrays = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
+        within = any(slot.rooted for slot in arrays)  # elsewhere a Tensor has data of its own
+        distinct = [slot for slot in arrays if within or not slot.of_tensor]
+        classes = [kind for kind, _ in self.world.classes]
+        conditions = guards, same, distinct, self.reached.vacant, classes
+        changes = written, rebound, constants
+        return Recorded(self.inputs, captured, *conditions, *changes, trace.values, output, live)
 
 
 def leaf_places(tree: Any, at: Slot, steps: tuple[Step, ...] = ()) -> Iterator[tuple[Slot, tuple[Step, ...]]]:

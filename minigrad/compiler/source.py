@@ -46,6 +46,8 @@ def constant(x: Any) -> str:
         return f"slice({constant(x.start)}, {constant(x.stop)}, {constant(x.step)})"
     if isinstance(x, np.dtype):
         return dtype_constant(x)
+    if isinstance(x, np.longdouble | np.clongdouble):
+        return unspeakable(x)
     if isinstance(x, np.generic):
         return f"{dtype_constant(x.dtype)}({constant(x.item())})" if x.dtype.kind in "biufc" else unspeakable(x)
     if isinstance(x, np.ndarray):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import warnings
@@ -24,7 +23,7 @@ from minigrad.compiler.source import executable, executed, has_literal
 from minigrad.engine import Node, tick
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
-from minigrad.trees import children, leaves, map_leaves
+from minigrad.trees import children, leaves, map_leaves, rebuilt
 
 Function = Callable[..., Any]
 
@@ -44,8 +43,7 @@ class Specialization:
 
     def __init__(self, program: Program, recorded: Recorded, call: Call, backend: str, audit: bool) -> None:
         self.program, self.strongly_typed, self.enter = program, call.strongly_typed, call.enter
-        effects = bool(recorded.written or recorded.rebound)
-        self.live = [] if effects else recorded.live
+        self.live, self.changes = recorded.live, bool(recorded.written or recorded.rebound)
         self.variables = [slot for slot, _ in recorded.captured if slot.of_tensor and slot.key == "_data"]
         self.audit = Audit(recorded) if audit else None
         lines = schedule(program)
@@ -122,7 +120,7 @@ class Specialization:
         Do the guards of what is reached hold? What are the further inputs? And where all arguments are arrays, the
         whole call, which raises GuardFailed where a guard does not hold.
         """
-        writer = GuardSource()
+        writer = GuardSource(len(arguments.all))
         conditions = writer.conditions(guard for guard in self.guards if guard.slot is not None)
         fits = "\n        and ".join(conditions) or "True"
         fetched = "".join(writer.place(slot) + ", " for slot in inputs)
@@ -229,8 +227,4 @@ def unflattener(tree: Any) -> Function:
 
 def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
     """A container like another, with other contents."""
-    if isinstance(tree, dict):
-        return {key: next(flat) for key in tree}
-    if isinstance(tree, list | tuple):
-        return type(tree)(*flat) if hasattr(tree, "_fields") else type(tree)(flat)
-    return dataclasses.replace(tree, **{field.name: next(flat) for field in dataclasses.fields(tree)})
+    return rebuilt(tree, {key: next(flat) for key, _ in children(tree) or ()}, init=False)

@@ -10,12 +10,14 @@ import contextvars
 import functools
 import io
 import random
+import types
+import weakref
 from threading import get_ident
 from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.tracer import Refused
+from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
 from minigrad.origin import at_users_line
 from minigrad.reach import has_attributes
@@ -26,6 +28,7 @@ RNG = np.random.Generator | np.random.RandomState | random.Random
 #: By the id of a Tensor that is overlaid: the values of its slots that the recording thread sees.
 _overlays: dict[int, dict[str, Any]] = {}
 _recording_thread = 0
+_overlaid_classes: set[type] = set()
 
 
 class Overlay:
@@ -89,7 +92,27 @@ def _overlaid(kind: Any) -> Any:
         return property(get, put)
 
     slots = {key: overlaid_slot(key) for key in Node.__slots__ if key != "__weakref__"}
-    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **slots})
+    overlaid = type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **slots})
+    _overlaid_classes.add(overlaid)
+    return overlaid
+
+
+class _AsType(type):
+    """The class of the stand-in for `type`."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) != 1 or kwargs:
+            return type(*args, **kwargs)
+        (x,) = args
+        kind = type(x)
+        return x.__class__ if kind is Tracer else kind.__base__ if kind in _overlaid_classes else kind
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, type)
+
+
+class OwnType(metaclass=_AsType):
+    """`type` as the function knows it: a traced array is an array, a Tensor with an overlay is a Tensor."""
 
 
 class Unusable:
@@ -128,6 +151,9 @@ def unusable(x: Any, name: str) -> Unusable | None:
     if type(x).__module__ in ("queue", "_queue", "multiprocessing.queues"):
         remedy = "and the item that it held would be frozen; get() it outside and pass it as an argument"
         return Unusable(f"the queue {name} was used", remedy)
+    if isinstance(x, weakref.ReferenceType | weakref.ProxyType | types.MappingProxyType | memoryview):
+        remedy = "and what it refers to cannot be followed; use the object itself"
+        return Unusable(f"{name}, a {type(x).__name__}, was used", remedy)
     if hasattr(type(x), "__next__") and not has_attributes(x):
         remedy = "and its first item would be frozen; call next() outside and pass the item as an argument"
         return Unusable(f"the iterator {name} was used", remedy)

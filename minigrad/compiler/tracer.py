@@ -207,6 +207,12 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError(f"a traced array cannot become a {kind.__name__}")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if not self.trace.guarded(self.value):
+            raise Refused(
+                f"{describe_value(self.value)} was converted by np.array or np.asarray, or stored in an array of "
+                f"NumPy's{at_users_line()}, which would freeze its value; leave the conversion out, write x.copy() or "
+                "np.stack([x, y]), or make the array with np.zeros_like(x, shape=...)"
+            )
         return np.array(self.python_value(), dtype)
 
     def __contains__(self, x: Any) -> bool:
@@ -242,6 +248,15 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def __rmul__(self, other: Any) -> Any:
         repeats = self.is_number and isinstance(other, list | tuple | str | bytes)
         return NotImplemented if repeats else super().__rmul__(other)
+
+    def __abs__(self) -> Any:
+        return abs(self.python_value()) if self.is_number else np.abs(self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return (self // other, self % other) if self.is_number else np.divmod(self, other)
+
+    def __pow__(self, other: Any, modulo: Any = None) -> Any:
+        return super().__pow__(other) if modulo is None else pow(self.python_value(), other, modulo)
 
     def __copy__(self) -> Any:
         return self if self.is_number else np.copy(self)
@@ -317,7 +332,11 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def copy(self, order: Any = "C") -> Any:
         return np.copy(self, order=order)
 
-    def astype(self, dtype: Any) -> Any:
+    def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: Any = True, copy: Any = True) -> Any:
+        if order != "K" or not np.can_cast(self.dtype, dtype, casting):
+            raise Refused(f"astype with order={order!r}, casting={casting!r}{at_users_line()}; use astype(dtype)")
+        if not copy and self.dtype == dtype:
+            return self
         return self.trace.call(astype, (self, np.dtype(dtype)), {})
 
     def fill(self, v: Any) -> None:
@@ -333,11 +352,16 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         raise Refused(f"an array was resized in place{at_users_line()}; use np.resize, which makes a new one")
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("itemsize", "nbytes") and not self.is_number:
+            return self.dtype.itemsize * (self.size if name == "nbytes" else 1)
         if self.is_number and name[0] != "_" and hasattr(self._value.example, name):
             return getattr(self.python_value(), name)
         if name in ARRAY_METHODS and not self.is_number:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
-        raise AttributeError(f"a traced array has no {name}; use the function of NumPy or minigrad")
+        message = f"a traced array has no {name}; use the function of NumPy or minigrad"
+        if name[0] != "_" and name != "base" and hasattr(self._value.example, name):
+            raise Refused(f"{message}{at_users_line()}")  # a default in its place would be frozen
+        raise AttributeError(message)
 
     def __repr__(self) -> str:
         return f"Tracer({describe_value(self._value)})"
@@ -376,14 +400,16 @@ class Trace:
         self.values: list[Value] = []  # in the order in which they were made
         self.guardable: set[Value] = set()  # inputs that may be guarded by their values
         self.read: set[Value] = set()  # those that have to be: Python has read them
-        self.inputs: list[tuple[Tracer, Value]] = []  # each with the Value that it held at first
+        self.firsts: dict[int, tuple[Tracer, Value]] = {}  # by the id of an input: it, and the Value it held at first
+        self.errors: list[Exception] = []  # of calls: f may have caught them
+        self.error_state = np.geterr()
 
     def input(self, example: Any, name: str) -> Tracer:
         value = Value(None, (), {}, example)
         value.name = Name(ARGUMENT, name)
         self.values.append(value)
         traced = Tracer(self, value)
-        self.inputs.append((traced, value))
+        self.firsts[id(traced)] = traced, value
         return traced
 
     def guarded(self, value: Value) -> bool:
@@ -396,20 +422,26 @@ class Trace:
 
     def first(self, traced: Tracer) -> Value:
         """The Value that an input held at first."""
-        return next(value for t, value in self.inputs if t is traced)
+        return self.firsts[id(traced)][1]
 
     def record(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Compute the example, and record the call."""
         inside: Any = mapped(self.value_of, Tracer, with_static_values(call, args, kwargs))
         plain = mapped(read_only, np.ndarray, examples(inside))
         function = call
+        if np.geterr() != self.error_state:
+            raise Refused(
+                f"np.errstate was entered{at_users_line()}, and a compiled function would not enter it again; put it "
+                "around the call"
+            )
         if call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0]):
             function = IN_PYTHON[call]  # on Python's numbers as in Python: 2**70 has no NumPy scalar
         try:
             with np.errstate(all="ignore"):
                 result = function(*plain[0], **plain[1])
-        except ValueError as error:
+        except Exception as error:
             if "read-only" not in str(error):
+                self.errors.append(error)
                 raise
             raise Refused(
                 f"{getattr(call, '__name__', call)} writes into its argument{at_users_line()}, in a way that a derived "

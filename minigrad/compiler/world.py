@@ -5,14 +5,15 @@ from __future__ import annotations
 import builtins
 import pickle
 import random
+import threading
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.stand_ins import OUTSIDE, RANDOM, RNG, Overlay, Unusable, unusable
+from minigrad.compiler.stand_ins import OUTSIDE, RANDOM, RNG, Overlay, OwnType, Unusable, unusable
 from minigrad.compiler.tracer import Refused
 from minigrad.engine import Node
 from minigrad.generators import rng_state, set_rng_state
@@ -20,7 +21,7 @@ from minigrad.origin import is_library, is_minigrad, is_users
 from minigrad.reach import Found, Reached, Slot, has_attributes, names_in
 from minigrad.text import named, printable
 
-UNFOLLOWED = {"globals", "eval", "exec"}
+UNFOLLOWED = {"globals", "eval", "exec", "type"}
 CONTAINERS = (list, dict, set, deque)
 
 
@@ -41,14 +42,17 @@ class World:
         self.scopes = [(scope, set(scope)) for scope in scopes(everything)]
         held = [x for x in everything if isinstance(x, RNG)]
         np.random.get_state()  # loads the module
-        held += [np.random.mtrand._rand, random._inst]
+        if threading.active_count() == 1:  # else another thread may draw from them
+            held += [np.random.mtrand._rand, random._inst]
         self.generators = [(x, rng_state(x)) for x in {id(x): x for x in held}.values()]
 
     def hide(self) -> None:
         """Let no function find variables by other ways than their names."""
         for scope, name in self.hidden:
-            stand_in = Unusable(f"{name}() was called", "and what it finds would be frozen; name the variables")
-            scope[name] = stand_in if name == "globals" else with_namespace(getattr(builtins, name), stand_in)
+            stand_in: Any = Unusable(f"{name}() was called", "and what it finds would be frozen; name the variables")
+            if name in ("eval", "exec"):
+                stand_in = with_namespace(getattr(builtins, name), stand_in)
+            scope[name] = OwnType if name == "type" else stand_in
 
     def set(self, place: Found, new: Any) -> None:
         """Put something else into a place."""
@@ -74,12 +78,14 @@ class World:
             what = f"a {type(now).__name__}"
             if isinstance(now, dict):
                 changed = changed or now.keys() != before.keys()
+                if not changed and list(now) != list(before):
+                    raise Refused("the order of a dict was changed; return a new dict")
                 what = f"a dict or an attribute ({', '.join(map(repr, now.keys() ^ before.keys()))})"
             if changed or (isinstance(now, set) and now != before):
                 verb = "removed from" if len(now) < len(before) else "stored in"
                 raise Refused(f"something was {verb} {printable(what)} that was not there before: return it instead")
         for kind, attributes in self.classes:
-            for key in vars(kind).keys() ^ attributes.keys():
+            for key in (key for key in vars(kind).keys() ^ attributes.keys() if not key.startswith("__")):
                 place = printable(f"{kind.__name__} ({key!r})")
                 raise Refused(f"something was stored in the class {place}: return it instead")
         for name, _ in self.new_globals():
@@ -104,7 +110,8 @@ class World:
             put_back(now, before)
         for kind, attributes in self.classes:
             for key in vars(kind).keys() - attributes.keys():
-                delattr(kind, key)
+                if not key.startswith("__"):  # as copy and pickle leave behind
+                    delattr(kind, key)
         for scope, name in self.hidden:
             scope.pop(name, None)
         for name, scope in list(self.new_globals()):
@@ -200,11 +207,12 @@ def snapshot(x: Any) -> Any:
 def put_back(now: Any, before: Any) -> None:
     """Give a container its former elements."""
     if isinstance(now, dict):
-        if list(now) != list(before):
-            dict.clear(now)
+        kind: Any = OrderedDict if isinstance(now, OrderedDict) else dict
+        if list(kind.keys(now)) != list(before):
+            kind.clear(now)
         for key, x in before.items():
-            if key not in now or now[key] is not x:
-                dict.__setitem__(now, key, x)
+            if not kind.__contains__(now, key) or kind.__getitem__(now, key) is not x:
+                kind.__setitem__(now, key, x)
     elif isinstance(now, set):
         if now != before:
             set.clear(now)

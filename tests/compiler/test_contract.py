@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from derived import compile_follows as follows
 from derived import same_bits
 
 import minigrad as mg
@@ -23,17 +24,6 @@ from minigrad.compiler.tracer import Refused
 
 X = np.array([1.0, 2.0, 3.0])
 RATE = 1.0
-
-
-def follows(f: Callable[..., Any], change: Callable[[], Any], *args: Any, again: int = 3) -> Any:
-    """compile does what the function does, also after a change outside."""
-    compiled = mg.compile(f)
-    for _ in range(again):
-        assert same_bits(mg.stop_gradient(compiled(*args)), mg.stop_gradient(f(*args)))
-    change()
-    for _ in range(again):
-        assert same_bits(mg.stop_gradient(compiled(*args)), mg.stop_gradient(f(*args)))
-    return compiled
 
 
 # arguments are looked into

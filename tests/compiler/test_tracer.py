@@ -88,7 +88,7 @@ REFUSALS = [
     (a_member, "the value of equal ()", "1.0 in x"),
     (indexed_by_flags, "the shape of sin (2,)", "np.sin(x[x > 1])"),
     (a_mathematical_function_of_python, "the value of getitem ()", "math.exp(x[0])"),
-    (shown, "the value of the argument x (3,)", "print(x)"),
+    (shown, "the argument x (3,) was converted", "print(x)"),
 ]
 
 
@@ -98,7 +98,7 @@ def test_what_python_decides_on_values_is_refused(f: Callable[..., Any], what: s
     with pytest.raises(Refused) as refusal:
         mg.derive(f, X)
     message = str(refusal.value)
-    assert what in message and where in message and "mg.where(" in message
+    assert what in message and where in message and ("mg.where(" in message or "leave the conversion out" in message)
     assert re.search(rf" in {f.__name__}, line \d+ of {__file__.rpartition('/')[2]}", message)
     assert issubclass(Refused, TypeError)
 

@@ -38,7 +38,8 @@ def python_number(v: Value, x: Any) -> Any:
             and others
             and np.result_type(plain, *others) == np.result_type(x, *others)
         ):
-            return Code(str(x)) if x.dtype == np.float32 and np.isfinite(x) else plain
+            short = x.dtype == np.float32 and np.result_type(x, *others) == np.float32 and np.isfinite(x)
+            return Code(str(x)) if short else plain  # beside float64 its own digits count
     return x
 
 
