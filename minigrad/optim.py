@@ -86,7 +86,7 @@ class Optimizer:
                 continue
             data, at, is_real = p.data, ..., g.dtype.char in "fd"
             if isinstance(g, RowSparse) and not (is_real and self.is_linear()):
-                at, g = g.indices, g.rows
+                at, g = g.merged()
             if is_real:
                 change = self.update(i, at, g)
             else:
@@ -225,6 +225,6 @@ class Adam(Optimizer):
         t = self.counts[i] = self.counts[i] + 1.0
         m = self.means[i][at] = beta1 * self.means[i][at] + (1 - beta1) * g
         v = self.squares[i][at] = beta2 * self.squares[i][at] + (1 - beta2) * g * g
-        m = m / (1 - beta1**t)
-        v = v / (1 - beta2**t)
-        return self.lr * m / (np.sqrt(v) + self.eps)
+        # The end of the paper's section 2: both corrections as factors of the numbers, not of the arrays.
+        correction = (1 - beta2**t) ** 0.5
+        return self.lr * correction / (1 - beta1**t) * m / (np.sqrt(v) + self.eps * correction)

@@ -51,14 +51,14 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def indices(self) -> Array:
-        return self._merge()[0]
+        return self.merged()[0]
 
     @property
     def rows(self) -> Array:
-        return self._merge()[1]
+        return self.merged()[1]
 
-    def _merge(self) -> tuple[Array, Array]:
-        """Every index once: sort them, then sum the runs."""
+    def merged(self) -> tuple[Array, Array]:
+        """The indices and their rows, every index once: sort them, then sum the runs."""
         if not self._merged:
             if _are_few(self._parts):
                 self._parts, self._merged = [_few_merged(self._parts, self.shape)], True
@@ -85,7 +85,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def dense(self) -> Array:
         """The whole array, zeros included."""
-        indices, rows = self._merge()
+        indices, rows = self.merged()
         out = np.zeros_like(rows, shape=self.shape)
         out[indices] = rows
         return out
@@ -96,7 +96,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
-            indices, rows = self._merge()
+            indices, rows = self.merged()
             out[indices] = ufunc(np.take(out, indices, axis=0), rows)
         return out
 
@@ -104,14 +104,14 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         if isinstance(other, RowSparse):
             both = RowSparse(self._parts + other._parts, self.shape)
             if len(both._parts) > 64:  # gradients added up over many calls stay as small as their rows
-                both._merge()
+                both.merged()
             return both
         return super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
             if not self._merged and len(self._parts) * self._parts[0][1].size >= mode.merge_rows_from:
-                self._merge()
+                self.merged()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)
 
@@ -146,7 +146,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __repr__(self) -> str:
-        indices, rows = self._merge()
+        indices, rows = self.merged()
         return f"RowSparse({len(indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={rows.dtype})"
 
 
@@ -161,7 +161,7 @@ def _are_few(parts: list[tuple[Array, Array]]) -> bool:
 
 
 def _few_merged(parts: list[tuple[Array, Array]], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """The same as `_merge`, to the bit, in the calls that cost least."""
+    """The same as `merged`, to the bit, in the calls that cost least."""
     indices = np.concatenate([i.reshape(-1) for i, _ in parts], dtype=np.int64)
     rows = np.concatenate([r.reshape(-1, *shape[1:]) for _, r in parts])
     order = indices.argsort(kind="stable")

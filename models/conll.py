@@ -170,7 +170,9 @@ def _lines(path: str | Path) -> list[str]:
     except UnicodeDecodeError as error:
         number = len(LINE_END.split(content[: error.start].decode()))
         line = re.split(LINE_END.pattern.encode(), content)[number - 1]
-        raise ValueError(f"{path}:{number}: needed UTF-8, got the bytes {line[:80]!r}; save the file as UTF-8") from error
+        raise ValueError(
+            f"{path}:{number}: needed UTF-8, got the bytes {line[:80]!r}; save the file as UTF-8"
+        ) from error
 
 
 def _is_blank(text: str) -> bool:
