@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
+import minigrad as mg
+from benchmarks import training
 from benchmarks.harness import Benchmark, Run, agree, at_most, faster, timed
 from benchmarks.training import contestants
-from benchmarks.windows import LIBRARIES, Windows
+from benchmarks.windows import LIBRARIES, Windows, loss
 
 WORDS, DIMENSIONS, HIDDEN, WINDOW = 1000, 4, 8, 5
 
@@ -117,12 +119,22 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
         "step: one true and one corrupt window, 1000 x 4 words, W (8, 20), float64, SGD, one thread",
         "µs a step",
         [
-            at_most(2.2, "minigrad", "NumPy by hand"),
+            at_most(2.6, "minigrad", "NumPy by hand"),
             faster(4, "minigrad", "torch"),
             at_most(1.05, "minigrad, compiled", "NumPy by hand"),
             at_most(3, "minigrad, compiled, numba", "numba loops by hand"),
             faster(5, "minigrad, compiled, numba", "jax.jit"),
         ],
         {name: timed(start, 20 if quick else 300, 1e6) for name, start in agree(everybody, 20, tolerance=1e-9).items()},
+        rounds=3 if quick else 100,
+    )
+    makers = {"SGD": mg.optim.SGD, "Adagrad": mg.optim.Adagrad, "Adam": mg.optim.Adam}
+    shared = problem()
+    starts = {name: partial(training.minigrad, loss, None, shared, make) for name, make in makers.items()}
+    yield Benchmark(
+        "step, optimizers: the same step of minigrad with each of them",
+        "µs a step",
+        [at_most(1.3, name, "SGD") for name in ("Adagrad", "Adam")],
+        {name: timed(start, 20 if quick else 300, 1e6) for name, start in starts.items()},
         rounds=3 if quick else 100,
     )

@@ -42,25 +42,24 @@ def contestants(problem: Problem, runs: Mapping[str, Callable[[Any], Run]]) -> d
     return {name: partial(start, run) for name, run in runs.items()}
 
 
-def minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> Run:
+def minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any, optimizer: Any = mg.optim.SGD) -> Run:
     """Train by the loss of a problem; with a backend, compiled."""
-    parameters, update = _minigrad(loss, backend, problem)
+    parameters, update = _minigrad(loss, backend, problem, optimizer)
     for p, q in zip(parameters, problem.start(), strict=True):
         p.data = q
     return lambda i: update(*problem.batch(i)), lambda: [p.data for p in parameters]
 
 
 @cache  # compiled once, not in every round
-def _minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any) -> Any:
+def _minigrad(loss: Callable[[Any], Loss], backend: str | None, problem: Any, make: Any) -> Any:
     parameters: list[Any] = list(map(mg.Tensor, problem.start()))
-    objective, lr = loss(problem), problem.learning_rate
+    objective, optimizer = loss(problem), make(parameters, lr=problem.learning_rate)
 
     def update(x: Array, y: Array) -> None:
         J = objective(parameters, x, y)
+        optimizer.zero_grad()
         J.backward()
-        for p in parameters:
-            p.data -= lr * p.grad
-            p.grad = None
+        optimizer.step()
 
     if backend is None:
         return parameters, update

@@ -73,6 +73,10 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def is_linear(self) -> bool:
+        """Is `update` linear in g, and remembers nothing? Then the rows of several look-ups need not be merged."""
+        return False
+
     def step(self) -> None:
         """Move every parameter that has a gradient; none, where one of the gradients is refused."""
         gradients = [_fitted(p.grad, p) for p in self.params]
@@ -80,9 +84,10 @@ class Optimizer:
         for i, (p, g) in enumerate(zip(self.params, gradients)):
             if g is None:
                 continue
-            data = p.data
-            at, g = (g.indices, g.rows) if isinstance(g, RowSparse) else (..., g)
-            if g.dtype.char in "fd":
+            data, at, is_real = p.data, ..., g.dtype.char in "fd"
+            if isinstance(g, RowSparse) and not (is_real and self.is_linear()):
+                at, g = g.merged()
+            if is_real:
                 change = self.update(i, at, g)
             else:
                 change = self.update(i, at, _as_real(g))
@@ -153,6 +158,10 @@ class SGD(Optimizer):
             self.velocity = self.memory()
         super().__setattr__(name, value)
 
+    def is_linear(self) -> bool:
+        # a subclass, or whoever replaces `update`, may clip
+        return not self.velocity and getattr(self.update, "__func__", None) is SGD.update
+
     def update(self, i: int, at: Any, g: Array) -> Array:
         if not self.velocity:
             return self.lr * g
@@ -216,6 +225,6 @@ class Adam(Optimizer):
         t = self.counts[i] = self.counts[i] + 1.0
         m = self.means[i][at] = beta1 * self.means[i][at] + (1 - beta1) * g
         v = self.squares[i][at] = beta2 * self.squares[i][at] + (1 - beta2) * g * g
-        m = m / (1 - beta1**t)
-        v = v / (1 - beta2**t)
-        return self.lr * m / (np.sqrt(v) + self.eps)
+        # The end of the paper's section 2: both corrections as factors of the numbers, not of the arrays.
+        correction = (1 - beta2**t) ** 0.5
+        return self.lr * correction / (1 - beta1**t) * m / (np.sqrt(v) + self.eps * correction)

@@ -51,15 +51,18 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def indices(self) -> Array:
-        return self._merge()[0]
+        return self.merged()[0]
 
     @property
     def rows(self) -> Array:
-        return self._merge()[1]
+        return self.merged()[1]
 
-    def _merge(self) -> tuple[Array, Array]:
-        """Every index once: sort them, then sum the runs."""
+    def merged(self) -> tuple[Array, Array]:
+        """The indices and their rows, every index once: sort them, then sum the runs."""
         if not self._merged:
+            if _are_few(self._parts):
+                self._parts, self._merged = [_few_merged(self._parts, self.shape)], True
+                return self._parts[0]
             width = self.shape[1:]
             indices = np.concatenate([np.reshape(i, (-1,)) for i, _ in self._parts], dtype=np.int64)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
@@ -82,7 +85,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def dense(self) -> Array:
         """The whole array, zeros included."""
-        indices, rows = self._merge()
+        indices, rows = self.merged()
         out = np.zeros_like(rows, shape=self.shape)
         out[indices] = rows
         return out
@@ -93,7 +96,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
-            indices, rows = self._merge()
+            indices, rows = self.merged()
             out[indices] = ufunc(np.take(out, indices, axis=0), rows)
         return out
 
@@ -101,14 +104,14 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         if isinstance(other, RowSparse):
             both = RowSparse(self._parts + other._parts, self.shape)
             if len(both._parts) > 64:  # gradients added up over many calls stay as small as their rows
-                both._merge()
+                both.merged()
             return both
         return super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
             if not self._merged and len(self._parts) * self._parts[0][1].size >= mode.merge_rows_from:
-                self._merge()
+                self.merged()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)
 
@@ -143,8 +146,33 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __repr__(self) -> str:
-        indices, rows = self._merge()
+        indices, rows = self.merged()
         return f"RowSparse({len(indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={rows.dtype})"
+
+
+def _are_few(parts: list[tuple[Array, Array]]) -> bool:
+    """Are these plain arrays so small that the calls cost more than what they compute?"""
+    size = 0
+    for _, rows in parts:
+        if type(rows) is not np.ndarray:
+            return False
+        size += rows.size
+    return 0 < size < 2000 and not mode.tracing  # up to 2000 `summed` too adds by one reduceat
+
+
+def _few_merged(parts: list[tuple[Array, Array]], shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The same as `merged`, to the bit, in the calls that cost least."""
+    indices = np.concatenate([i.reshape(-1) for i, _ in parts], dtype=np.int64)
+    rows = np.concatenate([r.reshape(-1, *shape[1:]) for _, r in parts])
+    order = indices.argsort(kind="stable")
+    if indices[order[0]] < 0:
+        indices = np.where(indices < 0, indices + shape[0], indices)
+        order = indices.argsort(kind="stable")
+    indices = indices.take(order)
+    is_first = np.ones(indices.size, bool)
+    np.not_equal(indices[1:], indices[:-1], out=is_first[1:])
+    (starts,) = is_first.nonzero()
+    return indices.take(starts), np.add.reduceat(rows.take(order, 0), starts)
 
 
 def _summed(rows: Array, order: Array, starts: Array) -> Array:

@@ -17,11 +17,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
 
 LARGEST = 2**30  # bytes: beyond any corpus, and less than the memory that an endless file would take
+MANY = 1000  # tags: more than any corpus has different ones
 
 # Other names of a type, then kinds of a type: asked for LOC we find GPE, asked for GPE nothing but GPE.
 SYNONYMS = {
@@ -34,7 +36,9 @@ SYNONYMS = {
 }
 KINDS = {"gpe": "loc", "corporation": "org", "group": "org"}
 
-LINE_END = re.compile(rb"\r{0,2}\n|\r")  # \r\r\n is what becomes of \r\n where \n is converted twice
+COLUMN = re.compile(r"[^ \t\r\n]+")
+VISIBLE = re.compile(r"[!-~]")  # in ASCII
+LINE_END = re.compile(r"\r{0,2}\n|\r")  # \r\r\n is what becomes of \r\n where \n is converted twice
 TAG = re.compile(r"O|[BIELSU]-.+")
 FURTHER_TAG = re.compile(r"\||[^\w-](O$|[BIELMSU]-)")  # as in B-LOC|B-PER
 
@@ -66,23 +70,24 @@ def read(path: str | Path) -> list[Sentence]:
         ValueError: for a line that is not columns, for a file with several columns of entity tags, for one without a
             sentence, and for one that does not end.
     """
-    blocks: list[list[tuple[str, str]]] = [[]]  # of lines and where they are
-    for number, line in enumerate(LINE_END.split(_content(path).removeprefix(b"\xef\xbb\xbf")), start=1):
-        place = f"{path}:{number}"
-        text = _decoded(line, place).rstrip("\t ")
+    blocks: list[list[tuple[int, str]]] = [[]]  # of lines and their numbers
+    for number, line in enumerate(_lines(path), start=1):
+        text = line.rstrip("\t ")
         if text.startswith("-DOCSTART-") or _is_blank(text):
             blocks.append([])
         else:
-            blocks[-1].append((place, text))
-    lines = [line for block in blocks for line in block]
+            blocks[-1].append((number, text))
+    lines = list(chain.from_iterable(blocks))
     if not lines:
         raise ValueError(f"{path}: needed at least one sentence, got none; is it the right file?")
     tabs = all("\t" in text for _, text in lines)
-    sentences = [[_columns(text, tabs, place) for place, text in block] for block in blocks if block]
+    sentences = [[_columns(text, tabs, path, number) for number, text in block] for block in blocks if block]
     rows = list(chain.from_iterable(sentences))
     first = 1 if _is_numbered(sentences) else 0
-    for (place, text), row in zip(lines, rows):
-        _check_row(row, len(rows[0]), first, text, place)
+    width = len(rows[0])
+    for (number, text), row in zip(lines, rows):
+        if len(row) != width or not row[first] or not _is_tag(row[-1]):
+            raise ValueError(f"{path}:{number}: {_fault(row, width, first, text)}")
     if len(rows) > 1 and all(" " in row[first] for row in rows):  # "Paris NNP", before a tab
         raise ValueError(
             f"{path}: needed columns separated by tabs or by spaces, got both in every line, such as "
@@ -98,7 +103,7 @@ def split(text: str) -> list[str]:
     >>> split("Over 10\u00a0000 people")
     ['Over', '10\\xa0000', 'people']
     """
-    return [] if _is_blank(text) else re.findall(r"[^ \t\r\n]+", text)
+    return [] if _is_blank(text) else COLUMN.findall(text)
 
 
 def embedded(part: str) -> list[Sentence]:
@@ -158,23 +163,30 @@ def _content(path: str | Path) -> bytes:
     return bytes(content)
 
 
-def _decoded(line: bytes, place: str) -> str:
+def _lines(path: str | Path) -> list[str]:
+    content = _content(path).removeprefix(b"\xef\xbb\xbf")
     try:
-        return line.decode()
+        return LINE_END.split(content.decode())
     except UnicodeDecodeError as error:
-        raise ValueError(f"{place}: needed UTF-8, got the bytes {line[:80]!r}; save the file as UTF-8") from error
+        number = len(LINE_END.split(content[: error.start].decode()))
+        line = re.split(LINE_END.pattern.encode(), content)[number - 1]
+        raise ValueError(
+            f"{path}:{number}: needed UTF-8, got the bytes {line[:80]!r}; save the file as UTF-8"
+        ) from error
 
 
 def _is_blank(text: str) -> bool:
-    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
+    return not VISIBLE.search(text) and all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
 
 
-def _columns(text: str, tabs: bool, place: str) -> list[str]:
-    columns = [c.strip(" ") for c in text.split("\t")] if tabs else split(text)
+def _columns(text: str, tabs: bool, path: str | Path, number: int) -> list[str]:
+    columns = text.split("\t") if tabs else COLUMN.findall(text)
+    if tabs and " " in text:
+        columns = [c.strip(" ") for c in columns]
     if len(columns) < 2 or not columns[0] or (text.startswith("#") and " = " in text):
         remedy = "remove the comments" if text.startswith("#") else "give each token its tag"
         remedy += ", and leave the line between sentences blank"
-        raise ValueError(f"{place}: needed a token and a tag, got {text[:80]!r}; {remedy}")
+        raise ValueError(f"{path}:{number}: needed a token and a tag, got {text[:80]!r}; {remedy}")
     return columns
 
 
@@ -190,17 +202,22 @@ def _is_numbered(sentences: list[list[list[str]]]) -> bool:
     )
 
 
-def _check_row(row: list[str], width: int, first: int, text: str, place: str) -> None:
+@lru_cache(MANY)
+def _is_tag(tag: str) -> bool:
+    return TAG.fullmatch(tag) is not None and tag.isprintable() and not FURTHER_TAG.search(tag)
+
+
+def _fault(row: list[str], width: int, first: int, text: str) -> str:
+    """The fault of a row that is none, and the remedy."""
     tag = row[-1]
     if len(row) != width:  # a comment, or a token that contains what separates columns
         remedy = "remove comments, and separate all columns by tabs"
-        raise ValueError(f"{place}: needed {width} columns as before, got {len(row)} in {text[:80]!r}; {remedy}")
+        return f"needed {width} columns as before, got {len(row)} in {text[:80]!r}; {remedy}"
     if not row[first]:
-        raise ValueError(f"{place}: needed a token and a tag, got {text[:80]!r}; give each tag its token")
-    if not (TAG.fullmatch(tag) and tag.isprintable()) or FURTHER_TAG.search(tag):
-        remedy = next(remedy for pattern, remedy in REMEDIES.items() if re.fullmatch(pattern, tag, re.DOTALL))
-        remedy = "remove the comments" if text.startswith("#") else remedy
-        raise ValueError(f"{place}: needed a tag like O, B-LOC or I-LOC, got {tag[:80]!r} in {text[:80]!r}; {remedy}")
+        return f"needed a token and a tag, got {text[:80]!r}; give each tag its token"
+    remedy = next(remedy for pattern, remedy in REMEDIES.items() if re.fullmatch(pattern, tag, re.DOTALL))
+    remedy = "remove the comments" if text.startswith("#") else remedy
+    return f"needed a tag like O, B-LOC or I-LOC, got {tag[:80]!r} in {text[:80]!r}; {remedy}"
 
 
 def _check_one_column_of_tags(rows: list[list[str]], first: int, path: str | Path) -> None:
@@ -208,10 +225,10 @@ def _check_one_column_of_tags(rows: list[list[str]], first: int, path: str | Pat
 
     A column of chunks (B-NP) is not: its types are others, and parts of speech stand between it and the token.
     """
-    last = _types(row[-1] for row in rows)
+    last = _types({row[-1] for row in rows})
     for i in range(first + 1, len(rows[0]) - 1):
-        if all(TAG.fullmatch(row[i]) for row in rows):
-            types = _types(row[i] for row in rows)
+        if all(map(TAG.fullmatch, {row[i] for row in rows})):
+            types = _types({row[i] for row in rows})
             if types & last or (types and not last and i == first + 1):
                 raise ValueError(
                     f"{path}: needed one column of entity tags, got {', '.join(sorted(types))} in column {i + 1} of "
@@ -223,6 +240,7 @@ def _types(tags: Iterable[str]) -> set[str]:
     return {_parts(tag)[1] for tag in tags} - {""}
 
 
+@lru_cache(MANY)
 def _parts(tag: str) -> tuple[str, str]:
     """The prefix of a tag and the one name of its type."""
     prefix, _, name = tag.partition("-")
@@ -233,5 +251,6 @@ def _name(entity: str) -> str:
     return SYNONYMS.get(entity.casefold(), entity.casefold())
 
 
+@lru_cache(MANY)
 def _is(name: str, entity: str) -> bool:
     return name != "" and _name(entity) in (name, KINDS.get(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ class Vocabulary:
     @classmethod
     def of(cls, tokens: Iterable[str], min_count: int = 1) -> Vocabulary:
         """The folded words that occur at least min_count times, in the order they first occur."""
-        counts = Counter(map(fold, tokens))
+        counts: Counter[str] = Counter()
+        for token, n in Counter(tokens).items():  # each token is folded once
+            counts[fold(token)] += n
         return cls([PADDING, UNKNOWN, *(word for word, n in counts.items() if n >= min_count)])
 
     def __len__(self) -> int:
@@ -82,13 +85,18 @@ def windows(sentences: Iterable[Sequence[str]], vocabulary: Vocabulary, radius: 
     Returns:
         Word and case numbers, each (number of tokens, 2 radius + 1).
     """
-    gap = np.zeros(radius, dtype=np.intp)
-    words, cases, centres = [gap], [gap], []
-    at = radius
-    for tokens in sentences:
-        words += [vocabulary.numbers(tokens), gap]
-        cases += [np.array([CASES.index(case(token)) for token in tokens], dtype=np.intp), gap]
-        centres.append(np.arange(at, at + len(tokens)))
-        at += len(tokens) + radius
-    around = np.concatenate(centres or [gap[:0]])[:, None] + np.arange(-radius, radius + 1)
-    return Windows(np.concatenate(words)[around], np.concatenate(cases)[around])
+    sentences = list(sentences)
+    tokens = list(chain.from_iterable(sentences))
+    distinct = list(dict.fromkeys(tokens))
+    words = dict(zip(distinct, vocabulary.numbers(distinct).tolist()))
+    cases = {token: CASES.index(case(token)) for token in distinct}
+    gaps = np.repeat(np.arange(1, len(sentences) + 1), [len(s) for s in sentences])  # before each token
+    places = np.arange(len(tokens)) + gaps * radius
+    around = places[:, None] + np.arange(-radius, radius + 1)
+
+    def padded(numbers: dict[str, int]) -> Array:
+        line = np.zeros(len(tokens) + (len(sentences) + 1) * radius, dtype=np.intp)
+        line[places] = [numbers[token] for token in tokens]
+        return line[around]
+
+    return Windows(padded(words), padded(cases))

@@ -424,3 +424,54 @@ def test_a_refused_gradient_moves_nothing(name, bad):
     second.grad = np.ones(2)
     optimizer.step()
     assert first.data.tolist() == second.data.tolist() != [1.0, 2.0]
+
+
+# rows of several look-ups
+
+
+def looked_up_twice(make, dtype=np.float64):
+    """A table after a step along two look-ups that share rows."""
+    table = mg.Tensor(np.linspace(-1, 1, 24).reshape(8, 3).astype(dtype), name="table")
+    optimizer = make([table])
+    mg.sum(mg.embedding(table, [1, 5, 1]) ** 3 + mg.embedding(table, [5, -3, 0]) ** 2).backward()
+    optimizer.step()
+    return table
+
+
+def test_sgd_merges_no_rows():
+    table = looked_up_twice(lambda p: mg.optim.SGD(p, lr=0.1))
+    assert [len(ids) for ids, _ in table.grad._parts] == [3, 3]
+
+
+class Clipped(mg.optim.SGD):
+    def update(self, i, at, g):
+        return np.clip(super().update(i, at, g), -0.01, 0.01)
+
+
+def replaced(params):
+    optimizer = mg.optim.SGD(params, lr=0.1)
+    optimizer.update = lambda i, at, g: np.clip(0.1 * g, -0.01, 0.01)
+    return optimizer
+
+
+@pytest.mark.parametrize("make", [lambda p: Clipped(p, lr=0.1), replaced])
+def test_an_update_of_ones_own_receives_each_row_once(make):
+    """Clipping two look-ups of a row one by one would move it by up to twice the limit."""
+    table = looked_up_twice(make)
+    moved = np.abs(table.data - np.linspace(-1, 1, 24).reshape(8, 3)).max()
+    assert moved == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("rate", [np.float64(0.1), np.float32(0.1), np.array(0.1), 0.1, 1, np.array([0.1, 0.2, 0.3])])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_rate_of_any_kind_on_rows(rate, dtype):
+    def make(p):
+        optimizer = mg.optim.SGD(p, lr=1.0)
+        optimizer.lr = rate
+        return optimizer
+
+    table = looked_up_twice(make, dtype)
+    g = table.grad.dense()
+    start = np.linspace(-1, 1, 24).reshape(8, 3).astype(dtype)
+    assert table.dtype == dtype
+    np.testing.assert_allclose(table.data, start - rate * g, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from derived import same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad import sparse
 from minigrad.mode import merging_rows, mode
 from minigrad.sparse import RowSparse
 
@@ -271,3 +273,23 @@ def test_how_rows_are_merged_is_the_threads_own():
     with merging_rows(False), ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: mode.merge_rows_from).result() == 2000 < mode.merge_rows_from
     assert mode.merge_rows_from == 2000
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("width", [(), (1,), (3,), (2, 2)])
+def test_few_rows_are_merged_to_the_bit_as_many_are(width, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        shape = (5, *width)
+        ids = [rng.integers(-5, 5, n) for n in rng.integers(0, 12, 3)]
+        parts = [(i, rng.normal(size=(len(i), *width)).astype(dtype)) for i in ids]
+        few = RowSparse(parts, shape).merged()
+        with monkeypatch.context() as patch:
+            patch.setattr(sparse, "_are_few", lambda parts: False)
+            many = RowSparse(parts, shape).merged()
+        assert all(map(same_bits, few, many))
+
+
+def test_a_row_beyond_the_table_is_no_other_row():
+    with pytest.raises(IndexError):
+        mg.scatter_rows(np.ones((1, 2)), np.array([5]), (3, 2)).dense()

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ def _chosen(slope: Array, r: Array) -> Array:
     return slope, lambda g: np.where(r == 0, np.nan, g)
 
 
+def _same(g: Array) -> Array:
+    return g
+
+
+def _times(y: Array, g: Array) -> Array:
+    return g * y
+
+
 @op(np.add)
 def add(x: Array, y: Array) -> Array:
     """The sum x + y.
@@ -23,7 +32,7 @@ def add(x: Array, y: Array) -> Array:
     >>> add(1.0, 2.0)
     3.0
     """
-    return x + y, lambda g: g, lambda g: g
+    return x + y, _same, _same
 
 
 @op(np.subtract)
@@ -33,7 +42,7 @@ def subtract(x: Array, y: Array) -> Array:
     >>> subtract(1.0, 2.0)
     -1.0
     """
-    return x - y, lambda g: g, lambda g: -g
+    return x - y, _same, operator.neg
 
 
 @op(np.multiply)
@@ -43,7 +52,8 @@ def multiply(x: Array, y: Array) -> Array:
     >>> multiply(3.0, 2.0)
     6.0
     """
-    return x * y, lambda g: g * y, lambda g: g * x
+    # a graph is full of products, and Python's collector traverses fewer objects in a partial than in a closure
+    return x * y, functools.partial(_times, y), functools.partial(_times, x)
 
 
 @op(np.divide)
@@ -64,7 +74,7 @@ def negative(x: Array) -> Array:
     >>> negative(3.0)
     -3.0
     """
-    return -x, lambda g: -g
+    return -x, operator.neg
 
 
 @op(np.power)

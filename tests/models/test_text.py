@@ -56,3 +56,15 @@ def test_windows(sentences, radius):
     assert np.array_equal(windows.cases == 0, windows.words == 0)
     centres = [text.CASES[n] for n in windows.cases[:, radius]]
     assert centres == [text.case(token) for sentence in sentences for token in sentence]
+
+
+def test_each_distinct_token_is_looked_at_once(monkeypatch):
+    """Text repeats its words: a corpus is read in the time of its vocabulary."""
+    folded, cased = [], []
+    monkeypatch.setattr(text, "fold", lambda token, fold=text.fold: folded.append(token) or fold(token))
+    monkeypatch.setattr(text, "case", lambda token, case=text.case: cased.append(token) or case(token))
+    sentences = [["The", "cat", "the", "cat"], ["The", "The"]] * 10
+    vocabulary = text.Vocabulary.of(token for s in sentences for token in s)
+    assert folded == ["The", "cat", "the"]
+    text.windows(sentences, vocabulary)
+    assert folded == ["The", "cat", "the"] * 2 and cased == ["The", "cat", "the"]
