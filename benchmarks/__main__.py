@@ -26,6 +26,7 @@ BENCHMARKS = {
     "minibatch": ("minibatch", 2),
     "mlp": ("mlp", 2),
     "chain": ("chain", 1),
+    "memory": ("memory", 1),
     "import": ("imports", 1),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
@@ -77,7 +78,9 @@ def plot(file: Path, quick: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast minigrad is.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="How fast minigrad is, and how much memory it takes."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")

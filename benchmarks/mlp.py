@@ -22,19 +22,19 @@ Array = Any
 SIZES, BATCH = (784, 512, 512, 10), 128
 
 
-def problem(sizes: tuple[int, ...] = SIZES) -> Problem:
+def problem(sizes: tuple[int, ...] = SIZES, batch: int = BATCH, batches: int = 20) -> Problem:
     """A prototype for each class, seen through noise, so that there is something to learn."""
     rng = np.random.default_rng(0)
     parameters = []
     for n, m in pairwise(sizes):
         parameters += [rng.normal(0, np.sqrt(2 / n), (n, m)).astype(np.float32), np.zeros(m, np.float32)]
     prototypes = rng.random((sizes[-1], sizes[0]))
-    batches = []
-    for _ in range(20):
-        classes = rng.integers(0, len(prototypes), BATCH)
-        images = (prototypes[classes] + rng.normal(0, 0.5, (BATCH, sizes[0]))).astype(np.float32)
-        batches.append((images, classes))
-    return Problem(parameters, batches, 0.1)
+    made = []
+    for _ in range(batches):
+        classes = rng.integers(0, len(prototypes), batch)
+        images = (prototypes[classes] + rng.normal(0, 0.5, (batch, sizes[0]))).astype(np.float32)
+        made.append((images, classes))
+    return Problem(parameters, made, 0.1)
 
 
 def layers(parameters: list[Any]) -> list[tuple[Any, Any]]:

@@ -36,10 +36,13 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
-    ("compiler", ["source", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"]),
+    (
+        "compiler",
+        ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
+    ),
     ("compiler", ["record", "rules", "simplify", "inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
-    ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
+    ("compiler", ["kept", "jit", "guards", "audit", "specialization", "api"]),
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients
 

@@ -18,7 +18,7 @@ from minigrad._tensor import conjugated, unit_seed
 from minigrad.compiler.audit import Stale
 from minigrad.compiler.differentiable import differentiable
 from minigrad.compiler.guards import Guards
-from minigrad.compiler.program import USERS, Name
+from minigrad.compiler.program import USERS, Name, forget_examples
 from minigrad.compiler.record import (
     Arguments,
     Call,
@@ -162,7 +162,9 @@ class Derived:
             Stale: before anything is computed or written.
         """
         assert specialization.audit is not None
-        changed = specialization.audit.compare(self.recorded(self.call(arguments), False))
+        recorded = self.recorded(self.call(arguments), False)
+        changed = specialization.audit.compare(recorded)
+        forget_examples(recorded.values)
         if changed is None:
             return True
         message = (

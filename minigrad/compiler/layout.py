@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.program import UPDATES, Value, astype, examples, is_elementwise, operands
+from minigrad.compiler.examples import layout
+from minigrad.compiler.program import (
+    UPDATES,
+    Value,
+    assigned,
+    astype,
+    changed,
+    examples,
+    filled,
+    is_elementwise,
+    operands,
+    stored,
+    values_in,
+)
 
 #: The layout of the result depends on the layout of the arguments.
 LAYOUT_PRESERVING: set[Any] = {
@@ -30,6 +43,23 @@ LAYOUT_PRESERVING |= {np.concatenate, np.stack, np.pad, np.cumsum, np.sort, np.m
 LAYOUT_PRESERVING |= {np.take_along_axis, astype}
 #: The result is C-contiguous and the same for any layout of the arguments.
 C_ORDERED: set[Any] = {np.take, np.outer, np.argsort, np.argmax, np.argmin, np.zeros, np.full}
+
+#: Whether a call succeeds, and the shape of its result, does not depend on the elements of its arguments.
+INDIFFERENT: set[Any] = LAYOUT_PRESERVING | C_ORDERED | {np.sum, np.mean, np.prod, np.var, np.std, np.cumprod, np.clip}
+INDIFFERENT |= {np.round, np.dot, np.inner, np.einsum, np.tensordot, np.full_like, np.split, np.array_split, np.tile}
+INDIFFERENT |= {np.repeat, np.roll, np.diff, np.trace, np.diagonal, np.tril, np.triu, np.matrix_transpose}
+INDIFFERENT |= {np.hstack, np.vstack, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.rot90, np.flipud, np.fliplr}
+
+
+def depends_on_content(call: Any, args: tuple[Any, ...]) -> bool:
+    """May a call fail, or have a result of another shape, for other elements of its arguments?"""
+    if call in (operator.getitem, assigned):
+        return any(v.dtype.kind == "b" for v in values_in(args[1]))
+    if call is np.where and len(args) == 1:
+        return True
+    function = args[0] if call in (changed, filled) else call
+    is_ufunc = isinstance(getattr(function, "__self__", function), np.ufunc)
+    return not (is_ufunc or function in INDIFFERENT or function is stored)
 
 
 def mark_layout_sensitive(values: Iterable[Value], kept: Iterable[Value]) -> None:
@@ -49,14 +79,17 @@ def same_layout(x: Any, value: Value) -> bool:
     return not value.layout_sensitive or layout(examples(x)) == layout(value.example)
 
 
-def layout(x: Any) -> list[int]:
-    """The strides of an array, along each axis that has several elements."""
-    return [step for n, step in zip(x.shape, x.strides) if n > 1] if isinstance(x, np.ndarray) and x.size else []
-
-
-def is_c_contiguous(v: Value) -> bool:
-    """Is a value C-contiguous whatever the arguments' layout?
+def c_contiguous(values: Iterable[Value]) -> set[Value]:
+    """The values, of some in their order, that are C-contiguous whatever the arguments' layout.
 
     Elementwise functions preserve the layout of their arguments, and so does np.concatenate where all parts agree.
     """
-    return v.ndim < 2 or (v.call is np.matmul and v.ndim == 2) or (v.call is np.reshape and is_c_contiguous(v.args[0]))
+    found: set[Value] = set()
+    for v in values:
+        if v.ndim < 2 or (v.call is np.matmul and v.ndim == 2) or (v.call is np.reshape and v.args[0] in found):
+            found.add(v)
+        elif (is_elementwise(v.call) or (v.call is np.where and len(v.args) == 3)) and not v.kwargs:
+            several = [x for x in v.args if np.ndim(examples(x)) > 1]
+            if several and all(isinstance(x, Value) and x in found and x.shape == v.shape for x in several):
+                found.add(v)
+    return found

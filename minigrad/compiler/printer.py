@@ -79,6 +79,10 @@ class Dialect:
         tree, output = literal(printer.output()), self.schedule.program.output
         return tree[1:-1] if type(output) is tuple and len(output) > 1 else tree
 
+    def finished(self, printer: Printer, lines: list[tuple[str, str]], returned: str) -> list[tuple[str, str]]:
+        """The lines of the function and their comments, called after all of them are printed."""
+        return lines
+
     def prelude(self) -> list[str]:
         """Lines before the function; called after it is printed."""
         return []
@@ -102,10 +106,10 @@ class Printer:
         if any(is_special(v.call) for v in schedule.values):
             lines.append(("    import scipy.special", ""))
         lines += [(f"    {line}", "") for line in unpacked]
-        lines += [
-            (f"    {line}", comment) for v in schedule.values if v in schedule.lines for line, comment in self.line(v)
-        ]
-        lines.append((f"    return {self.dialect.returned(self)}", ""))
+        body = [of_one for v in schedule.values if v in schedule.lines for of_one in self.line(v)]
+        returned = self.dialect.returned(self)
+        lines += [(f"    {line}", comment) for line, comment in self.dialect.finished(self, body, returned)]
+        lines.append((f"    return {returned}", ""))
         text = [f"{line}  # {comment}" if comment else line for line, comment in lines]
         text[1:1] = [f"    # {about}" for about in self.about_inputs()]
         helpers = schedule.helpers if self.dialect.includes_helpers else []

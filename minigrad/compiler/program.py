@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.compiler.examples import shape_only, stand_in
 from minigrad.engine import Array
 from minigrad.sparse import RowSparse
 from minigrad.trees import map_leaves
@@ -37,6 +38,7 @@ class Value:
         "dynamic",
         "example",
         "gradient_of",
+        "hollow",
         "kwargs",
         "layout_sensitive",
         "line",
@@ -55,6 +57,7 @@ class Value:
         self.activated = False  # is it the input of an activation? then its gradient is the slides' error signal
         self.versions_of: dict[Value, None] = {}  # the inputs that held it after a write, in order
         self.layout_sensitive = False  # are its elements summed in an order that depends on its memory layout?
+        self.hollow: bool = any(x.hollow for x in operands(self))  # is the content of its example not its own?
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,10 +71,22 @@ class Value:
     def dtype(self) -> Any:
         return getattr(self.example, "dtype", np.dtype(object))
 
+    @property
+    def size_in_memory(self) -> int:
+        """In bytes; of a view, what it would take alone."""
+        return getattr(self.example, "nbytes", 0)
+
     def adopt(self, name: Name) -> None:
         """Take this name unless the present one counts as much."""
         if name.rank < self.name.rank:
             self.name = name
+
+    def hollow_out(self) -> None:
+        """Let go of the content of a large example that can be computed again."""
+        if self.call is not np.full and next(operands(self), None) is not None:
+            example = stand_in(self.example)
+            self.hollow |= example is not self.example
+            self.example = example
 
     def __repr__(self) -> str:
         return f"<{self.name.word or getattr(self.call, '__name__', 'input')} {self.shape}>"
@@ -80,7 +95,15 @@ class Value:
 def new_value(call: Any, *args: Any, **kwargs: Any) -> Value:
     """A Value for a call, its example computed."""
     with np.errstate(all="ignore"):
-        return Value(call, args, kwargs, call(*examples(args), **examples(kwargs)))
+        value = Value(call, args, kwargs, call(*examples(args), **examples(kwargs)))
+    value.hollow_out()
+    return value
+
+
+def forget_examples(values: Iterable[Value]) -> None:
+    """Free the memory of examples, all but their shapes and dtypes."""
+    for v in values:
+        v.example = shape_only(v.example)
 
 
 class Program(NamedTuple):

@@ -1,6 +1,7 @@
 """The schedule: which values of a program get a line of their own, in which order, and which lines write in place.
 
-It is computed once from a Program and never changed. Every dialect prints the same schedule.
+It is computed from a Program and never changed. All dialects print the same schedule, unless some arrays are large:
+then a lean one is executed, in which no formula waits for the line that uses it where waiting would cost memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiler.examples import is_large
 from minigrad.compiler.inplace import places, reads
 from minigrad.compiler.program import (
     OPERATORS,
@@ -24,9 +26,11 @@ from minigrad.compiler.program import (
     is_reversed,
     leaves_of,
     made_from,
+    number,
     operands,
     root,
     stored,
+    viewed,
 )
 from minigrad.compiler.source import called, constant, flattened, is_helper
 
@@ -70,10 +74,15 @@ class Schedule(Dataflow):
         return None if x is None or self.is_inlined(x) else x
 
 
-def schedule(program: Program) -> Schedule:
-    """Choose the lines of a program."""
-    flow = dataflow(program)
-    lines, inlined, outlived = choose_lines(flow)
+def schedule(program: Program, lean: bool = False) -> Schedule:
+    """Choose the lines of a program.
+
+    Args:
+        lean: keep to the order in which the values were made, and give a line to a formula that would keep what it
+            reads, which is larger, in memory until it is used: a mask, a parameter's gradient.
+    """
+    flow = dataflow(with_masks_of_results(program) if lean else program, lean)
+    lines, inlined, outlived = choose_lines(flow, lean)
     return Schedule(
         **vars(flow),
         lines=frozenset(lines),
@@ -82,10 +91,35 @@ def schedule(program: Program) -> Schedule:
     )
 
 
-def dataflow(program: Program) -> Dataflow:
+def with_masks_of_results(program: Program) -> Program:
+    """Read m > 0 off y = max(m, 0), as y > 0: so neither m nor a mask waits for the gradient of relu.
+
+    They are equal for NaN and both zeros too. The Values of the masks change: afterwards only lean schedules are right.
+    """
+    position = {v: i for i, v in enumerate(program.values)}
+    first_use: dict[Value, int] = {}
+    for v in program.values:
+        for x in operands(v):
+            first_use.setdefault(x, position[v])
+    results: dict[Value, Value] = {}
+    for y in program.values:
+        if y.call is np.maximum and not y.kwargs and isinstance(m := y.args[0], Value) and number(y.args[1]) == 0:
+            results |= {m: y} if (m.shape, m.dtype) == (y.shape, y.dtype) else {}
+    moved: dict[Value, Value] = {}
+    for v in program.values:
+        if v.call is np.greater and not v.kwargs and v.args[0] in results and number(v.args[1]) == 0:
+            y = results[v.args[0]]
+            if v.shape == y.shape and first_use.get(v, position[y] + 1) > position[y]:
+                moved[v], v.args = y, (y, v.args[1])
+    after = {y: [v for v in moved if moved[v] is y] for y in moved.values()}
+    return program._replace(values=[x for y in program.values if y not in moved for x in (y, *after.get(y, ()))])
+
+
+def dataflow(program: Program, lean: bool) -> Dataflow:
     outputs = [x for x in leaves_of(program.output) if isinstance(x, Value)]
     needed = made_from([*outputs, *program.writes])
-    values = ordered([v for v in program.values if v in needed], outputs, bool(program.writes))
+    values = [v for v in program.values if v in needed]
+    values = values if lean or program.writes else gradients_last(values, outputs)
     position = {v: i for i, v in enumerate(values)}
     users: dict[Value, list[Value]] = {v: [] for v in values}
     for v in values:
@@ -105,16 +139,14 @@ def dataflow(program: Program) -> Dataflow:
     )
 
 
-def ordered(values: list[Value], outputs: list[Value], writes: bool) -> list[Value]:
+def gradients_last(values: list[Value], outputs: list[Value]) -> list[Value]:
     """The values in the order in which they were made; gradients that are only returned at the end, in that order."""
-    if writes:
-        return values
     used = {x for v in values for x in operands(v)}
     last = [v for v in dict.fromkeys(outputs) if v not in used and v.gradient_of and v.call not in (None, *UPDATES)]
     return [v for v in values if v not in last] + last
 
 
-def choose_lines(flow: Dataflow) -> tuple[set[Value], dict[Value, set[Value]], set[Value]]:
+def choose_lines(flow: Dataflow, lean: bool) -> tuple[set[Value], dict[Value, set[Value]], set[Value]]:
     """The values with a line of their own, the values in the formula of each value, and the lines that are outlived.
 
     A line makes formulas shorter, and a formula that is too long makes a line: repeated until nothing changes.
@@ -131,6 +163,8 @@ def choose_lines(flow: Dataflow) -> tuple[set[Value], dict[Value, set[Value]], s
                 lines.add(v)
                 again = True
         late, outlived = read_too_late(flow, lines)
+        if lean and not (again or late):
+            late = costly_to_wait_for(flow, lines, inlined)
         again |= bool(late)
         lines |= late
     return lines, inlined, outlived
@@ -169,6 +203,32 @@ def formula_length(v: Value, lines: set[Value]) -> int:
 
     sign = 3 if v.call in OPERATORS else 2 if v.call is operator.getitem else len(called(v.call)) + 2
     return sign + sum(argument_length(x) for x in flattened((v.args, v.kwargs)))
+
+
+def costly_to_wait_for(flow: Dataflow, lines: set[Value], inlined: dict[Value, set[Value]]) -> set[Value]:
+    """The inlined arrays that are smaller than what lives longer because they are computed late."""
+    last: dict[Value, tuple[int, ...]] = {}  # of each array in memory of its own: the last two lines that read it
+    for v in flow.values:
+        if v in lines:
+            for x in {root(x) for x in inlined[v] - {v} if not is_inlined(x, lines)}:
+                last[x] = (*last.get(x, ())[-1:], flow.position[v])
+    for x in {x for y in flow.outputs for x in (inlined[y] if is_inlined(y, lines) else {y})}:
+        last.pop(root(x), None)
+    found = set()
+    for line in lines:
+        at = flow.position[line]
+        for v in inlined[line] - lines:
+            between = flow.values[flow.position[v] : at]
+            if v.call is None or viewed(v) is not None or lines.isdisjoint(between):
+                continue
+            others = (y for y in inlined[line] - inlined[v] if y is line or is_inlined(y, lines))
+            elsewhere = {root(x) for y in others for x in operands(y)}
+            read = {root(x) for x in inlined[v] if not is_inlined(x, lines)} - elsewhere
+            freed = [x for x in read if x.call is not None and x in last and last[x][-1] == at]
+            size = sum(x.size_in_memory for x in freed)
+            if is_large(size) and size > v.size_in_memory:
+                found.add(v)
+    return found
 
 
 def read_too_late(flow: Dataflow, lines: set[Value]) -> tuple[set[Value], set[Value]]:

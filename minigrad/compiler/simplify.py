@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.layout import layout, mark_layout_sensitive, same_layout
+from minigrad.compiler.examples import layout
+from minigrad.compiler.layout import mark_layout_sensitive, same_layout
 from minigrad.compiler.program import (
     UPDATES,
     USERS,
@@ -31,6 +32,7 @@ from minigrad.compiler.program import (
     repeated,
     root,
     stored,
+    viewed,
 )
 from minigrad.compiler.record import Arguments, Recorded, plain
 from minigrad.compiler.rules import INEXACT, RULES, Variable, instantiated, matches, parse_rules
@@ -167,10 +169,12 @@ class Simplifier:
         args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
         args = tuple(self.rebuilt(symbolic(x)) for x in args)
         example = old.example
-        if isinstance(example, np.ndarray) and example.base is not None:  # a view: of the new argument's example
+        is_view = isinstance(example, np.ndarray) and example.base is not None and viewed(old) is not None
+        if is_view:  # of the new argument's example
             with np.errstate(all="ignore"):
                 example = old.call(*examples(args), **examples(kwargs))
         fresh = Value(old.call, *canonical_arguments(old.call, args, kwargs), example)
+        fresh.hollow |= old.hollow
         for attribute in "name", "gradient_of", "dynamic", "activated", "versions_of", "layout_sensitive":
             setattr(fresh, attribute, getattr(old, attribute))
         return self.simplest(fresh)
@@ -198,7 +202,7 @@ class Simplifier:
             return x
         args, kwargs = mapped(lambda v: self.rebuilt(v, layout_sensitive), Value, (x.args, x.kwargs))
         fresh = Value(x.call, *canonical_arguments(x.call, args, kwargs), x.example)
-        fresh.layout_sensitive = layout_sensitive
+        fresh.layout_sensitive, fresh.hollow = layout_sensitive, fresh.hollow or x.hollow
         return self.simplest(fresh)
 
     def candidates(self, value: Value) -> Iterable[Any]:
@@ -226,15 +230,16 @@ def can_replace(x: Any, value: Value) -> bool:
     return same_kind and same_layout(x, value)
 
 
-def symbolic(x: Any) -> Any:
-    """An array that repeats one number, as the call that makes it."""
+def symbolic(x: Any, like: Any = None) -> Any:
+    """An array that repeats one number, as the call that makes it, in the layout of another if it is given."""
     if isinstance(x, np.ndarray) and x.size and x.dtype.kind in "fc":
         first = x.flat[0]
         if x.ndim == 0:
             return first
         if np.all(x.view() == first) and not np.any(np.signbit(x.real) != np.signbit(first.real)):
             full = new_value(np.full, x.shape, first)
-            return full if layout(full.example) == layout(x) else new_value(np.broadcast_to, first, x.shape)
+            same = layout(full.example) == layout(x if like is None else like)
+            return full if same else new_value(np.broadcast_to, first, x.shape)
     return x
 
 
@@ -246,10 +251,19 @@ def fold_constants(value: Value) -> Any:
     if value.call in MADE_FROM_A_NUMBER and not (value.call is np.full and value.ndim == 0):
         return None
     if all(number(v) is not None for v in operands(value)):
-        result = symbolic(value.example)
-        unchanged = any(isinstance(x, np.ndarray) and np.array_equal(x, value.example) for x in value.args)
+        example = content(value)
+        result = symbolic(example, value.example)
+        unchanged = any(isinstance(x, np.ndarray) and np.array_equal(x, example) for x in value.args)
         return result if unchanged or not isinstance(result, np.ndarray) else None
     return None
+
+
+def content(value: Value) -> Any:
+    """The example of a call on constants and repeated numbers."""
+    if not value.hollow:
+        return value.example
+    args, kwargs = mapped(lambda v: np.full_like(v.example, number(v))[()], Value, (value.args, value.kwargs))
+    return new_value(value.call, *args, **kwargs).example  # of constants alone: not hollow
 
 
 def push_broadcast_out(value: Value) -> Any:

@@ -231,18 +231,23 @@ def definition(function: Any) -> str:
     return ast.unparse(tree)
 
 
-def executable(source: str, name: str, scope: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def executable(
+    source: str, name: str, scope: Mapping[str, Any] | None = None, file: str | None = None
+) -> Callable[..., Any]:
     """The function of a name that source defines, with np and a scope as its globals."""
-    return executed(source, name, scope)[name]
+    return executed(source, name, scope, file)[name]
 
 
-def executed(source: str, name: str, scope: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def executed(source: str, name: str, scope: Mapping[str, Any] | None = None, file: str | None = None) -> dict[str, Any]:
     """The globals after source has run with np and a scope.
 
     All generated source runs here: tracebacks, debuggers and `inspect.getsource` find its lines.
+
+    Args:
+        file: where the source is also written, if it is.
     """
     variables: dict[str, Any] = {"np": np, **(scope or {})}
-    exec(_code(source, name), variables)
+    exec(_code(source, name, file), variables)
     return variables
 
 
@@ -250,8 +255,8 @@ _numbers = itertools.count()
 
 
 @functools.lru_cache(64)
-def _code(source: str, name: str) -> CodeType:
+def _code(source: str, name: str, file: str | None) -> CodeType:
     """Compiled source, its lines kept for tracebacks; the same source is compiled once."""
-    file = f"<derived {name} {next(_numbers)}>"
+    file = file or f"<derived {name} {next(_numbers)}>"
     linecache.cache[file] = len(source), None, source.splitlines(True), file
     return compile(source, file, "exec")

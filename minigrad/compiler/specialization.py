@@ -13,10 +13,11 @@ import numpy as np
 from minigrad.compiler.audit import Audit
 from minigrad.compiler.dialects.fast import FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
+from minigrad.compiler.examples import is_large
 from minigrad.compiler.guards import Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
-from minigrad.compiler.program import Program, Value
+from minigrad.compiler.program import Program, Value, forget_examples, made_from
 from minigrad.compiler.record import Arguments, Call, Recorded, is_array, plain
 from minigrad.compiler.schedule import Schedule, schedule
 from minigrad.compiler.source import executable, executed, has_literal
@@ -49,6 +50,9 @@ class Specialization:
         lines = schedule(program)
         identifiers = identify(lines)
         self.source = Printer(lines, identifiers, ReadableNumPy).source()
+        if any(is_large(v.size_in_memory) for v in lines.values):
+            lines = schedule(program, lean=True)
+            identifiers = identify(lines)
         self.run = executable(Printer(lines, identifiers, FastNumPy).source(), identifiers.function)
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
@@ -63,6 +67,7 @@ class Specialization:
         guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded)
         self.guards = Guards(guards + separation_guards(recorded, arrays))
         self.fits, self.captured, self.quick = self.generated([slot for slot, _ in inputs], call.arguments)
+        forget_examples(made_from([*recorded.values, *program.values]))
 
     def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> None:
         """Run the program compiled as far as that is faster; where it cannot be, run NumPy and warn why."""

@@ -14,12 +14,13 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.compiler.layout import layout
+from minigrad.compiler.examples import layout, owner
+from minigrad.compiler.layout import depends_on_content
 from minigrad.compiler.program import (
     ARGUMENT,
     OPERATORS,
@@ -36,6 +37,7 @@ from minigrad.compiler.program import (
     is_elementwise,
     made_from,
     mapped,
+    operands,
     values_in,
 )
 from minigrad.compiler.views import Step
@@ -191,6 +193,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
                 "would be frozen in the derived function; write mg.where(condition, x, y) for an if, and pass values "
                 "for Python itself (a number of layers, a flag) as an int, a bool or a str"
             )
+        self.trace.fill([value])
         return value.example
 
     @property
@@ -427,18 +430,15 @@ class Trace:
     def record(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Compute the example, and record the call."""
         inside: Any = mapped(self.value_of, Tracer, with_static_values(call, args, kwargs))
-        plain = mapped(read_only, np.ndarray, examples(inside))
-        function = call
         if np.geterr() != self.error_state:
             raise Refused(
                 f"np.errstate was entered{at_users_line()}, and a compiled function would not enter it again; put it "
                 "around the call"
             )
-        if call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0]):
-            function = IN_PYTHON[call]  # on Python's numbers as in Python: 2**70 has no NumPy scalar
+        if depends_on_content(call, inside[0]):
+            self.fill(values_in(inside))
         try:
-            with np.errstate(all="ignore"):
-                result = function(*plain[0], **plain[1])
+            result = computed(call, *inside)
         except Exception as error:
             if "read-only" not in str(error):
                 self.errors.append(error)
@@ -453,8 +453,26 @@ class Trace:
         by_mask = call is operator.getitem and any(v.dtype.kind == "b" for v in parts[1:])
         value.dynamic = call in DYNAMIC or by_mask or (not explicit and any(v.dynamic for v in parts))
         value.line = at_users_line()
+        value.hollow_out()
         self.values.append(value)
         return value
+
+    def fill(self, values: Iterable[Value]) -> None:
+        """Compute the content of hollow examples, in the memory where they are: views of it are examples too."""
+        needed: set[Value] = set()
+        waiting = [v for v in values if v.hollow]
+        while waiting:
+            v = waiting.pop()
+            needed.add(v)
+            waiting += [x for x in operands(v) if x.hollow and x not in needed]
+        for v in self.values if needed else ():
+            if v in needed:
+                result = computed(v.call, v.args, v.kwargs)
+                old, new = arrays_of(v.example), arrays_of(result)
+                for x, y in zip(old, new):
+                    if owner(x) is not owner(y) and not any(is_view(x, z.example) for z in operands(v)):
+                        np.copyto(owner(x), owner(y))
+                v.example, v.hollow = v.example if old else result, False
 
     def value_of(self, traced: Tracer) -> Value:
         """The Value of a tracer of this trace."""
@@ -523,6 +541,14 @@ class Trace:
             f"{describe_value(value)} gives Python's {example!r}{at_users_line()}, which would be frozen in the "
             "derived function; compute with arrays"
         )
+
+
+def computed(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of a call on examples; on Python's numbers as in Python: 2**70 has no NumPy scalar."""
+    plain = mapped(read_only, np.ndarray, examples((args, kwargs)))
+    in_python = call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0])
+    with np.errstate(all="ignore"):
+        return (IN_PYTHON[call] if in_python else call)(*plain[0], **plain[1])
 
 
 def is_view(x: Any, y: Any) -> bool:

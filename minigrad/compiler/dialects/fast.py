@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiler import inplace
 from minigrad.compiler.dialects.readable import python_number
-from minigrad.compiler.layout import is_c_contiguous
+from minigrad.compiler.examples import is_large
+from minigrad.compiler.layout import c_contiguous
 from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
-from minigrad.compiler.program import Value, is_elementwise
+from minigrad.compiler.program import Value, is_elementwise, operands, root
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import Code, called, constant, dtype_constant
+
+PAGE = 4096  # bytes: what is smaller is not worth a statement
 
 
 class FastNumPy(Dialect):
@@ -21,6 +26,7 @@ class FastNumPy(Dialect):
         super().__init__(schedule)
         self.zero_dim: dict[str, str] = {}  # the names of the 0-d arrays for constants, by the calls that make them
         self.parts = places_of_parts(schedule)
+        self.reused = dying_operands(schedule)
 
     def arguments(self, printer: Printer, v: Value) -> tuple[Any, ...]:
         args = tuple(python_number(v, x) for x in v.args)
@@ -40,6 +46,11 @@ class FastNumPy(Dialect):
             if v.call is np.concatenate:
                 return self.parts[v], ATOM
             return f"{called(v.call)}({', '.join(map(printer.text, args))}, out={self.parts[v]})", ATOM
+        if (x := self.reused.get(v)) is not None:
+            *given, name = *map(printer.text, args), printer.names[x]
+            if v.call is np.where:
+                return f"np.copyto({name}, {given[1]}, where={given[0]}) or {name}", 0
+            return f"{called(v.call)}({', '.join(given)}, out={name})", ATOM
         return column_times_row(printer, v, args)
 
     def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
@@ -55,17 +66,37 @@ class FastNumPy(Dialect):
         kinds = {common_dtype(u) if u.ndim else None for u in users}
         return kinds.pop() if len(users) > 1 and len(kinds) == 1 and v not in self.schedule.outputs else None
 
+    def finished(self, printer: Printer, lines: list[tuple[str, str]], returned: str) -> list[tuple[str, str]]:
+        """The lines, each followed by a `del` of the arrays that no later one mentions."""
+        own: set[str] = {
+            name for v, name in printer.names.items() if v in self.schedule.lines and root(v).size_in_memory >= PAGE
+        }
+        own |= {place.partition("[")[0] for place in self.parts.values()}
+        own -= {name for v, name in printer.names.items() if v.call is None}
+        later, backwards = words(returned), []
+        for line, comment in reversed(lines):
+            if dead := sorted((words(line) & own) - later):
+                backwards.append((f"del {', '.join(dead)}", ""))
+            backwards.append((line, comment))
+            later |= words(line)
+        return backwards[::-1]
+
     def prelude(self) -> list[str]:
         return [f"{name} = {made}" for made, name in self.zero_dim.items()]
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
 
 
 def places_of_parts(schedule: Schedule) -> dict[Value, str]:
     """The place in a concatenated array of each value that is only made to be concatenated, and the array itself."""
     places: dict[Value, str] = {}
+    by_rows = c_contiguous(schedule.values)
     for v in schedule.values:
         if v.call is np.concatenate and type(parts := v.args[0]) in (tuple, list) and not (v.args[1:] or v.kwargs):
             made = [m for part in parts if (m := made_for(schedule, part)) is not None and m.dtype == v.dtype]
-            if len(made) == len(parts) and (not v.layout_sensitive or any(map(is_c_contiguous, parts))):
+            if len(made) == len(parts) and (not v.layout_sensitive or not by_rows.isdisjoint(parts)):
                 whole, end = f"_c{len(places)}", 0
                 for m, part in zip(made, parts):
                     start, end = end, end + part.shape[0]
@@ -75,6 +106,42 @@ def places_of_parts(schedule: Schedule) -> dict[Value, str]:
                 places[first] = space + places[first].removeprefix(whole)
                 places[v] = whole
     return places
+
+
+def dying_operands(schedule: Schedule) -> dict[Value, Value]:
+    """The large operand of each line whose memory takes the result: nothing reads it, or a view of it, afterwards.
+
+    Both are C-contiguous whatever the arguments' layout: the result lies as it would in memory of its own.
+    """
+    last: dict[Value, Value | None] = {}  # of each array in memory of its own: the last line that reads it
+    for v in (v for v in schedule.values if v in schedule.lines):
+        last |= dict.fromkeys([root(x) for x in schedule.inlined[v] - {v} if not schedule.is_inlined(x)], v)
+    for y in schedule.outputs:  # in a line, or in the last one
+        last |= dict.fromkeys([root(x) for x in (schedule.inlined[y] if schedule.is_inlined(y) else [y])])
+    placed = {*schedule.before, *schedule.before.values(), *places_of_parts(schedule)}
+    found: dict[Value, Value] = {}
+    by_rows = c_contiguous(schedule.values)
+    for v in schedule.lines if inplace.IN_PLACE else ():
+        if v in placed or v.kwargs or not (is_elementwise(v.call) or is_choice(v)):
+            continue
+        for x in v.args[2:] if v.call is np.where else v.args:
+            if (
+                isinstance(x, Value)
+                and x in schedule.lines
+                and x not in placed
+                and (isinstance(x.call, np.ufunc) or is_choice(x))
+                and last[x] is v
+                and is_large(x.size_in_memory)
+                and (x.shape, x.dtype) == (v.shape, v.dtype)
+                and all(y is x or root(y) is not x for y in operands(v))
+                and {v, x} <= by_rows
+            ):
+                found[v] = x
+    return found
+
+
+def is_choice(v: Value) -> bool:
+    return v.call is np.where and len(v.args) == 3 and isinstance(v.args[0], Value) and v.args[0].dtype == bool
 
 
 def made_for(schedule: Schedule, part: Any) -> Value | None:
