@@ -73,7 +73,7 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def is_linear(self) -> bool:
+    def _is_linear(self) -> bool:
         """Is `update` linear in g, and remembers nothing? Then the rows of several look-ups need not be merged."""
         return False
 
@@ -85,7 +85,7 @@ class Optimizer:
             if g is None:
                 continue
             data, at, is_real = p.data, ..., g.dtype.char in "fd"
-            if isinstance(g, RowSparse) and not (is_real and self.is_linear()):
+            if isinstance(g, RowSparse) and not (is_real and self._is_linear()):
                 at, g = g.merged()
             if is_real:
                 change = self.update(i, at, g)
@@ -158,7 +158,7 @@ class SGD(Optimizer):
             self.velocity = self.memory()
         super().__setattr__(name, value)
 
-    def is_linear(self) -> bool:
+    def _is_linear(self) -> bool:
         # a subclass, or whoever replaces `update`, may clip
         return not self.velocity and getattr(self.update, "__func__", None) is SGD.update
 
