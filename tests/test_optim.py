@@ -424,3 +424,17 @@ def test_a_refused_gradient_moves_nothing(name, bad):
     second.grad = np.ones(2)
     optimizer.step()
     assert first.data.tolist() == second.data.tolist() != [1.0, 2.0]
+
+
+def test_a_step_that_is_refused_moves_nothing():
+    for spoil, message in [
+        (lambda p: setattr(p, "grad", mg.Tensor(p.grad)), "an array as the gradient of b, got a Tensor"),
+        (lambda p: p.data.setflags(write=False), "data of b that can be moved, got a read-only array"),
+    ]:
+        a, b = mg.Tensor([1.0, 2.0], "a"), mg.Tensor([3.0, 4.0], "b")
+        optimizer = mg.optim.Adam([a, b], 0.1)
+        mg.sum(a * b).backward()
+        spoil(b)
+        with pytest.raises(ValueError, match=message):
+            optimizer.step()
+        assert a.data.tolist() == [1.0, 2.0] and optimizer.steps == 0 and not np.any(optimizer.means[0])

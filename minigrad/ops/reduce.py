@@ -15,9 +15,9 @@ from minigrad.shorthand import M, V, beside, composed, in_float32, made_like
 Axis = int | tuple[int, ...] | None
 
 
-def _kept(x: Array, g: Array, axis: Axis, keepdims: bool) -> Array:
+def _kept(ndim: int, g: Array, axis: Axis, keepdims: bool) -> Array:
     """A reduced array with its axes back, of size one."""
-    return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
+    return g if keepdims or axis is None or ndim == 0 else np.expand_dims(g, axis)
 
 
 # NumPy's reductions take where= and initial=, those of other libraries do not: the bodies do without.
@@ -40,7 +40,7 @@ def sum(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = N
     3.0
     """
     y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims), x.shape), where)
 
 
 def _count(x: Array, axis: Axis, where: Any) -> Any:
@@ -67,7 +67,7 @@ def mean(x: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = Tr
     1.5
     """
     y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims) / n, x.shape), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
@@ -99,7 +99,7 @@ def var(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     1.0
     """
     y = _var(x, axis, ddof, keepdims, where)
-    return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
+    return y, lambda g: _kept(x.ndim, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
 @op(np.std)
@@ -122,7 +122,7 @@ def std(x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False,
     def pullback(g: Array) -> Array:
         slope = _centred(_around_mean(x, axis, ddof, where), axis, where) / (s + (s == 0))
         single = _count(x, axis, where) == 1  # whose deviation is 0 everywhere
-        return _kept(x, g, axis, keepdims) * _chosen(slope, s + single)
+        return _kept(x.ndim, g, axis, keepdims) * _chosen(slope, s + single)
 
     return y, pullback
 
@@ -151,7 +151,7 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     def pullback(g: Array) -> Array:
         chosen, top = (x == y) & where, stop_gradient(y)
         n = np.sum(chosen, axis=axis, keepdims=True)
-        share = _kept(x, g, axis, keepdims) / (n + (n == 0))
+        share = _kept(x.ndim, g, axis, keepdims) / (n + (n == 0))
         return _masked(np.where(chosen, share, np.where(top == top, 0, top)), where)  # NaN where the value is
 
     return y if keepdims else np.squeeze(y, axis), pullback
@@ -203,7 +203,7 @@ def prod(x: Array, axis: Axis = None, *, keepdims: bool = False, initial: Any = 
         others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
         others = np.moveaxis(others, tuple(range(len(axes))), axes)
         g = g if initial is None else g * initial
-        return _masked(_kept(x, g, axis, keepdims) * others, where)
+        return _masked(_kept(x.ndim, g, axis, keepdims) * others, where)
 
     return _started(np.multiply, np.prod(_masked(x, where, 1), axis=axis, keepdims=keepdims), initial), pullback
 
@@ -378,7 +378,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     total = np.sum(e, axis=axis, keepdims=True)
     none = total == 0
     y = np.where(none, -np.inf, np.log(total + none) + top)
-    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x, g, axis, keepdims) * (e / (total + none))
+    return y if keepdims else np.squeeze(y, axis), lambda g: _kept(x.ndim, g, axis, keepdims) * (e / (total + none))
 
 
 @op()
