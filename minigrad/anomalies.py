@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import types
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,9 +16,13 @@ from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import describe
 from minigrad.mode import Block, mode
-from minigrad.origin import at_users_line, from_users_line
+from minigrad.origin import at_users_line, from_users_line, holds_users_state
 from minigrad.sparse import RowSparse
+from minigrad.text import named, op_name
 from minigrad.walk import arguments, pullbacks
+
+#: Elements: of an array that an op reaches and was not called with, it may be that only so many are looked at.
+LOOKED_AT = 4096
 
 
 def debug() -> Block:
@@ -41,8 +47,12 @@ def debug() -> Block:
       `backward` otherwise sums and converts what can be summed and converted.
 
     Both passes have to run inside. Arrays of other libraries are not looked at, nor are functions from `mg.derive` and
-    `mg.compile`, which call no ops. It reads every array a few times: with large arrays a pass takes up to twice as
-    long, with arrays of a few elements some fifteen times. Outside the block there is no cost.
+    `mg.compile`, which call no ops. Outside the block there is no cost.
+
+    It reads every array a few times: with large arrays a pass takes some twice as long, with arrays of a few elements
+    some fifteen times. Looking up a few rows of a large table costs more inside a transform (`mg.grad`), which may need
+    the table again. Of an array that a pullback reaches, such as a global, and that is larger than all that the op was
+    called with, some 4,096 elements are looked at, and a change of a few others is not seen.
 
     Raises:
         FloatingPointError: for a value or a gradient that is not finite.
@@ -64,7 +74,7 @@ class _Kept(NamedTuple):
     words: str
     array: Array
     fingerprint: int
-    by_pullback: bool  # else only where the op's body runs again
+    enough: int  # elements
 
 
 class _Call(NamedTuple):
@@ -85,9 +95,12 @@ def _check_value(node: Any) -> None:
     if mode.tracing or not _is_numpy(node._data):
         return
     bad = _not_finite(node._data)
-    if bad is not None and (np.any(np.isnan(node._data)) or not any(map(_has_infinity, _operands(node)))):
+    # an infinity in is an infinity out, and that of a variable is data
+    if bad is not None and (
+        np.any(np.isnan(node._data)) or (node._op is not None and not any(map(_has_infinity, _operands(node))))
+    ):
         made = (
-            f"{node._op.__name__} made the first value that is"
+            f"{op_name(node._op)} made the first value that is"
             if node._op
             else f"{describe(node)} is made of data that is"
         )
@@ -106,17 +119,19 @@ def _operands(node: Any) -> Iterator[Array]:
 
 
 def _arrays_kept(node: Any) -> Iterator[_Kept]:
-    named = {id(plain(x)): describe(x) for x in arguments(node) if isinstance(x, Node | np.ndarray)}
-    named.setdefault(id(node._data), "its value")
-    by_pullbacks = {id(a): a for a in _arrays_in(pullbacks(node)) if isinstance(a, np.ndarray)}
-    by_body = {id(a): a for a in _operands(node) if isinstance(a, np.ndarray)}
-    for me, array in (by_body | by_pullbacks).items():
-        words = named.get(me, f"an array {array.shape}")
-        yield _Kept(words, array, _fingerprint(array), me in by_pullbacks)
+    words = {id(plain(x)): describe(x) for x in arguments(node) if isinstance(x, Node | np.ndarray)}
+    words.setdefault(id(node._data), "its value")
+    called_with = {id(a): a for a in _operands(node) if isinstance(a, np.ndarray)}
+    kept = {id(a): a for a in _arrays_in(pullbacks(node)) if isinstance(a, np.ndarray)}
+    if mode.transforms:  # which may run the op's body again
+        kept = called_with | kept
+    enough = max([LOOKED_AT, node._data.size, *(a.size for a in called_with.values())])
+    for me, array in kept.items():
+        yield _Kept(words.get(me, f"an array {array.shape}"), array, _fingerprint(array, enough), enough)
 
 
 def _arrays_in(x: Any) -> Iterator[Array]:
-    """The arrays and numbers in containers, in Tensors and in what functions hold on to."""
+    """The arrays and numbers in containers, in Tensors, in objects and in what functions hold on to."""
     seen: set[int] = set()
     waiting = [x]
     while waiting:
@@ -127,21 +142,58 @@ def _arrays_in(x: Any) -> Iterator[Array]:
             continue
         elif isinstance(x, Node):
             yield x._data
-        elif isinstance(x, list | tuple):
+        elif isinstance(x, list | tuple | set | frozenset | deque):
             waiting += x
         elif isinstance(x, dict):
             waiting += x.values()
         elif isinstance(x, functools.partial):
             waiting += [x.func, *x.args, *x.keywords.values()]
+        elif isinstance(x, types.MethodType):
+            waiting += [x.__self__, x.__func__]
         elif isinstance(x, types.FunctionType):
-            waiting += [cell.cell_contents for cell in x.__closure__ or ()]
-            waiting += x.__defaults__ or ()
-            named = (x.__globals__.get(name) for name in x.__code__.co_names)
-            waiting += [value for value in named if isinstance(value, np.ndarray)]
+            waiting += _values_read(x)
+        elif holds_users_state(type(x)):
+            slots = [name for kind in type(x).__mro__ for name in getattr(kind, "__slots__", ())]
+            waiting += getattr(x, "__dict__", {}).values()
+            waiting += [getattr(x, name) for name in slots if hasattr(x, name)]
         seen.add(id(x))
 
 
-def _fingerprint(array: Array) -> int:
+def _values_read(function: types.FunctionType) -> Iterator[Any]:
+    """What a function reads of its closure, its defaults and, if they are arrays, its globals."""
+    code = function.__code__
+    of_closure = {n: cell.cell_contents for n, cell in zip(code.co_freevars, function.__closure__ or ()) if _full(cell)}
+    yield from (value for name, value in of_closure.items() if name in _names_read(code))
+    yield from function.__defaults__ or ()
+    named = (function.__globals__.get(name) for name in code.co_names)
+    yield from (value for value in named if isinstance(value, np.ndarray))
+
+
+def _full(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+@functools.cache
+def _names_read(code: types.CodeType) -> frozenset[str]:
+    """The free variables of which a function reads more than the shape or the dtype, which no write changes."""
+    steps = list(dis.get_instructions(code))
+    return frozenset(
+        step.argval
+        for step, then in zip(steps, [*steps[1:], None])
+        if step.argval in code.co_freevars
+        and step.opname != "COPY_FREE_VARS"
+        and not (then and then.opname == "LOAD_ATTR" and then.argval in ("shape", "dtype", "ndim", "size"))
+    )
+
+
+def _fingerprint(array: Array, enough: int) -> int:
+    """A hash of an array; of a larger one than enough, of so many elements that are evenly spread."""
+    if array.size > enough:
+        array = array.flat[:: array.size // enough | 1]
     return hash(array.tobytes())
 
 
@@ -160,9 +212,9 @@ def _check_pass(node: Any, g: Any) -> None:
             f"seed of the pass: {_shown(value, bad)}{_called(node)}"
         )
     for kept in _calls[node._stamp].kept if node._stamp in _calls else ():
-        if (kept.by_pullback or mode.transforms) and kept.fingerprint != _fingerprint(kept.array):
+        if kept.fingerprint != _fingerprint(kept.array, kept.enough):
             raise RuntimeError(
-                f"backward needs the values of the forward pass, but {kept.words}, used by {node._op.__name__}, was "
+                f"backward needs the values of the forward pass, but {kept.words}, used by {op_name(node._op)}, was "
                 f"changed since: call backward before changing it, or use a copy of it{_called(node)}"
             )
 
@@ -174,11 +226,11 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
     except NotFinite as error:
         if not error.replayed:
             raise
-        raise NotFinite(f"in the backward pass of {node._op.__name__}, {error}{_called(node)}") from error
+        raise NotFinite(f"in the backward pass of {op_name(node._op)}, {error}{_called(node)}") from error
     value, of_value = plain(h), plain(g)
     if not _is_numpy(value) and not isinstance(value, RowSparse):
         return h
-    name = f"the pullback of {node._op.__name__} with respect to {describe(x)}"
+    name = f"the pullback of {op_name(node._op)} with respect to {describe(x)}"
     if not _fits(value.shape, x._data.shape, of_value.shape) and not node._op.body.__module__.startswith("minigrad."):
         raise ValueError(
             f"{name} returned a gradient of shape {value.shape}; needed the argument's shape {x._data.shape}, or the "
@@ -239,7 +291,7 @@ def _beside(node: Any, index: tuple[int, ...]) -> str:
     """The arguments at the place where something is not finite."""
     arrays = [x for x in arguments(node) if isinstance(x, Node | np.ndarray)]
     there = [(x, plain(x)[index]) for x in arrays if plain(x).shape == node._data.shape and len(index) == plain(x).ndim]
-    words = [f"{getattr(x, 'name', None) or 'an argument'} is {value}" for x, value in there]
+    words = [f"{named(x, 'an argument') if isinstance(x, Node) else 'an argument'} is {value}" for x, value in there]
     return f", where {' and '.join(words)}" * (words != [])
 
 
@@ -249,5 +301,5 @@ def _called(node: Any) -> str:
         return ""
     call = _calls.get(node._stamp)
     if call is None:
-        return f"\n  {node._op.__name__} was called outside of debug: run the forward pass inside for its line"
-    return f"\n  {node._op.__name__} was called{call.line}" if call.line else ""
+        return f"\n  {op_name(node._op)} was called outside of debug: run the forward pass inside for its line"
+    return f"\n  {op_name(node._op)} was called{call.line}" if call.line else ""

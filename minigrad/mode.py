@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import opcode
 import sys
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 MERGE_ROWS_FROM = 2000
@@ -29,6 +30,7 @@ _HEEDED = frozenset({"observer", "pass_observer", "pull"})
 
 #: The flags of a generator's code, a coroutine's and an asynchronous generator's (inspect.CO_GENERATOR, ...).
 _CAN_BE_SUSPENDED = 0x20 | 0x80 | 0x100 | 0x200
+_ASYNC_GENERATOR = 0x200
 
 
 class Entered:
@@ -141,16 +143,24 @@ class Block:
 def _suspendable(frame: FrameType | None) -> FrameType | None:
     """The frame whose suspension suspends a block entered in it: that of a generator or coroutine, None elsewhere.
 
-    A context manager passes the block on to the frame that uses it, written as a class or as a generator.
+    A context manager passes the block on to the frame that uses it, written as a class or as a generator; and a
+    coroutine or generator to the one that waits for it by `await` or `yield from`, as both are suspended together.
     """
     while frame is not None:
         code, back = frame.f_code, frame.f_back
         can_be_suspended = code.co_flags & _CAN_BE_SUSPENDED
         managed = code.co_name in ("__enter__", "__exit__") or _is_contextlibs(frame)
-        if not managed and not (can_be_suspended and back is not None and _is_contextlibs(back)):
+        passed_on = can_be_suspended and back is not None and (_is_contextlibs(back) or _waits_for(back, code))
+        if not managed and not passed_on:
             return frame if can_be_suspended else None
         frame = back
     return None
+
+
+def _waits_for(frame: FrameType, code: CodeType) -> bool:
+    """Does a frame wait for one that it runs, of this code, until that returns?"""
+    waits = opcode.opname[frame.f_code.co_code[frame.f_lasti]] in ("SEND", "YIELD_VALUE", "RESUME")
+    return waits and not code.co_flags & _ASYNC_GENERATOR
 
 
 def _is_contextlibs(frame: FrameType) -> bool:

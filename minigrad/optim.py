@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import trees
+from minigrad import text, trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
-from minigrad.text import named
 
 Array = Any
 
@@ -43,7 +42,7 @@ class Optimizer:
 
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Tensor):
-            name = named(params, "t")
+            name = text.named(params, "t")
             raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
         if trees.children(params) is None and isinstance(params, Iterable):
             params = list(params)
@@ -53,8 +52,8 @@ class Optimizer:
                 raise TypeError(f"an optimizer needs Tensors, got {type(p).__name__}; wrap parameters in mg.Tensor")
             if not p.is_leaf:
                 raise ValueError(
-                    f"an optimizer needs variables, got {named(p)} {p.shape}, which an op computed; pass "
-                    f"the variables it was computed from, or {named(p, 't')}.detach() as a new one"
+                    f"an optimizer needs variables, got {text.named(p)} {p.shape}, which an op computed; pass "
+                    f"the variables it was computed from, or {text.named(p, 't')}.detach() as a new one"
                 )
         _require(len(self.params) > 0, "at least one Tensor", "none")
         _require(lr > 0, "a learning rate above 0", lr)
@@ -123,11 +122,18 @@ def _as_real(g: Array) -> Array:
 
 def _fitted(g: Any, p: Tensor) -> Array:
     """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
-    if g is None or (getattr(g, "shape", None) == p.shape and g.dtype is p.dtype):
+    if g is None:
+        return None
+    data = p.data
+    if not getattr(getattr(data, "flags", None), "writeable", True):
+        _require(False, f"data of {text.named(p)} that can be moved", "a read-only array")
+    if isinstance(g, Tensor):
+        _require(False, f"an array as the gradient of {text.named(p)}", "a Tensor; use its .data")
+    if getattr(g, "shape", None) == data.shape and g.dtype is data.dtype:
         return g
     g = g if hasattr(g, "dtype") else np.asarray(g)
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
-        needed = f"the gradient of {named(p)} to be {p.dtype} of shape {p.shape}"
+        needed = f"the gradient of {text.named(p)} to be {p.dtype} of shape {p.shape}"
         _require(False, needed, f"{g.dtype} of shape {g.shape}")
     return np.positive(g, dtype=p.dtype)
 

@@ -7,7 +7,8 @@ Exit codes:
     129, 130, 143: stopped by SIGHUP, by Ctrl-C or by SIGTERM. `train` saves the best model so far, and its checkpoint,
         before that; a second Ctrl-C stops it at once.
     141: whoever read the output left before it was complete, as in `python -m models | head -1`. `train` and `compare`
-        do their work first, so for them this is no failure.
+        do their work first, so for them this is no failure. Nor is it one for `train` that its output cannot be written
+        at all (a full disk, a terminal that was closed).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
 import minigrad as mg
+from minigrad.text import printable
 from models import conll, picture, slides, storage, terminal, text
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
@@ -47,8 +49,11 @@ LONGEST_LINE = 10_000_000  # characters of text to tag: an endless line would ta
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit code; the docstring of this module lists them."""
-    terminal.prepare()
-    options = parser().parse_args(argv)
+    with terminal.streams():
+        return _run(parser().parse_args(argv))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
@@ -60,24 +65,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 141
     except (ValueError, OSError, OverflowError) as error:
-        print(f"python -m models: {error}", file=sys.stderr)
+        complain(error)
         return 2
     except MemoryError as error:
-        print(f"python -m models: not enough memory for this size or corpus; {error}".rstrip("; "), file=sys.stderr)
+        complain(f"not enough memory for this size or corpus; {error}".rstrip("; "))
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        terminal.say("interrupted", sys.stderr)
         return 130
-    finally:
-        terminal.give_up_unwritten()
+
+
+def complain(problem: Any) -> None:
+    terminal.say(f"python -m models: {problem}", sys.stderr)
 
 
 def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"python -m models: {message}", file=sys.stderr)
+    complain(message)
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m models",
         description="Find locations in text with the slides' window scorer. With no command: the whole story on the "
         "sentences that come with it, in seconds.",
@@ -176,6 +183,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class Parser(argparse.ArgumentParser):
+    """Shows the words it complains of, whatever they contain."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> Never:
+        if message:
+            terminal.say(message.rstrip("\n"), sys.stderr)
+        super().exit(status)
+
+
 class Defaults(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, once, and only where there is one."""
 
@@ -206,18 +222,21 @@ def run_train(options: argparse.Namespace) -> int:
         storage.check_destination(path)
     sentences = corpus(options.train, "train")
     development = None if options.dev is None else conll.read(options.dev)
-    code = 0
+    code, problem = 0, None
     with terminal.stopping() as received:
         try:
             tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received)
         except Diverged as error:
-            print(f"python -m models: {error}", file=sys.stderr)
             if error.best is None:
+                complain(error)
                 return 1
-            tagger, summary, code = error.best, "training diverged", 1
+            tagger, summary, code, problem = error.best, "training diverged", 1, error
         save(tagger, options.model)
-    with terminal.reader_may_leave():
-        print(f"{summary}\nsaved {options.model}")
+    if problem is not None:
+        complain(problem)
+    with terminal.work_is_done(OSError):
+        terminal.say(summary)
+        terminal.say(f"saved {options.model}")
         if development is not None and not received:
             print_rates("development", tagger, development)
     return 128 + received[0] if received else code
@@ -261,17 +280,21 @@ def trained(
     """Train until it is done, or a signal to stop is received; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
     with suppress(OSError):  # the training is worth more than this line
-        print(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
+        terminal.say(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
     began = time.perf_counter()
     with terminal.progress() as show:
 
         def report(now: Progress) -> None:
             show(now)
-            if received:
-                raise KeyboardInterrupt
+            stop_if(received)
 
         tagger = train(sentences, development, settings, recipe, report, checkpoint)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
+
+
+def stop_if(received: Sequence[int]) -> None:
+    if received:
+        raise KeyboardInterrupt
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -297,7 +320,8 @@ def print_rates(title: Any, tagger: Tagger, sentences: Sequence[conll.Sentence])
 def run_tag(options: argparse.Namespace) -> None:
     tagger = Tagger.load(options.model)
     for line in [" ".join(options.text)] if options.text else lines_of_input():
-        print(marked(tagger, conll.split(line)))
+        line = marked(tagger, conll.split(line))
+        print(printable(line) if sys.stdout.isatty() else line)  # in a file or a pipe it stays as it is
 
 
 def lines_of_input() -> Iterator[str]:
@@ -318,7 +342,10 @@ def run_compare(options: argparse.Namespace) -> int:
         raise ValueError(f"--html needs a file in a folder that exists, got {options.html}")
     if options.model is None:
         small = Settings(dim=4, hidden=8, case_feature=False)  # the slides' sizes
-        tagger = train(conll.embedded("train"), settings=small, recipe=Recipe(epochs=10))
+        with terminal.stopping() as received:
+            tagger = train(conll.embedded("train"), None, small, Recipe(epochs=10), lambda now: stop_if(received))
+        if received:
+            return 128 + received[0]
     else:
         tagger = Tagger.load(options.model)
     tables = {
@@ -333,11 +360,11 @@ def run_compare(options: argparse.Namespace) -> int:
     if options.html is not None:
         options.html.write_text(slides.page(tables), encoding="utf-8")
     if wrong:
-        print(f"DISAGREE: {'; '.join(wrong)}", file=sys.stderr)
-    with terminal.reader_may_leave():
+        terminal.say(f"DISAGREE: {'; '.join(wrong)}", sys.stderr)
+    with terminal.work_is_done():
         print_tables(tables)
         if options.html is not None:
-            print(f"the same as a page: {options.html}")
+            terminal.say(f"the same as a page: {options.html}")
     return 1 if wrong else 0
 
 
@@ -348,8 +375,8 @@ def print_tables(tables: dict[str, list[slides.Line]]) -> None:
             for line in lines
         ]
         terminal.table(title, ["", "shape", "by hand", "complex step", "verdict"], cells)
-        print()
-    print("distances from autograd, in ulp of the magnitude of the terms summed")
+        terminal.say()
+    terminal.say("distances from autograd, in ulp of the magnitude of the terms summed")
 
 
 def verdict(line: slides.Line) -> str:
@@ -368,19 +395,24 @@ def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def story(options: argparse.Namespace) -> None:
+def story(options: argparse.Namespace) -> int:
     """Train on the embedded corpus, evaluate, tag, compare gradients, draw."""
-    tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe())
-    print(summary)
+    with terminal.stopping() as received:
+        tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe(), received=received)
+    if received:
+        return 128 + received[0]
+    terminal.say(summary)
     print_rates("development sentences", tagger, conll.embedded("dev"))
-    print("\nLocations, with how far their score is above the threshold")
+    terminal.say()
+    terminal.say("Locations, with how far their score is above the threshold")
     for sentence in SENTENCES:
-        print("  " + marked(tagger, sentence.split()))
+        terminal.say("  " + marked(tagger, sentence.split()))
     J, rows = slide(tagger, SENTENCES[0].split())
-    print()
+    terminal.say()
     heads = ["", "shape", "largest", "auto - by hand, in ulp of the largest"]
     terminal.table("Gradients of J at the slides' sizes", heads, rows)
     save_picture(J, Path("window"))
+    return 0
 
 
 def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2) -> tuple[mg.Tensor, list[list[str]]]:
@@ -408,10 +440,11 @@ def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2
 def save_picture(J: mg.Tensor, path: Path) -> None:
     """The graph as path.gv, and as path.svg where Graphviz is installed."""
     graph = mg.draw(J)
-    print(f"\nthe computation graph of J: {graph.save(path.with_suffix('.gv'))}")
+    terminal.say()
+    terminal.say(f"the computation graph of J: {graph.save(path.with_suffix('.gv'))}")
     picture = path.with_suffix(".svg")
     if graph.save(picture) == str(picture):  # where it cannot be drawn, save says so
-        print(f"and as a picture: {picture}")
+        terminal.say(f"and as a picture: {picture}")
 
 
 def run_draw(options: argparse.Namespace) -> None:
@@ -419,7 +452,7 @@ def run_draw(options: argparse.Namespace) -> None:
     J, data = picture.pair(tagger)
     for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
         if Path(picture.save(J, data, path)) == path:  # where it cannot be drawn, save says so
-            print(f"saved {path}")
+            terminal.say(f"saved {path}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any
 
 from minigrad.text import printable
@@ -18,32 +18,82 @@ from models.training import Progress
 RICH = importlib.util.find_spec("rich") is not None
 
 
-def prepare() -> None:
-    """Make the streams take any text: a character that their encoding lacks is written as an escape sequence."""
-    if sys.stderr is None:  # closed by `2>&-`, where print would turn to standard output
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    for stream in sys.stdout, sys.stderr:
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
-
-
-def give_up_unwritten() -> None:
-    """Drop output that cannot be written, which Python would otherwise try again, and report, at its exit."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def say(text: Any = "", file: Any = None, **options: Any) -> None:
+    """Print a message, a single line: whatever a path or a name contains is shown, and not obeyed by the terminal."""
+    print(printable(text), file=file, **options)
 
 
 @contextmanager
-def reader_may_leave() -> Iterator[None]:
+def streams() -> Iterator[None]:
+    """Streams that take any text; and standard error, which nothing fails for: what it cannot take is dropped.
+
+    A character that their encoding lacks is written as an escape sequence.
+    """
+    for descriptor in range(3):  # one that is closed would be that of the next file to be opened, such as a model
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    # None where it is closed by `2>&-`: print would turn to standard output
+    with redirect_stderr(_Unfailing(io.StringIO() if sys.stderr is None else sys.stderr)):
+        try:
+            yield
+        finally:
+            try:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+            except OSError:
+                _give_up(sys.stdout)
+
+
+class _Unfailing(io.TextIOBase):
+    """A stream that may be gone, such as a terminal that is closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        return bool(self.stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self.stream.fileno())
+
+    def write(self, text: str) -> int:
+        try:
+            self.stream.write(text)
+        except OSError:
+            _give_up(self.stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError:
+            _give_up(self.stream)
+
+
+def _give_up(stream: Any) -> None:
+    """Drop what cannot be written, which Python would otherwise try again, and report, at its exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+@contextmanager
+def work_is_done(failure: type[OSError] = BrokenPipeError) -> Iterator[None]:
     """Print what a command has done: that nobody reads it to the end is no failure."""
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        give_up_unwritten()
+    except failure:
+        _give_up(sys.stdout)
 
 
 @contextmanager
@@ -63,8 +113,9 @@ def stopping() -> Iterator[list[int]]:
         if received and number == signal.SIGINT:
             raise SystemExit(128 + number)
         received.append(number)
-        with suppress(OSError):  # print could be interrupted in the middle of another print
-            os.write(2, b"stopping after this step, Ctrl-C to stop at once\n")
+        if sys.__stderr__ is not None:  # else 2 may be another file
+            with suppress(OSError):  # print could be interrupted in the middle of another print
+                os.write(2, b"stopping after this step, Ctrl-C to stop at once\n")
 
     before = {}
     if threading.current_thread() is threading.main_thread():  # only there Python sets handlers

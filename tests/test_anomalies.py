@@ -3,12 +3,15 @@
 import gc
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import CASES, Case
+from hostile import assert_shown
 
 import minigrad as mg
 from minigrad import anomalies
@@ -362,3 +365,98 @@ def test_it_names_no_line_of_minigrads_own() -> None:
     with pytest.raises(FloatingPointError) as caught, mg.debug():
         mg.std(mg.log(x) * 1.0)
     assert re.search(r"in test_it_names_no_line_of_minigrads_own, line \d+ of test_anomalies", str(caught.value))
+
+
+class Held:
+    __slots__ = ("c",)
+
+    def __init__(self, c: Any) -> None:
+        self.c = c
+
+    def pullback(self, g: Any) -> Any:
+        return g * self.c
+
+
+@pytest.mark.parametrize(
+    "pullback",
+    [
+        lambda c: lambda g, held=Held(c): g * held.c,
+        lambda c: Held(c).pullback,
+        lambda c: lambda g, held=deque([c]): g * held[0],
+        lambda c: lambda g, held=SimpleNamespace(deep={"c": [c]}): g * held.deep["c"][0],
+    ],
+    ids=["object with slots", "bound method", "deque", "object"],
+)
+def test_an_array_is_watched_however_a_pullback_holds_it(pullback: Any) -> None:
+    c, x = np.ones(2), mg.Tensor([1.0, 2.0])
+
+    @mg.op()
+    def scale(x: Any) -> Any:
+        return x * c, pullback(c)
+
+    with mg.debug():
+        scale(x).backward(np.ones(2))
+        y = scale(x)
+        c[0] = 5.0
+        with pytest.raises(RuntimeError, match="used by scale, was changed since"):
+            y.backward(np.ones(2))
+
+
+@pytest.mark.parametrize("reduce", [mg.sum, mg.mean, lambda y: mg.sum(mg.reshape(y, (2, 1)), axis=0, keepdims=True)])
+def test_a_pullback_that_needs_only_a_shape_is_not_concerned(reduce: Callable[[Any], Any]) -> None:
+    x = mg.Tensor([1.0, 2.0])
+    with mg.debug():
+        y = x + 0.0
+        s = reduce(y)
+        y.data[0] = 5.0
+        s.backward()
+
+
+def test_infinities_in_the_data_are_no_error() -> None:
+    with mg.debug():
+        mask = mg.Tensor([0.0, -np.inf])
+        mg.grad(lambda p: mg.sum(mg.exp(p["x"] + p["mask"])))({"x": np.ones(2), "mask": np.array([0.0, -np.inf])})
+        mg.sum(mg.exp(mask + 1.0)).backward()
+        with pytest.raises(FloatingPointError, match="is made of data that is not finite"):
+            mg.Tensor([np.nan, np.inf])
+
+
+LARGE = np.ones(1_000_000)
+
+
+def test_what_an_op_only_looks_up_in_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of an embedding, of which its pullback needs the shape; a global, of which only a part is looked at."""
+    read: list[int] = []
+    fingerprint = anomalies._fingerprint
+
+    def counted(array: Any, enough: int) -> int:
+        read.append(min(array.size, 2 * enough))
+        return fingerprint(array, enough)
+
+    monkeypatch.setattr(anomalies, "_fingerprint", counted)
+
+    @mg.op()
+    def first(x: Any) -> Any:
+        return x * LARGE[0], lambda g: g * LARGE[0]
+
+    table = mg.Tensor(np.ones((100_000, 4)))
+    with mg.debug():
+        mg.sum(first(mg.embedding(table, np.array([1, 2])))).backward()
+        assert read and sum(read) < 50_000
+        y = first(mg.Tensor(1.0))
+        LARGE[:] = 2.0
+        with pytest.raises(RuntimeError, match="was changed since"):
+            y.backward()
+        LARGE[:] = 1.0
+
+
+def test_names_are_shown_in_the_messages_of_debug() -> None:
+    @mg.op()
+    def bad(x: Any) -> Any:
+        return x * np.nan, lambda g: g
+
+    bad.__name__ = "\x1b[31m"
+    with mg.debug(), pytest.raises(FloatingPointError) as error:
+        bad(mg.Tensor([1.0, 2.0], name="\x1b[32m"))
+    assert_shown(str(error.value))
+    assert r"\x1b[31m made" in str(error.value) and r"where \x1b[32m is 1.0" in str(error.value)

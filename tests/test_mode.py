@@ -204,6 +204,80 @@ def test_context_managers_hold_for_the_block_that_uses_them(
 
 
 @each_block
+def test_what_is_awaited_enters_it_for_who_awaits(block: Callable[[], Any], holds: Callable[[], bool]) -> None:
+    """In __aenter__, in a helper that is awaited, and in one that a generator delegates to."""
+
+    class AsClass:
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(0)
+            self.block = block()
+            self.block.__enter__()
+
+        async def __aexit__(self, *problem: Any) -> None:
+            await asyncio.sleep(0)
+            self.block.__exit__(*problem)
+
+    async def deeper(stack: contextlib.ExitStack) -> None:
+        await asyncio.sleep(0)
+        stack.enter_context(block())
+
+    async def setup(stack: contextlib.ExitStack) -> None:
+        await deeper(stack)
+        await asyncio.sleep(0)
+
+    async def stream() -> AsyncIterator[bool]:
+        with contextlib.ExitStack() as stack:
+            await setup(stack)
+            yield holds()
+            yield holds()
+
+    async def main() -> list[bool]:
+        found = []
+        async with AsClass():
+            await asyncio.sleep(0)
+            found.append(holds())
+        found.append(holds())
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(AsClass())
+            found.append(holds())
+        found.append(holds())
+        with contextlib.ExitStack() as inner:
+            await setup(inner)
+            await asyncio.sleep(0)
+            found.append(holds())
+        found.append(holds())
+        async for inside in stream():
+            found += [inside, holds()]
+        return found
+
+    async def bystander() -> list[bool]:
+        found = []
+        for _ in range(10):
+            found.append(holds())
+            await asyncio.sleep(0)
+        return found
+
+    async def both() -> Any:
+        return await asyncio.gather(main(), bystander())
+
+    assert asyncio.run(both()) == [[True, False] * 5, [False] * 10]
+
+    def enter(stack: contextlib.ExitStack) -> Iterator[None]:
+        yield
+        stack.enter_context(block())
+
+    def generator() -> Iterator[bool]:
+        with contextlib.ExitStack() as stack:
+            yield from enter(stack)  # type: ignore[misc]
+            yield holds()
+
+    steps = generator()
+    next(steps)
+    assert next(steps) and not holds()
+    assert not list(steps) and not holds()
+
+
+@each_block
 def test_tasks_that_are_created_inside(block: Callable[[], Any], holds: Callable[[], bool]) -> None:
     """A task has a copy of its creator's context, as with every context variable, while its creator waits too."""
 

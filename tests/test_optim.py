@@ -480,3 +480,17 @@ def test_a_rate_of_any_kind_on_rows(rate, dtype):
     start = np.linspace(-1, 1, 24).reshape(8, 3).astype(dtype)
     assert table.dtype == dtype
     np.testing.assert_allclose(table.data, start - rate * g, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
+
+
+def test_a_step_that_is_refused_moves_nothing():
+    for spoil, message in [
+        (lambda p: setattr(p, "grad", mg.Tensor(p.grad)), "an array as the gradient of b, got a Tensor"),
+        (lambda p: p.data.setflags(write=False), "data of b that can be moved, got a read-only array"),
+    ]:
+        a, b = mg.Tensor([1.0, 2.0], "a"), mg.Tensor([3.0, 4.0], "b")
+        optimizer = mg.optim.Adam([a, b], 0.1)
+        mg.sum(a * b).backward()
+        spoil(b)
+        with pytest.raises(ValueError, match=message):
+            optimizer.step()
+        assert a.data.tolist() == [1.0, 2.0] and optimizer.steps == 0 and not np.any(optimizer.means[0])

@@ -15,9 +15,9 @@ from minigrad.shorthand import M, V, beside, changed, composed, in_float32, made
 Axis = int | tuple[int, ...] | None
 
 
-def _kept(x: Array, g: Array, axis: Axis, keepdims: bool) -> Array:
+def _kept(ndim: int, g: Array, axis: Axis, keepdims: bool) -> Array:
     """A reduced array with its axes back, of size one."""
-    return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
+    return g if keepdims or axis is None or ndim == 0 else np.expand_dims(g, axis)
 
 
 def _in(x: Array, dtype: Any) -> Array:
@@ -47,7 +47,7 @@ def sum(
     """
     x = _in(x, dtype)
     y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims), x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims), x.shape), where)
 
 
 def _count(x: Array, axis: Axis, where: Any) -> Any:
@@ -75,7 +75,7 @@ def mean(x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = Fal
     """
     x = _in(x, dtype)
     y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x, g, axis, keepdims) / n, x.shape), where)
+    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims) / n, x.shape), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
@@ -121,7 +121,7 @@ def var(
     """
     x, ddof = _in(x, dtype), _one(ddof, correction)
     y = _var(x, axis, ddof, keepdims, where)
-    return y, lambda g: _kept(x, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
+    return y, lambda g: _kept(x.ndim, 2 * g, axis, keepdims) * _around_mean(x, axis, ddof, where)
 
 
 @op(np.std)
@@ -157,7 +157,7 @@ def std(
     def pullback(g: Array) -> Array:
         single = _count(x, axis, where) == 1  # whose deviation is 0 everywhere
         slope = _around_mean(d, axis, ddof, where) / (r + (r == 0))
-        return _kept(x, g, axis, keepdims) * _chosen(slope, r + single)
+        return _kept(x.ndim, g, axis, keepdims) * _chosen(slope, r + single)
 
     return y, pullback
 
@@ -191,7 +191,7 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     def pullback(g: Array) -> Array:
         chosen, top = (x == y) & where, stop_gradient(y)
         n = np.sum(chosen, axis=axis, keepdims=True)
-        share = _kept(x, g, axis, keepdims) / (n + (n == 0))
+        share = _kept(x.ndim, g, axis, keepdims) / (n + (n == 0))
         return _masked(np.where(chosen, share, np.where(top == top, 0, top)), where)  # NaN where the value is
 
     return y if keepdims else np.squeeze(y, axis), pullback
@@ -249,7 +249,7 @@ def prod(
         others = np.reshape(_others(rows), (*(x.shape[k] for k in axes), *rows.shape[1:]))
         others = np.moveaxis(others, tuple(range(len(axes))), axes)
         g = g if initial is None else g * initial
-        return _masked(_kept(x, g, axis, keepdims) * others, where)
+        return _masked(_kept(x.ndim, g, axis, keepdims) * others, where)
 
     return _started(np.multiply, np.prod(_masked(x, where, 1), axis=axis, keepdims=keepdims), initial), pullback
 
@@ -495,7 +495,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, where: Any
     none = total == 0
     y = np.where(none, -np.inf, np.log(total + none) + top)
     p = e / (total + none)
-    return y if keepdims else np.squeeze(y, axis), lambda g: _masked(_kept(x, g, axis, keepdims) * p, where)
+    return y if keepdims else np.squeeze(y, axis), lambda g: _masked(_kept(x.ndim, g, axis, keepdims) * p, where)
 
 
 @op()

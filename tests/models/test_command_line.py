@@ -1,5 +1,6 @@
 """The command line as a person meets it."""
 
+import io
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hostile import assert_shown
 
 from models import conll
 from models.__main__ import main
@@ -145,3 +147,39 @@ def test_help_reads_well(words, capsys):
     assert out.startswith("usage: python -m models") and "None" not in out and "(default: ==" not in out
     if words == ["train"]:
         assert "(default: 100)" in out and "--no-case-feature" in out
+
+
+def test_whatever_a_path_or_an_option_contains_the_terminal_only_shows_it(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    red = "\x1b[31m\u202e\n"
+    Path(red).mkdir()
+    copy, html = f"{red}/m.npz", f"{red}/c.html"
+    Path(copy).write_bytes(model.read_bytes())
+    for words, code in [
+        (["train", "--model", f"{red}/n.npz", "--epochs", "1", "--dim", "2", "--hidden", "2"], 0),
+        (["train", "--model", f"{red}/no/m.npz"], 2),
+        (["train", "--model", "m.npz", "--entity", red], 2),
+        (["train", "--model", "m.npz", "--train", red], 2),
+        (["evaluate", "--model", copy, "--corpus", f"{red}/none"], 2),
+        (["evaluate", "--model", f"{red}/none.npz"], 2),
+        (["compare", "--model", copy, "--html", html, "--draws", "1"], 0),
+        (["compare", "--model", copy, "--html", f"{red}/no/c.html"], 2),
+        (["draw", "--model", copy, "--html", html], 0),
+    ]:
+        assert main(words) == code
+        captured = capsys.readouterr()
+        assert_shown(captured.out + captured.err)
+        assert r"\x1b[31m\u202e" in captured.out + captured.err
+        assert code == 0 or len(captured.err.splitlines()) == 1
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--model", copy, red])
+    assert_shown(capsys.readouterr().err)
+
+
+def test_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe(model, monkeypatch):
+    for is_terminal, expected in (True, "\\x1b[31m\n"), (False, "\x1b[31m\n"):
+        screen = io.StringIO()
+        monkeypatch.setattr(screen, "isatty", lambda answer=is_terminal: answer)
+        monkeypatch.setattr(sys, "stdout", screen)
+        assert main(["tag", "--model", str(model), "\x1b[31m"]) == 0
+        assert screen.getvalue() == expected

@@ -1,11 +1,16 @@
 """Training is never lost: real signals, real pipes, real processes, and runs that are resumed."""
 
+import errno
+import fcntl
+import io
 import os
+import pty
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +254,105 @@ def test_a_full_disk_leaves_the_old_model(tmp_path):
     assert (tmp_path / "m.npz").read_bytes() == b"old" and os.listdir(tmp_path) == ["m.npz"]
 
 
+SHORT = ["train", "--model", "m.npz", "--epochs", "1", "--dim", "2", "--hidden", "2"]
+
+
+@pytest.mark.parametrize(("hang_up", "epochs", "code"), [(signal.SIG_DFL, "100000", 129), (signal.SIG_IGN, "3", 0)])
+def test_a_terminal_that_is_closed_does_not_cost_the_model(hang_up, epochs, code, tmp_path):
+    """Closing it sends SIGHUP, which may be ignored; from then on nothing can be written to it."""
+    ours, its = pty.openpty()
+
+    def start():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, hang_up)
+
+    words = [*SHORT, "--epochs", epochs, "--patience", "100000", "--checkpoint", "run", "--every", "1"]
+    process = python(*words, cwd=tmp_path, stdin=its, stdout=its, stderr=its, preexec_fn=start)
+    os.close(its)
+    wait_for(tmp_path / "run")
+    os.close(ours)
+    assert process.wait(60) == code
+    Tagger.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("stream", ["full", "closed", "nobody reads"])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_no_output_is_worth_a_model(name, stream, tmp_path):
+    """A corpus of two words is a warning; so is a checkpoint that cannot be written."""
+    (tmp_path / "few").write_text("Paris B-LOC\nis O\n\n" * 30)
+    read, write = os.pipe()
+    os.close(read)
+    place = open("/dev/full", "wb", 0) if stream == "full" else open(write, "wb", 0)  # noqa: SIM115
+    others = {"stdout": "stderr", "stderr": "stdout"}
+    close = {"preexec_fn": lambda: os.close(1 if name == "stdout" else 2)} if stream == "closed" else {}
+    words = [*SHORT, "--train", "few", "--checkpoint", "run"]
+    with place:
+        process = python(*words, cwd=tmp_path, **{name: place, others[name]: subprocess.PIPE}, **close)
+        process.communicate(timeout=60)
+    if (name, stream) == ("stdout", "closed"):  # which is found before training
+        assert process.returncode == 2 and not (tmp_path / "m.npz").exists()
+    else:
+        assert process.returncode == 0
+        Tagger.load(tmp_path / "m.npz")
+
+
+def test_the_best_model_is_saved_before_anybody_hears_of_the_failure(monkeypatch, tmp_path):
+    tagger = train(SENTENCES, settings=SMALL, recipe=Recipe(epochs=1))
+
+    def diverge(*_, **__):
+        raise Diverged("the loss is nan", tagger)
+
+    class Full(io.StringIO):
+        def write(self, text):
+            assert (tmp_path / "m.npz").exists()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def fileno(self):
+            return descriptor
+
+    monkeypatch.setattr("models.__main__.train", diverge)
+    with open("/dev/full", "wb", 0) as full:
+        descriptor = full.fileno()
+        monkeypatch.setattr(sys, "stderr", Full())
+        assert main(["train", "--model", str(tmp_path / "m.npz")]) == 1
+    same(Tagger.load(tmp_path / "m.npz"), tagger)
+
+
+def test_with_standard_streams_closed_no_file_takes_their_place(tmp_path):
+    """As daemons start: what goes to standard error must not go into the file that is written."""
+
+    def close():
+        os.close(0)
+        os.close(2)
+
+    words = ["train", "--model", "m.npz", "--checkpoint", "run", "--every", "1", *ENDLESS]
+    process = python(*words, cwd=tmp_path, stderr=None, preexec_fn=close)
+    wait_for(tmp_path / "run")
+    descriptors = {n: os.readlink(f"/proc/{process.pid}/fd/{n}") for n in ("0", "2")}
+    assert descriptors == {"0": "/dev/null", "2": "/dev/null"}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    Tagger.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("words", [[], ["compare"]])
+def test_ctrl_c_stops_a_command_that_trains_on_its_way(words, monkeypatch, tmp_path, capsys):
+    from models.training import Run
+
+    step = Run.step
+
+    def interrupted(self):
+        signal.raise_signal(signal.SIGINT)
+        return step(self)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("models.training.Run.step", interrupted)
+    assert main(words) == 130 and os.listdir(tmp_path) == []
+    assert "Locations" not in capsys.readouterr().out
+
+
 # numbers that are not
 
 
@@ -326,9 +430,9 @@ def test_tables_in_an_ascii_locale(tmp_path):
     print_tables = """if 1:
         from models import slides, terminal
         from models.__main__ import print_tables
-        terminal.prepare()
-        print_tables({chr(0xFC) + chr(0xDCFF): [slides.table([(d, [next(slides.random_arguments(d, 0))])])[0]
-                                   for d in slides.DERIVATIONS[6:8]]})
+        with terminal.streams():
+            print_tables({chr(0xFC) + chr(0xDCFF): [slides.table([(d, [next(slides.random_arguments(d, 0))])])[0]
+                                       for d in slides.DERIVATIONS[6:8]]})
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} | locale
     words = [sys.executable, "-c", print_tables]
