@@ -49,7 +49,7 @@ class Value:
     ) -> None:
         self.call, self.args, self.kwargs, self.example = call, args, kwargs, example
         self.name = UNNAMED
-        self.gradient_of: list[tuple[Value, Value]] = []  # pairs (y, x): it is dy/dx
+        self.gradient_of: list[Derivative] = []
         self.dynamic = False  # does its shape depend on values?
         self.line = ""  # of the user's code that made it, for errors
         self.activated = False  # is it the input of an activation? then its gradient is the slides' error signal
@@ -81,6 +81,14 @@ def new_value(call: Any, *args: Any, **kwargs: Any) -> Value:
     """A Value for a call, its example computed."""
     with np.errstate(all="ignore"):
         return Value(call, args, kwargs, call(*examples(args), **examples(kwargs)))
+
+
+class Derivative(NamedTuple):
+    """What a gradient is the derivative of, and by which variable: dy/dx, or v dy/dx for a seed v."""
+
+    of: Value
+    by: Value
+    seed: Value | None  # None: 1
 
 
 class Program(NamedTuple):

@@ -17,6 +17,7 @@ from minigrad.compiler.layout import layout, mark_layout_sensitive, same_layout
 from minigrad.compiler.program import (
     UPDATES,
     USERS,
+    Derivative,
     Program,
     Value,
     assigned,
@@ -56,8 +57,8 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
         if value not in simplest:
             simplest[value] = simplifier(value, simplest)
     for value in simplifier.simple:
-        pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
-        value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
+        found = [Derivative(*(simplest[x] if x is not None else None for x in d)) for d in value.gradient_of]
+        value.gradient_of = [d for d in found if isinstance(d.of, Value) and isinstance(d.by, Value)]
 
     results = Results(simplest, [*simplifier.simple], {first: last for _, first, last in recorded.written})
     new = [map_leaves(lambda x: results.final(x, results.held), now) for now in rebound]

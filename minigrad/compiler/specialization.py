@@ -7,7 +7,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from minigrad.engine import Node, tick
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, leaves, map_leaves
+
+if TYPE_CHECKING:
+    from minigrad.viz.formulas import Equations
 
 Function = Callable[..., Any]
 
@@ -88,6 +91,13 @@ class Specialization:
         else:
             opened = leaves if self.enter else list
             self.run = lambda *args: function(*filter(is_array, opened(args[:count])), *args[count:])
+
+    def formulas(self) -> Equations:
+        """The program as equations, made from the schedule of its listing."""
+        from minigrad.compiler.dialects.mathematics import equations  # here, as few ask for it
+
+        lines = schedule(self.program)
+        return equations(lines, identify(lines))
 
     def __call__(self, arguments: Arguments) -> Any:
         roots = [x for _, x in arguments.all]
