@@ -17,11 +17,18 @@ TOKEN = re.compile(
     r"|\\[A-Za-z]+|\\[,{}\\]|\d+\.?\d*|[^\s]"
 )
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{f"\\{name}": getattr(np, name) for name in "exp log sin cos tan sinh cosh tanh arctan arcsin arccos".split()},
-    **{f"\\operatorname{{{name}}}": getattr(np, name) for name in "arcsinh arccosh arctanh sinc abs sign".split()},
+    **{
+        f"\\{name}": getattr(np, name)
+        for name in ["exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan", "arcsin", "arccos"]
+    },
+    **{
+        f"\\operatorname{{{name}}}": getattr(np, name)
+        for name in ["arcsinh", "arccosh", "arctanh", "sinc", "abs", "sign"]
+    },
     r"\sigma": lambda z: 1 / (1 + np.exp(-z)),
-    r"\operatorname{softmax}": lambda z: np.exp(z - z.max(-1, keepdims=True))
-    / np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True),
+    r"\operatorname{softmax}": lambda z: (
+        np.exp(z - z.max(-1, keepdims=True)) / np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)
+    ),
 }
 REDUCTIONS = {r"\sum": np.sum, r"\prod": np.prod, r"\max": np.max, r"\min": np.min}
 RELATIONS = {
@@ -65,6 +72,9 @@ class Reader:
 
     def __getitem__(self, symbol: str) -> Any:
         return self.symbols[tuple(tokens(symbol))]
+
+    def __contains__(self, symbol: str) -> bool:
+        return tuple(tokens(symbol)) in self.symbols
 
     def read(self, latex: str) -> None:
         """All lines of an aligned environment."""
@@ -156,7 +166,8 @@ class Reader:
         while self.next() in ("^", "_") or self.waiting[:2] == [r"\left", "["]:
             if self.take() == r"\left":
                 self.take("[")
-                value = value[tuple(self.items("]"))]
+                index = self.items("]")
+                value = value[index[0] if isinstance(value, tuple) else tuple(index)]
             elif self.waiting[:3] == ["{", r"\top", "}"]:
                 self.waiting = self.waiting[3:]
                 value = Transposed(value) if np.ndim(value) == 1 else np.swapaxes(value, -1, -2)
@@ -170,7 +181,11 @@ class Reader:
 
     def raised_or_indexed(self, value: Any) -> Any:
         inside, self.waiting = braced(self.waiting)
-        if all(re.fullmatch(r"[a-z]|\\cdot", token) for token in inside) and len(inside) == np.ndim(value) and self.index:
+        if (
+            all(re.fullmatch(r"[a-z]|\\cdot", token) for token in inside)
+            and len(inside) == np.ndim(value)
+            and self.index
+        ):
             return Indexed(value, inside)
         if self.index and inside[1:2] == [r"\,"]:
             rest = Reader({}, self.scope)
@@ -184,6 +199,7 @@ class Reader:
         return np.power(value, rest.value(inside) if inside[0] != "-" else float(rest.value(inside)))
 
     index = False  # are indices read?
+    trailing = False  # did the last list end in a comma?
 
     def longest(self) -> list[tuple[str, ...]]:
         return sorted(self.symbols, key=len, reverse=True)
@@ -252,7 +268,7 @@ class Reader:
         right = {"(": ")", "|": "|", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}[left]
         items = self.items(right)
         if left == "(":
-            return items[0] if len(items) == 1 else tuple(items)
+            return items[0] if len(items) == 1 and not self.trailing else tuple(items)
         return {"|": np.abs, r"\lfloor": np.floor, r"\lceil": np.ceil}[left](items[0])
 
     def inside(self, line: list[str]) -> Any:
@@ -287,11 +303,17 @@ class Reader:
 
     def arguments(self, right: str = ")") -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a call, up to its bracket."""
+        self.trailing = False
         args: list[Any] = []
         keywords: dict[str, Any] = {}
         while self.next() != r"\right":
             if args or keywords:
                 self.take(",")
+                self.trailing = self.next() == r"\right"
+                if self.trailing:
+                    self.take(r"\right"), self.take(right)
+                    self.trailing = True
+                    return args, keywords
             text = unescaped(self.next()) if self.next().startswith(r"\texttt") else ""
             if re.fullmatch(r"\w+=", text):
                 self.take()
@@ -302,6 +324,7 @@ class Reader:
             else:
                 args.append(self.relation())
         self.take(r"\right"), self.take(right)
+        self.trailing = False
         return args, keywords
 
 

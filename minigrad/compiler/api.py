@@ -297,7 +297,7 @@ class Derived:
         shown = self.used_last("source")
         return markup(
             '<div style="display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start">'
-            '<div style="overflow-x: auto">{}</div>'
+            '<div style="overflow: auto hidden; padding: 0.3em 0">{}</div>'
             '<pre style="overflow-x: auto; margin: 0">{}</pre></div>',
             mathml(shown.formulas()),
             joined(markup("{}\n", line) for line in shown.source.splitlines()),

@@ -25,6 +25,7 @@ from minigrad.compiler.program import (
     is_elementwise,
     is_number_repeated,
     is_scatter,
+    made_from,
     mapped,
     new_value,
     number,
@@ -56,8 +57,10 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
     for value in recorded.values:
         if value not in simplest:
             simplest[value] = simplifier(value, simplest)
+    wrong = partial_derivatives(recorded.values, simplest)
     for value in simplifier.simple:
-        found = [Derivative(*(simplest[x] if x is not None else None for x in d)) for d in value.gradient_of]
+        total = [d for d in value.gradient_of if d not in wrong]
+        found = [Derivative(simplest[d.of], simplest[d.by], simplest[d.seed] if d.seed else None) for d in total]
         value.gradient_of = [d for d in found if isinstance(d.of, Value) and isinstance(d.by, Value)]
 
     results = Results(simplest, [*simplifier.simple], {first: last for _, first, last in recorded.written})
@@ -72,6 +75,24 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
         writes=results.writes,
         output=(output, *new) if new else output,
     )
+
+
+def partial_derivatives(values: list[Value], simplest: dict[Value, Any]) -> set[Derivative]:
+    """The derivatives by a variable that was recorded several times and is one now: each is a part of the whole.
+
+    Where all others are computed from one of them (x from x.reshape(3)), the derivative by that one is the whole.
+    """
+    claims: dict[tuple[Any, ...], dict[Value, Derivative]] = {}
+    for value in values:
+        for d in value.gradient_of:
+            key = tuple(id(simplest[x]) if x is not None else None for x in d)
+            claims.setdefault(key, {})[d.by] = d
+    wrong: set[Derivative] = set()
+    for found in claims.values():
+        if len(found) > 1:
+            first = next((x for x in found if all(x in made_from([other]) for other in found)), None)
+            wrong |= {d for x, d in found.items() if x is not first}
+    return wrong
 
 
 def tracers_in(tree: Any) -> list[Tracer]:

@@ -58,6 +58,8 @@ class Specialization:
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
+        captured = dict(recorded.captured)
+        self.replaced = [captured.get(slot) or slot.title("state") for slot in self.rebound]
         #: rebuilds the containers of the output, None where the program returns them
         self.restore: Function | None = None
         if needs_restoring(program.output):
@@ -97,7 +99,7 @@ class Specialization:
         from minigrad.compiler.dialects.mathematics import equations  # here, as few ask for it
 
         lines = schedule(self.program)
-        return equations(lines, identify(lines))
+        return equations(lines, identify(lines), self.replaced)
 
     def __call__(self, arguments: Arguments) -> Any:
         roots = [x for _, x in arguments.all]

@@ -297,17 +297,14 @@ def mathml(x: Formula) -> Markup:
     return markup('<math display="block">{}</math>', _mathml(x))
 
 
-FENCES = {"(", ")", "[", "]", "{", "}", "|", "⌊", "⌋", "⌈", "⌉", "⟨", "⟩"}
-
-
 def _mathml(x: Formula) -> Markup:
     match x:
         case Word(" " | "@", "sign"):
-            return markup('<mo lspace="0" rspace="0.22em">{}</mo>', "\u2062")
+            return markup('<mo lspace="0" rspace="0.22em">&#x2062;</mo>')
         case Word("𝟏", "sign"):
             return markup('<mi mathvariant="normal">𝟏</mi>')
         case Word("⊤", "sign"):
-            return markup("<mo>⊤</mo>")
+            return markup('<mi mathvariant="normal">⊤</mi>')
         case Word(text, "sign"):
             return markup("<mo>{}</mo>", text)
         case Word(text, "number"):
@@ -331,8 +328,9 @@ def _mathml(x: Formula) -> Markup:
         case Root(inside):
             return markup("<msqrt>{}</msqrt>", _mathml(inside))
         case Fenced(inside, left, right):
-            fence = '<mrow><mo fence="true" form="prefix">{}</mo>{}<mo fence="true" form="postfix">{}</mo></mrow>'
-            return markup(fence, left, _mathml(inside), right)
+            size = Markup("" if _is_tall(inside) else ' stretchy="false"')
+            fence = '<mrow><mo fence="true" form="prefix"{}>{}</mo>{}<mo fence="true" form="postfix"{}>{}</mo></mrow>'
+            return markup(fence, size, left, _mathml(inside), size, right)
         case Cases(where, value, otherwise):
             row = "<mtr>" + "<mtd>{}</mtd>" * 2 + "</mtr>"
             first = markup(row, _mathml(value), _mathml(where))
@@ -342,6 +340,20 @@ def _mathml(x: Formula) -> Markup:
         case Equations(lines):
             return markup('<mtable displaystyle="true">{}</mtable>', joined(map(_line, lines)))
     raise TypeError(type(x))
+
+
+def _is_tall(x: Formula) -> bool:
+    """Does a part need tall brackets? Without a font for mathematics a browser's are far too tall for a letter."""
+    match x:
+        case Word():
+            return False
+        case Row(parts):
+            return any(map(_is_tall, parts))
+        case Script(base, _, above):
+            return _is_tall(base) or (above is not None and _is_tall(above))
+        case Fenced(inside):
+            return _is_tall(inside)
+    return True
 
 
 def _line(line: tuple[Formula, ...]) -> Markup:

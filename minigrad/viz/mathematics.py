@@ -61,6 +61,8 @@ class Term:
         return elementwise("subtract", other, self)
 
     def __mul__(self, other: Any) -> Term:
+        if self.sign == "negative":
+            return -(self.args[0] * other)
         return other if is_one(self) else self if is_one(other) else elementwise("multiply", self, other)
 
     def __rmul__(self, other: Any) -> Term:
@@ -138,6 +140,8 @@ def indicator(condition: Term) -> Term:
 
 def reduced(sign: str, x: Term, axes: Sequence[int], keep: bool = False) -> Term:
     """Σ or its kin over some axes."""
+    if x.sign == "transpose" and len(x.shape) == 2 and not keep and len(axes) == 1:
+        return reduced(sign, x.args[0], [1 - axes[0] % 2])
     axes = tuple(sorted(axis % len(x.shape) for axis in axes))
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keep or i not in axes)
     return Term(sign, (x,), shape, (axes, keep))
@@ -210,11 +214,12 @@ def function(text: str) -> Any:
     return write
 
 
-def listed(parts: Any, left: str = "(", right: str = ")") -> Formula:
-    """Parts in brackets, with commas between them."""
+def listed(parts: Any, left: str = "(", right: str = ")", last: bool = False) -> Formula:
+    """Parts in brackets, with commas between them, and a last one where it is asked for: (x,)."""
     inside: list[Formula] = []
     for part in parts:
         inside += [COMMA, part] if inside else [part]
+    inside += [COMMA] * last
     return Fenced(Row(tuple(inside)), left, right)
 
 

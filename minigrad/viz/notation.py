@@ -128,7 +128,7 @@ PATTERNS = {
     "identity": Pattern("=", lambda x: x, (lambda g, *_: g,), "The same value as a variable of its own."),
 }
 
-WHY_PRODUCTS = {
+WHY_PRODUCTS: dict[tuple[int, ...], str] = {
     (1, 1): "The score is linear in either vector: its derivative is the other one.",
     (2, 1): "Error signal times input signal for every weight: an outer product. "
     "The input reaches every unit, so what comes back is summed over them.",
@@ -170,7 +170,7 @@ def pattern(node: Node) -> Pattern:
 
 def matmul_pattern(node: Node) -> Pattern:
     """A product of vectors, matrices or stacks of matrices."""
-    ranks = tuple(np.ndim(getattr(x, "_data", x)) for x in arguments(node))
+    ranks = tuple(np.ndim(getattr(x, "_data", x)) for x in arguments(node)[:2])
     why = WHY_PRODUCTS.get(ranks, "Each factor gets the gradient times the other, transposed.")
     formulas: tuple[Pullback, ...]
     if ranks == (1, 1):
@@ -253,7 +253,10 @@ def cross_entropy_pattern(node: Node) -> Pattern:
     if scores.ndim != 2 or len(args) != 2 or node._kwargs or np.ndim(args[1]) != 1:
         return how._replace(pullbacks=("{g} pulled back",))
     n, k = scores.shape
-    classes = lambda y: Term("one_hot", (y,), (n, k), (k,))  # noqa: E731
+
+    def classes(y: Term) -> Term:
+        return Term("one_hot", (y,), (n, k), (k,))
+
     return how._replace(pullbacks=(lambda g, y, x, c, *_: g * ((call("softmax")(x) - classes(c)) / n),))
 
 

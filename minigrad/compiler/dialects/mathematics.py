@@ -8,8 +8,8 @@ is written by NumPy's name. A gradient is written as the derivative that it is, 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from minigrad.compiler.source import called, constant, has_literal
 from minigrad.sparse import RowSparse
 from minigrad.text import Identifier
 from minigrad.trees import children
-from minigrad.viz.formulas import Equations, Fenced, Formula, Fraction, Row, Word, latex, name
+from minigrad.viz.formulas import Equations, Formula, Fraction, Row, Word, latex, name
 from minigrad.viz.mathematics import (
     Term,
     elementwise,
@@ -53,13 +53,12 @@ from minigrad.viz.mathematics import (
 )
 
 #: NumPy's elementwise functions that have a notation of their own, by its sign.
-ELEMENTWISE: dict[Any, str] = {
-    getattr(np, name): name
-    for name in """add subtract multiply divide negative power square reciprocal sqrt absolute floor ceil log1p expm1 exp2
-    log2 log10 exp log sin cos tan sinh cosh tanh sign arctan arcsin arccos arcsinh arccosh arctanh sinc maximum minimum
-    greater greater_equal less less_equal equal not_equal""".split()
-}
-RELATIONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+NOTED = (
+    "add subtract multiply divide negative power square reciprocal sqrt absolute floor ceil exp log log1p expm1 exp2"
+)
+NOTED += " log2 log10 sin cos tan sinh cosh tanh sign arctan arcsin arccos arcsinh arccosh arctanh sinc maximum minimum"
+RELATIONS = ["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"]
+ELEMENTWISE: dict[Any, str] = {getattr(np, how): how for how in [*NOTED.split(), *RELATIONS]}
 REDUCTIONS: dict[Any, str] = {np.sum: "sum", np.mean: "mean", np.prod: "prod", np.max: "max", np.min: "min"}
 CLAMP = 80  # the exponents that sigmoid clamps are larger: its value has been 1 since 37
 
@@ -67,7 +66,8 @@ CLAMP = 80  # the exponents that sigmoid clamps are larger: its value has been 1
 class Mathematics:
     """The equations of one schedule."""
 
-    def __init__(self, schedule: Schedule, identifiers: Identifiers) -> None:
+    def __init__(self, schedule: Schedule, identifiers: Identifiers, replaced: Sequence[Value | str] = ()) -> None:
+        self.replaced = replaced
         self.schedule, self.names = schedule, identifiers.names
         self.printer = Printer(schedule, identifiers, ReadableNumPy)
         self.parameters = identifiers.parameters
@@ -190,7 +190,13 @@ class Mathematics:
     def ends(self) -> Iterator[tuple[Formula, ...]]:
         """What is returned and has no equation that says so."""
         seen: set[str] = set()
-        for path, x in self.returned(self.schedule.program.output, ""):
+        output = self.schedule.program.output
+        if self.replaced:
+            output, *new = output
+            for place, x in zip(self.replaced, new, strict=True):
+                left = self.symbols.get(place) if isinstance(place, Value) else None
+                yield left or Word(str(place), "code"), sign("←"), self.formula(self.argument(x))
+        for path, x in self.returned(output, ""):
             if isinstance(x, Value) and x in self.symbols:
                 for label in self.labels(x):
                     if self.is_own_line(x, label) and latex(label) not in seen and latex(label) not in self.taken:
@@ -236,10 +242,10 @@ class Mathematics:
         if isinstance(x, RowSparse):
             return self.argument([tuple(part) for part in x._parts])
         if type(x) in (tuple, list) and any(True for _ in values_in(x)):
-            fences = ("(", ")") if type(x) is tuple else ("[", "]")
+            fences = ("(", ")", len(x) == 1) if type(x) is tuple else ("[", "]")
             return Term("list", tuple(map(self.argument, x)), (), fences)
         if isinstance(x, int | float | np.number) and not isinstance(x, bool) and np.isrealobj(x):
-            return term(x if type(x) in (int, float) else x.item())
+            return term(x.item() if isinstance(x, np.number) else x)
         return Term("code", (), np.shape(x) if isinstance(x, np.ndarray) else (), (self.printer.constant(x),))
 
     def expression(self, v: Value) -> Term:
@@ -257,7 +263,12 @@ class Mathematics:
         z = sigmoid_of(v)
         if z is not None and self.is_in_time(z, v):
             return Term("sigmoid", (self.term(z),), v.shape)
-        if v.call is np.divide and (a := self.sigmoids.get(args[1])) is not None and a in self.symbols:
+        if (
+            v.call is np.divide
+            and isinstance(args[1], Value)
+            and (a := self.sigmoids.get(args[1]))
+            and a in self.symbols
+        ):
             return self.term(args[0]) * (1 - self.term(a))  # 1 / (1 + e) is 1 - e / (1 + e)
         z = softmax_of(v)
         if z is not None and self.is_in_time(z, v):
@@ -266,10 +277,10 @@ class Mathematics:
             return self.term(args[1]) * self.term(args[0])
         picked = picked_of(v)
         if picked is not None and all(self.is_in_time(x, v) for x in picked):
-            z, classes = picked
-            return Term("cross_entropy", (Term("softmax", (self.term(z),), z.shape), self.term(classes)), ())
-        if v.call is np.equal and (classes := classes_of(v)) is not None and self.is_in_time(classes, v):
-            return Term("one_hot", (self.term(classes),), v.shape, (v.shape[-1],))
+            scores, classes = picked
+            return Term("cross_entropy", (Term("softmax", (self.term(scores),), scores.shape), self.term(classes)), ())
+        if v.call is np.equal and (y := classes_of(v)) is not None and self.is_in_time(y, v):
+            return Term("one_hot", (self.term(y),), v.shape, (v.shape[-1],))
         return None
 
     def is_in_time(self, x: Value, v: Value) -> bool:
@@ -290,12 +301,13 @@ class Mathematics:
                 if any(is_complex(x) for x in v.args) and how not in ("equal", "not_equal")
                 else elementwise(how, *args)
             )
-        if v.dtype.kind not in "fc" and not (v.dtype.kind == "i" and v.dtype.itemsize == 8):
+        exact = type(v.example) in (int, float) or (v.dtype.kind == "i" and v.dtype.itemsize == 8)
+        if v.dtype.kind not in "fc" and not exact:
             return None
         args = [self.term(x) for x in v.args]
         if how == "maximum" and args[1].sign == "number":  # max(0, m)
             args.reverse()
-        found = elementwise(how, *args)
+        found = args[0] * args[1] if how == "multiply" else elementwise(how, *args)
         return found if found.shape == v.shape else None
 
     def linear(self, v: Value) -> Term | None:
@@ -304,9 +316,10 @@ class Mathematics:
             return None
         args = v.args
         ranks = tuple(x.ndim for x in args if isinstance(x, Value))
-        if v.call is np.matmul and len(ranks) == 2 and v.dtype.kind in "fc":
-            if max(ranks) <= 2 or min(ranks) >= 2:
-                return product(*map(self.term, args))
+        if v.call is np.matmul and ranks == (2, 1) and is_number_repeated(args[1]) and number(args[1]) == 1:
+            return reduced("sum", self.term(args[0]), [1])  # the sums of the rows, or of the columns of Xᵀ
+        if v.call is np.matmul and v.dtype.kind in "fc" and len(ranks) == 2 and (max(ranks) <= 2 or min(ranks) >= 2):
+            return product(*map(self.term, args))
         if v.call is np.outer and ranks == (1, 1) and v.dtype.kind in "fc":
             return outer(*map(self.term, args))
         swapped = v.call is np.swapaxes and {args[1] % v.ndim, args[2] % v.ndim} == {v.ndim - 1, v.ndim - 2}
@@ -319,13 +332,18 @@ class Mathematics:
         how, x = REDUCTIONS.get(v.call), v.args[0] if v.args else None
         if how is None or len(v.args) > 2 or not v.kwargs.keys() <= {"axis", "keepdims"} or not isinstance(x, Value):
             return None
-        if not x.ndim or x.dtype.kind not in "fc" or not x.example.size:
+        if x.dtype.kind not in "fc" or not x.example.size:
             return None
+        if not x.ndim:  # the only term
+            return self.term(x)
         axis = v.args[1] if len(v.args) > 1 else v.kwargs.get("axis")
         axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         if not all(isinstance(a, int) for a in axes) or not axes or x.ndim > 8:
             return None
-        return reduced(how, self.term(x), axes, bool(v.kwargs.get("keepdims", False)))
+        keep = bool(v.kwargs.get("keepdims", False))
+        if keep and len(axes) == x.ndim:  # no letter remains that could say so
+            return None
+        return reduced(how, self.term(x), axes, keep)
 
     def structural(self, v: Value) -> Term | None:
         """Choices, rows, elements and constants."""
@@ -366,7 +384,7 @@ def is_complex(x: Any) -> bool:
 # what the bodies of ops compute
 
 
-def is_call(x: Any, call: Any, count: int | None = None) -> bool:
+def is_call(x: Any, call: Any, count: int | None = None) -> TypeGuard[Value]:
     """Is it the value of such a call?"""
     return isinstance(x, Value) and x.call is call and (count is None or (len(x.args) == count and not x.kwargs))
 
@@ -425,8 +443,7 @@ def picked_of(v: Any) -> tuple[Value, Value] | None:
     if not is_call(difference, np.subtract, 2):
         return None
     log, chosen = difference.args
-    total = log.args[0] if is_call(log, np.log, 1) else None
-    e = along_last(total, np.sum)
+    e = along_last(log.args[0], np.sum) if is_call(log, np.log, 1) else None
     t = e.args[0] if is_call(e, np.exp, 1) else None
     z = shifted(t)
     if z is None or z.ndim != 2 or not is_call(chosen, np.take_along_axis) or chosen.kwargs.keys() - {"axis"}:
@@ -453,6 +470,10 @@ def is_rectified(x: Any, condition: Any) -> bool:
     return x.args[0] is condition.args[0] and number(x.args[1]) == 0
 
 
-def equations(schedule: Schedule, identifiers: Identifiers) -> Equations:
-    """The equations of a program."""
-    return Mathematics(schedule, identifiers).equations()
+def equations(schedule: Schedule, identifiers: Identifiers, replaced: Sequence[Value | str]) -> Equations:
+    """The equations of a program.
+
+    Args:
+        replaced: the inputs, or the names of other places, that take the last values of the output.
+    """
+    return Mathematics(schedule, identifiers, replaced).equations()
