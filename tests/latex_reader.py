@@ -17,14 +17,10 @@ TOKEN = re.compile(
     r"|\\[A-Za-z]+|\\[,{}\\]|\d+\.?\d*|[^\s]"
 )
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{
-        f"\\{name}": getattr(np, name)
-        for name in ["exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan", "arcsin", "arccos"]
-    },
-    **{
-        f"\\operatorname{{{name}}}": getattr(np, name)
-        for name in ["arcsinh", "arccosh", "arctanh", "sinc", "abs", "sign"]
-    },
+    **{f"\\{name}": getattr(np, name) for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{f"\\{name}": getattr(np, name) for name in ("arctan", "arcsin", "arccos")},
+    **{f"\\operatorname{{{name}}}": getattr(np, name) for name in ("arcsinh", "arccosh", "arctanh", "sinc")},
+    **{f"\\operatorname{{{name}}}": getattr(np, name) for name in ("abs", "sign")},
     r"\sigma": lambda z: 1 / (1 + np.exp(-z)),
     r"\operatorname{softmax}": lambda z: (
         np.exp(z - z.max(-1, keepdims=True)) / np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)
@@ -214,6 +210,8 @@ class Reader:
             return float(token) if "." in token else int(token)
         if token == r"\infty":
             return np.inf
+        if token in (r"\mathrm{True}", r"\mathrm{False}"):
+            return token == r"\mathrm{True}"
         if token == r"\mathrm{NaN}":
             return np.nan
         if token == r"\frac":
@@ -241,7 +239,7 @@ class Reader:
             self.take("_")
             count, self.waiting = braced(self.waiting)
             n = int("".join(count))
-            return np.where(np.arange(n) == self.called()[0][:, None] % n, 1.0, 0.0)
+            return np.where(np.arange(n) == np.reshape(self.called()[0], (-1, 1)) % n, 1.0, 0.0)
         if token in FUNCTIONS:
             return elementwise(FUNCTIONS[token], *self.called())
         if token.startswith(r"\texttt"):

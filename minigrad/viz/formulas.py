@@ -203,7 +203,7 @@ def plain(x: Formula, times: str = " ") -> str:
             ]
             if parts and parts[0] == Word("−", "sign"):
                 texts[0] = "−"
-            return "".join(texts)
+            return (" " if binds == REDUCTION and parts[1:2] != (SPACE,) else "").join(texts)
         case Fraction(above, below):
             over, under = plain(above, times), plain(below, times)
             over = f"({over})" if binding(above) <= REDUCTION else over

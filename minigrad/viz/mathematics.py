@@ -54,6 +54,9 @@ class Term:
     def __add__(self, other: Any) -> Term:
         return elementwise("add", self, other)
 
+    def __radd__(self, other: Any) -> Term:
+        return elementwise("add", other, self)
+
     def __sub__(self, other: Any) -> Term:
         return elementwise("subtract", self, other)
 

@@ -187,6 +187,19 @@ def matmul_pattern(node: Node) -> Pattern:
     return Pattern("@", product if ranks != (1, 2) else "{0} @ {1}", formulas, why, True)
 
 
+def power_pattern(node: Node) -> Pattern:
+    """x to the n; where x is 0 its logarithm says nothing, and where n is 0 there is nothing to multiply."""
+    how, (x, n) = PATTERNS["power"], (np.asarray(getattr(a, "_data", a)) for a in arguments(node)[:2])
+    first, second = how.pullbacks
+    if n.size == 1 and n == 0:
+        first = lambda g, *_: term(0) * g  # noqa: E731
+    elif np.any((x == 0) & (n == 0)):
+        first = "{g} ∘ {1} {0}^({1} − 1), 0 where {1} is 0"
+    if np.any(x == 0):
+        second = "{g} ∘ {y} ∘ log {0}, 0 where {0} is 0"
+    return how._replace(pullbacks=(first, second), local=callable(first) and callable(second))
+
+
 def larger_pattern(node: Node) -> Pattern:
     """The larger or the smaller of two: where there are ties, both get half."""
     x, y = (getattr(a, "_data", a) for a in arguments(node)[:2])
@@ -211,7 +224,7 @@ def extreme_pattern(node: Node) -> Pattern:
     alone = node._data.shape == () and np.count_nonzero(x._data == node._data) == 1
     how: Pullback = "{g} where {0} is " + word
     if alone:
-        how = lambda g, y, x: g * indicator(elementwise("equal", x, y))  # noqa: E731
+        how = lambda g, y, x, *_: g * indicator(elementwise("equal", x, y))  # noqa: E731
     return Pattern(name, name + " {0}", (how,), f"Only the {word} gets the gradient; ties share it.")
 
 
@@ -268,6 +281,7 @@ def transpose_pattern(node: Node) -> Pattern:
 
 DEPENDS: dict[str, Callable[[Node], Pattern]] = {
     "matmul": matmul_pattern,
+    "power": power_pattern,
     "maximum": larger_pattern,
     "minimum": larger_pattern,
     "max": extreme_pattern,
