@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from cases import CASES, Case
 from dot_text import slide, written
-from formulas_read import compare
 from latex_reader import Reader, tokens
+from read_formulas import compare
 
 import minigrad as mg
 from minigrad.trees import leaves, map_leaves
