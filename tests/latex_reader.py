@@ -160,7 +160,10 @@ class Reader:
     def factor(self) -> Any:
         value = self.atom()
         while self.next() in ("^", "_") or self.waiting[:2] == [r"\left", "["]:
-            if self.take() == r"\left":
+            if self.next() == "_":
+                self.take()
+                value = self.indexed(value)
+            elif self.take() == r"\left":
                 self.take("[")
                 index = self.items("]")
                 value = value[index[0] if isinstance(value, tuple) else tuple(index)]
@@ -172,27 +175,24 @@ class Reader:
                 value = value ** self.sum()
                 self.take("}")
             else:
-                value = self.raised_or_indexed(value)
+                inside, self.waiting = braced(self.waiting)
+                assert np.ndim(value) < 2, "a power of a matrix"
+                power = self.inside(inside)
+                value = np.power(value, float(power) if np.ndim(power) == 0 else power)
         return value
 
-    def raised_or_indexed(self, value: Any) -> Any:
+    def indexed(self, value: Any) -> Any:
+        """An array with its index, of letters and dots; or i y_i for the element at the class of each row."""
+        assert self.index, "an index outside of a sum"
         inside, self.waiting = braced(self.waiting)
-        if (
-            all(re.fullmatch(r"[a-z]|\\cdot", token) for token in inside)
-            and len(inside) == np.ndim(value)
-            and self.index
-        ):
+        if all(re.fullmatch(r"[a-z]|\\cdot", token) for token in inside) and len(inside) == np.ndim(value):
             return Indexed(value, inside)
-        if self.index and inside[1:2] == [r"\,"]:
-            rest = Reader({}, self.scope)
-            rest.symbols, rest.waiting = self.symbols, inside[2:]
-            classes = rest.atom()
-            assert rest.waiting == ["_", "{", inside[0], "}"]
-            return Indexed(value[np.arange(len(classes)), classes], [inside[0]])
-        assert np.ndim(value) < 2, "a power of a matrix"
+        assert inside[1] == r"\,", inside
         rest = Reader({}, self.scope)
-        rest.symbols = self.symbols
-        return np.power(value, rest.value(inside) if inside[0] != "-" else float(rest.value(inside)))
+        rest.symbols, rest.waiting = self.symbols, inside[2:]
+        classes = rest.atom()
+        assert rest.waiting == ["_", "{", inside[0], "}"]
+        return Indexed(value[np.arange(len(classes)), classes], [inside[0]])
 
     index = False  # are indices read?
     trailing = False  # did the last list end in a comma?

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import random_programs
 from cases import CASES, Case
-from derived import differentiated, is_floating
+from derived import differentiated
 from derived_models import MODELS, J, U, W, b, every_model, x, x_c
 from hostile import ATTACKS, NAMES, assert_shown
 from latex_reader import Reader, tokens
 from read_formulas import check
 
 import minigrad as mg
+from minigrad import viz
 from minigrad.compiler.tracer import Refused
 from minigrad.text import tex
 from minigrad.trees import leaves
@@ -88,7 +90,8 @@ def test_the_slides_objective() -> None:
         r"z_{c} &= W \, x_{c} + b",
         r"J &= \max \left( 0 , m \right)",
         r"\frac{\partial J}{\partial m} &= \frac{\partial J}{\partial s_{c}} = \mathbf{1} \left\{ m > 0 \right\}",
-        r"\delta &= \frac{\partial J}{\partial z} = - \frac{\partial J}{\partial a_{c}} \circ a \circ \left( 1 - a \right)",
+        r"\delta &= \frac{\partial J}{\partial z} = - \frac{\partial J}{\partial a_{c}}"
+        r" \circ a \circ \left( 1 - a \right)",
         r"\frac{\partial J}{\partial W} &= \delta_{c} \, x_{c}^{\top} + \delta \, x^{\top}",
     ):
         assert line in found
@@ -186,7 +189,7 @@ def test_a_reader_that_finds_a_fault() -> None:
         ]
         assert not all(same)
     for nonsense in (r"x \, x", r"W \cdot W", r"x^{\top} \circ x \, x", r"\sum_{i} W_{j}", "W^{2}", r"W \, x^{\top}"):
-        with pytest.raises((AssertionError, ValueError)):
+        with pytest.raises((AssertionError, ValueError, IndexError)):
             Reader({"x": x, "W": W}, {}).value(tokens(nonsense))
 
 
@@ -256,10 +259,10 @@ def test_a_step_assigns() -> None:
     np.testing.assert_allclose(reader["w"], w.data)
 
 
-def test_assignments_to_elements() -> None:
+def test_elements_by_an_index() -> None:
     def f(x, i):
         y = mg.stack([x, x])
-        z = mg.Tensor(y).at[i].add(x[:2]) if False else y[i]
+        z = y[i]
         return mg.sum(z * z) + mg.sum(x[1:] * x[:-1])
 
     at = rng.normal(size=4)
@@ -270,7 +273,7 @@ def test_assignments_to_elements() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("z1", "z_1"), ("delta", "δ"), ("sigma", "x"), ("e", "pi"), ("x_i", "x_j"), ("i", "j"), ("np", "x_")]
+    "words", [("z1", "z_1"), ("delta", "δ"), ("sigma", "x"), ("e", "pi"), ("x_i", "x_j"), ("i", "j"), ("e_", "x_")]
 )
 def test_two_names_are_two_symbols(words: tuple[str, str]) -> None:
     source = f"def f({', '.join(words)}):\n    return np.sum(mg.sigmoid({words[0]}) * {words[1]} - {words[1]} ** 3)"
@@ -294,6 +297,11 @@ def test_hostile_names(text: str) -> None:
     html = step._repr_html_()
     assert ElementTree.fromstring(html) is not None
     assert "<script" not in html and "onerror=" not in re.sub(r"&\w+;[^<]*", "", html)
+
+
+def test_no_bold_font_draws_transposed_matrices() -> None:
+    page = (Path(viz.__file__).parent / "page.html").read_text(encoding="utf-8")
+    assert re.search(r"\.formula \{ font: 400 ", page)  # DejaVu Serif Bold draws ᵀ as ˢ
 
 
 def balanced(text: str) -> bool:
@@ -384,5 +392,4 @@ def test_formulas_on_one_line() -> None:
     assert plain(fraction) == "(a + b) / (a ∘ b)"
     assert plain(Row((a, Word("∘", "sign"), Fraction(a, b)), 3)) == "a ∘ (a / b)"
     assert plain(Script(Fenced(a), above=Word("⊤", "sign"))) == "(a)ᵀ"
-    assert plain(Script(a, above=name("n_1"))) == "a^(n_1)" or plain(Script(a, above=name("n_1"))) == "a^(n₁)"
-    assert is_floating(1.0)
+    assert plain(Script(a, above=name("n_1"))) == "a^(n₁)"

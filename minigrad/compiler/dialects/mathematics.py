@@ -37,7 +37,7 @@ from minigrad.compiler.source import called, constant, has_literal
 from minigrad.sparse import RowSparse
 from minigrad.text import Identifier
 from minigrad.trees import children
-from minigrad.viz.formulas import Equations, Formula, Fraction, Row, Word, latex, name
+from minigrad.viz.formulas import Equations, Fenced, Formula, Fraction, Row, Word, latex, name
 from minigrad.viz.mathematics import (
     Term,
     elementwise,
@@ -74,20 +74,20 @@ class Mathematics:
         self.sigmoids = {v.args[1]: v for v in schedule.values if sigmoid_of(v) is not None}
         self.taken = {r"\sigma"} if self.sigmoids else set()
         self.symbols: dict[Value, Formula] = {}
-        for v in schedule.values:
-            if v in self.names:
-                self.symbols[v] = self.symbol_for(v)
-        for v in schedule.program.captured:
-            if v in self.names and v not in self.symbols:
-                self.symbols[v] = self.symbol_for(v)
+        named = [v for v in (*schedule.values, *schedule.program.captured) if v in self.names]
+        for v in sorted(named, key=lambda v: bool(v.gradient_of)):  # a derivative is written with the symbols of others
+            self.symbols[v] = self.symbol_for(v)
         self.used: set[Value] = set()  # values whose symbols are in the equation that is being written
 
     # symbols
 
     def symbol_for(self, v: Value) -> Formula:
         """The symbol of a line or an input, each another one: a gradient as a derivative, or a name."""
+        if v in self.symbols:
+            return self.symbols[v]
         target = self.schedule.target(v)
         if target is not None:
+            self.symbols[target] = self.symbol_for(target)
             return self.symbols[target]
         word = self.names[v]
         own = v.name.rank <= USERS or word.startswith("delta")
@@ -108,16 +108,21 @@ class Mathematics:
 
     def label(self, d: Derivative) -> Formula | None:
         """dy/dx; for a y that is no scalar the derivative of what it is multiplied by in the seed."""
-        above = name(self.names[d.of])
+        above, below = self.part(d.of), self.part(d.by)
         if d.of.dtype.kind == "c" or d.by.dtype.kind == "c":
             return None
         if d.seed is not None:
             if d.seed not in self.names:
                 return None
-            above = listed([name(self.names[d.seed]), above], "⟨", "⟩")
+            above = listed([self.part(d.seed), above], "⟨", "⟩")
         elif np.size(d.of.example) != 1:
             return None
-        return Fraction(Row((sign("∂"), above)), Row((sign("∂"), name(self.names[d.by]))))
+        return Fraction(Row((sign("∂"), above)), Row((sign("∂"), below)))
+
+    def part(self, v: Value) -> Formula:
+        """A value above or below the bar of a derivative."""
+        found = self.symbols.get(v) or name(self.names[v])
+        return Fenced(found) if isinstance(found, Fraction) else found
 
     # the equations
 
