@@ -58,8 +58,7 @@ class Specialization:
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
-        captured = dict(recorded.captured)
-        self.replaced = [captured.get(slot) or slot.title("state") for slot in self.rebound]
+        self.replaced = [input_at(slot, recorded) or slot.title("state") for slot in self.rebound]
         #: rebuilds the containers of the output, None where the program returns them
         self.restore: Function | None = None
         if needs_restoring(program.output):
@@ -181,6 +180,12 @@ class Specialization:
                 lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
             lines.append("    return output")
         return "\n".join(lines) + "\n"
+
+
+def input_at(place: Slot, recorded: Recorded) -> Value | None:
+    """The input that a place held before the run."""
+    found = (v for slot, v in recorded.captured if slot.holder is place.holder and slot.key == place.key)
+    return next(found, None)
 
 
 def touch(x: Any) -> None:

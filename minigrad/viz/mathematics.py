@@ -267,7 +267,7 @@ def multiplied(notation: Notation, x: Term) -> Formula:
         left, right = right, left
     first, second = notation(left), notation(right)
     if left.shape != ():
-        return Row((fenced(first, HADAMARD), sign("∘"), fenced(second, PRODUCT)), HADAMARD)
+        return Row((fenced(first, HADAMARD), sign("∘"), fenced(second, HADAMARD)), HADAMARD)
     first, second = fenced(first, PRODUCT), fenced(second, HADAMARD)
     binds = min(PRODUCT, binding(second))
     first_part = leading(second)
