@@ -59,6 +59,27 @@ def joined(parts: Iterable[Markup]) -> Markup:
     return Markup("".join(parts))
 
 
+class TeX(str):
+    """LaTeX. Text becomes LaTeX by `tex` alone, which escapes it."""
+
+    __slots__ = ()
+
+
+#: The characters that LaTeX reads as commands, as it writes them in text.
+ESCAPED = {c: f"\\{c}" for c in "#$%&_{}"}
+ESCAPED |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}"}  # a page that holds the LaTeX may read them as tags
+
+
+def tex(template: str, *texts: Any) -> TeX:
+    r"""A template with texts written in as LaTeX sets them in text mode: each character of theirs is only a character.
+
+    >>> print(tex(r"\texttt{{{}}}", r"a_b}\input{x}"))
+    \texttt{a\_b\}\textbackslash{}input\{x\}}
+    """
+    return TeX(template.format(*("".join(ESCAPED.get(c, c) for c in printable(text)) for text in texts)))
+
+
 class Identifier(str):
     """A name in generated source. There is none that Python would read in another way.
 

@@ -18,6 +18,10 @@ def listing(d: Any) -> str:
     return f"```python\n{d.source}```\n"
 
 
+def equations(d: Any) -> str:
+    return f"$$\n{d.latex}\n$$\n"
+
+
 def J(U: Any, W: Any, b: Any, x: Any, x_c: Any) -> Any:
     s, s_c = score(U, W, b, x), score(U, W, b, x_c)
     J = hinge(s, s_c)
@@ -79,6 +83,17 @@ The slides derive ∂s/∂U = a, δ = U ∘ f'(z), ∂s/∂W = δ xᵀ, ∂s/∂
 δ is computed once and used three times: that is the slides' "re-use derivatives computed for higher layers". The slides
 write f'(z) = a (1 − a). Here 1 − a is 1 / total, as a is e / total: the same number, but with all its digits where a is near
 1. At z = 40 the difference 1 − a is 0 in floating-point numbers, and the derivative is 4e-18.
+
+## The same as formulas
+
+`print(d.latex)` prints the program in LaTeX; notebooks show formulas (as MathML, which needs no network) and source side by side:
+
+{equations(mg.derive(score, U, W, b, x))}
+What the lines of sigmoid, of softmax and of the indicator compute is written as σ, softmax and 1{{m > 0}}, and 1 / total as
+1 − a. Functions, ∘ and fractions apply to each element; factors side by side are a product of matrices, in which a vector is a
+column; Σ_i X_{{i·}} is the sum of the rows of X. A gradient is written as the derivative that it is. What has no notation is
+written by NumPy's name. In a training step ← is an assignment. A test reads all formulas of the ops, the models and random
+programs from their LaTeX, evaluates them, and compares values and shapes with those of the lines.
 
 ## The max-margin loss with one corrupt window
 

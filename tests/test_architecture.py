@@ -35,13 +35,13 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "transforms",
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
-    ("viz", ["names", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
+    ("viz", ["names", "formulas", "mathematics", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
     (
         "compiler",
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
     ),
     ("compiler", ["record", "rules", "simplify", "inplace", "schedule", "identifiers", "printer"]),
-    ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops"]),
+    ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops", "dialects.mathematics"]),
     ("compiler", ["kept", "jit", "guards", "audit", "specialization", "api"]),
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients

@@ -41,7 +41,7 @@ from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
 from minigrad.mode import merging_rows, mode, watched
-from minigrad.text import Identifier, is_identifier, normalized, printable
+from minigrad.text import Identifier, is_identifier, joined, markup, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
@@ -71,6 +71,8 @@ class Derived:
     Attributes:
         cache: the specializations by the kind of the arguments; at most 8 are kept, the oldest is dropped first.
         source: the source of the latest specialization.
+        latex: the same as formulas, for LaTeX's mathematics mode. Functions, ∘ and fractions apply to each element,
+            Σ_i X_{i·} is the sum of X's rows; what has no notation is written as in NumPy. Notebooks show both.
         guards: the conditions under which the latest specialization is valid: records of a place (an argument or a
             capture), a kind of condition and the expected value. Printed, one condition per line.
     """
@@ -270,6 +272,12 @@ class Derived:
         return self.used_last("source").source
 
     @property
+    def latex(self) -> str:
+        from minigrad.viz.formulas import latex  # here, as few ask for it
+
+        return latex(self.used_last("latex").formulas())
+
+    @property
     def guards(self) -> Guards:
         return self.used_last("guards").guards
 
@@ -293,6 +301,19 @@ class Derived:
 
     def _repr_markdown_(self) -> str:
         return f"```python\n{self.source}```"
+
+    def _repr_html_(self) -> str:
+        """Formulas and source, side by side: MathML, which needs no script and no network."""
+        from minigrad.viz.formulas import mathml
+
+        shown = self.used_last("source")
+        return markup(
+            '<div style="display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start">'
+            '<div style="overflow: auto hidden; padding: 0.3em 0">{}</div>'
+            '<pre style="overflow-x: auto; margin: 0">{}</pre></div>',
+            mathml(shown.formulas()),
+            joined(markup("{}\n", line) for line in shown.source.splitlines()),
+        )
 
 
 def derive(

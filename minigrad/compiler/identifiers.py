@@ -103,7 +103,7 @@ class Namer:
             x = v.args[0]
             if x not in self.schedule.lines and x.name.word:
                 return x.name.word
-        for _, y in v.gradient_of:
+        for _, y, _ in v.gradient_of:
             variable = self.names.get(y) or y.name.word
             if y.activated:
                 return "delta" + (variable[1:] if variable[:1] == "z" else "")

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from minigrad.compiler.program import OPS_OWN, USERS, Name, Value
+import numpy as np
+
+from minigrad.compiler.program import OPS_OWN, USERS, Derivative, Name, Value
 from minigrad.compiler.tracer import Tracer
 from minigrad.engine import Node
 from minigrad.mode import observing_passes
@@ -68,9 +70,10 @@ def name_variables(frame: FrameType, rank: int) -> None:
 def name_gradients() -> Callable[[Any, Any], None]:
     """The observer of one backward pass: it notes of each gradient which derivative it is."""
     root: Value | None = None  # the value that the pass differentiates
+    seed: Value | None = None  # the gradient that it starts from, unless that is 1
 
     def visit(node: Any, g: Any) -> None:
-        nonlocal root
+        nonlocal root, seed
         y, dy = tracer_in(node), tracer_in(g)
         if y is None:
             return
@@ -78,10 +81,12 @@ def name_gradients() -> Callable[[Any, Any], None]:
             x = tracer_in(arguments(node)[0])
             if x is not None and x.ndim:
                 x._value.activated = True
-        root = root or y._value
-        pair = root, y._value
-        if dy is not None and root is not y._value and pair not in dy._value.gradient_of:
-            dy._value.gradient_of.append(pair)
+        if root is None:
+            root = y._value
+            seed = dy._value if dy is not None and dy._value.call is not np.ones_like else None
+        derivative = Derivative(root, y._value, seed)
+        if dy is not None and root is not y._value and derivative not in dy._value.gradient_of:
+            dy._value.gradient_of.append(derivative)
 
     return visit
 

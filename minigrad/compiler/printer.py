@@ -13,6 +13,7 @@ from minigrad.compiler.identifiers import Identifiers
 from minigrad.compiler.program import (
     OPERATORS,
     UPDATES,
+    Derivative,
     Value,
     array_under,
     assigned,
@@ -202,10 +203,16 @@ class Printer:
     def comment(self, v: Value) -> str:
         """The derivatives that a value is, and its shape."""
         derivatives = [
-            f"∂{self.names[y]}/∂{self.names[x]}" for y, x in v.gradient_of if x in self.names and y in self.names
+            f"{self.seed(d)}∂{self.names[d.of]}/∂{self.names[d.by]}"
+            for d in v.gradient_of
+            if d.by in self.names and d.of in self.names
         ]
         shape = [f"shape {v.shape}"] if v.ndim and isinstance(v.example, np.ndarray) else []
         return ", ".join([" = ".join(dict.fromkeys(derivatives[:3]))] * bool(derivatives) + shape)
+
+    def seed(self, d: Derivative) -> str:
+        """The gradient that a derivative is multiplied by, "" where that is 1."""
+        return f"{self.text(d.seed)} · " if d.seed is not None else ""
 
     # formulas
 

@@ -51,7 +51,7 @@ class Value:
     ) -> None:
         self.call, self.args, self.kwargs, self.example = call, args, kwargs, example
         self.name = UNNAMED
-        self.gradient_of: list[tuple[Value, Value]] = []  # pairs (y, x): it is dy/dx
+        self.gradient_of: list[Derivative] = []
         self.dynamic = False  # does its shape depend on values?
         self.line = ""  # of the user's code that made it, for errors
         self.activated = False  # is it the input of an activation? then its gradient is the slides' error signal
@@ -104,6 +104,14 @@ def forget_examples(values: Iterable[Value]) -> None:
     """Free the memory of examples, all but their shapes and dtypes."""
     for v in values:
         v.example = shape_only(v.example)
+
+
+class Derivative(NamedTuple):
+    """What a gradient is the derivative of, and by which variable: dy/dx, or v dy/dx for a seed v."""
+
+    of: Value
+    by: Value
+    seed: Value | None  # None: 1
 
 
 class Program(NamedTuple):

@@ -178,7 +178,7 @@ def deserves_line(flow: Dataflow, v: Value, lines: set[Value]) -> bool:
     """Does a value get a line: for its name, because it is used several times, or because its formula is long?"""
     if is_fresh(v):
         return v in flow.outputs
-    if v.call in UPDATES or v in flow.before or any(y.activated for _, y in v.gradient_of):
+    if v.call in UPDATES or v in flow.before or any(d.by.activated for d in v.gradient_of):
         return True
     if v.name.rank <= USERS or (v in flow.outputs and v.gradient_of):
         return True

@@ -18,6 +18,7 @@ from minigrad.compiler.layout import mark_layout_sensitive, same_layout
 from minigrad.compiler.program import (
     UPDATES,
     USERS,
+    Derivative,
     Program,
     Value,
     assigned,
@@ -25,6 +26,7 @@ from minigrad.compiler.program import (
     is_elementwise,
     is_number_repeated,
     is_scatter,
+    made_from,
     mapped,
     new_value,
     number,
@@ -57,9 +59,11 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
     for value in recorded.values:
         if value not in simplest:
             simplest[value] = simplifier(value, simplest)
+    wrong = partial_derivatives(recorded.values, simplest)
     for value in simplifier.simple:
-        pairs = [(simplest[y], simplest[x]) for y, x in value.gradient_of]
-        value.gradient_of = [(y, x) for y, x in pairs if isinstance(x, Value) and isinstance(y, Value)]
+        total = [d for d in value.gradient_of if d not in wrong]
+        found = [Derivative(simplest[d.of], simplest[d.by], simplest[d.seed] if d.seed else None) for d in total]
+        value.gradient_of = [d for d in found if isinstance(d.of, Value) and isinstance(d.by, Value)]
 
     results = Results(simplest, [*simplifier.simple], {first: last for _, first, last in recorded.written})
     new = [map_leaves(lambda x: results.final(x, results.held), now) for now in rebound]
@@ -73,6 +77,24 @@ def simplified(name: str, arguments: Arguments, recorded: Recorded, exact: bool)
         writes=results.writes,
         output=(output, *new) if new else output,
     )
+
+
+def partial_derivatives(values: list[Value], simplest: dict[Value, Any]) -> set[Derivative]:
+    """The derivatives by a variable that was recorded several times and is one now: each is a part of the whole.
+
+    Where all others are computed from one of them (x from x.reshape(3)), the derivative by that one is the whole.
+    """
+    claims: dict[tuple[Any, ...], dict[Value, Derivative]] = {}
+    for value in values:
+        for d in value.gradient_of:
+            key = tuple(id(simplest[x]) if x is not None else None for x in d)
+            claims.setdefault(key, {})[d.by] = d
+    wrong: set[Derivative] = set()
+    for found in claims.values():
+        if len(found) > 1:
+            first = next((x for x in found if all(x in made_from([other]) for other in found)), None)
+            wrong |= {d for x, d in found.items() if x is not first}
+    return wrong
 
 
 def tracers_in(tree: Any) -> list[Tracer]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from minigrad.engine import Node, tick
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, leaves, map_leaves, rebuilt
+
+if TYPE_CHECKING:
+    from minigrad.viz.formulas import Equations
 
 Function = Callable[..., Any]
 
@@ -57,6 +60,7 @@ class Specialization:
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
+        self.replaced = [input_at(slot, recorded) or slot.title("state") for slot in self.rebound]
         #: rebuilds the containers of the output, None where the program returns them
         self.restore: Function | None = None
         if needs_restoring(program.output):
@@ -91,6 +95,13 @@ class Specialization:
         else:
             opened = leaves if self.enter else list
             self.run = lambda *args: function(*filter(is_array, opened(args[:count])), *args[count:])
+
+    def formulas(self) -> Equations:
+        """The program as equations, made from the schedule of its listing."""
+        from minigrad.compiler.dialects.mathematics import equations  # here, as few ask for it
+
+        lines = schedule(self.program)
+        return equations(lines, identify(lines), self.replaced)
 
     def __call__(self, arguments: Arguments) -> Any:
         roots = [x for _, x in arguments.all]
@@ -172,6 +183,12 @@ class Specialization:
                 lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
             lines.append("    return output")
         return "\n".join(lines) + "\n"
+
+
+def input_at(place: Slot, recorded: Recorded) -> Value | None:
+    """The input that a place held before the run."""
+    found = (v for slot, v in recorded.captured if slot.holder is place.holder and slot.key == place.key)
+    return next(found, None)
 
 
 def touch(x: Any) -> None:

@@ -16,6 +16,7 @@ from minigrad._tensor import unit_seed
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
 from minigrad.text import op_name
+from minigrad.viz.mathematics import Term
 from minigrad.viz.names import Scope, name_of, scopes_around
 from minigrad.walk import ancestors, arguments, contribution, edges
 
@@ -36,6 +37,7 @@ class Box:
     arrivals: int = 0  # the number of contributions that its gradient is the sum of
     # written by `notation.annotate`
     label: str = ""  # its name, or a short expression
+    term: Term | None = None  # its label in formulas
     delta: str = ""  # δ, where its gradient is an error signal
     symbol: str = ""  # its gradient in the formulas of its op: δ, 1 or g
 
@@ -53,7 +55,9 @@ class Operand:
     place: int
     flow: Array | None = None
     times: int = 1
-    formula: str = ""  # of the flow, written by `notation.annotate`
+    # written by `notation.annotate`
+    formula: str = ""  # of the flow
+    term: Term | None = None  # the same as mathematics, None where it is in words
 
 
 @dataclass(eq=False, repr=False)
@@ -65,6 +69,7 @@ class Op:
     # written by `notation.annotate`
     sign: str = ""
     expression: str = ""
+    term: Term | None = None  # the expression as mathematics, None where it is in words
     local: str = ""  # the derivative of an elementwise op of one argument
     why: str = ""  # its pullbacks in a sentence
     ordered: bool = False  # does the order of its operands matter?
@@ -179,7 +184,7 @@ class _Builder:
         if self.root._data.size != 1:
             raise ValueError(f"gradients need a scalar, got shape {self.root._data.shape}; draw the graph of its sum")
         try:
-            self.gradients, self.contributions = flows(self.root, self.drawn)
+            self.gradients, self.contributions = flows(self.root, [n for c in self.shown for n in self.members[c]])
             self.backward = True
         except RuntimeError:  # data has changed since the forward pass: these values have no gradient any more
             if not automatic:
@@ -233,12 +238,23 @@ class _Builder:
         return self.constants[id(x)]
 
     def merged(self, operands: list[Operand], members: list[Node]) -> list[Operand]:
-        """The operands of a whole class: one for each class of arguments and place, with how often it occurs."""
+        """The operands of a whole class: one for each class of arguments and place, with how often it occurs.
+
+        What flows back along it is the sum of all that flows to a single Tensor, such as shared weights.
+        """
         counts: Counter[tuple[int, int]] = Counter()
+        sums: dict[tuple[int, int], Array] = {}
         for member in members:
-            counts.update((self.classes[id(x)], i) for i, x in enumerate(arguments(member)) if isinstance(x, Node))
+            for place, x in enumerate(arguments(member)):
+                if isinstance(x, Node):
+                    end = self.classes[id(x)], place
+                    counts[end] += 1
+                    flow = self.contributions.get((member._stamp, place))
+                    if flow is not None and len(self.members[end[0]]) == 1:
+                        sums[end] = sums[end] + flow if end in sums else flow
         constants = [o for o in operands if o.box is not None and o.box.node is None]
-        return [Operand(self.boxes.get(c), place, times=n) for (c, place), n in sorted(counts.items())] + constants
+        merged = [Operand(self.boxes.get(c), i, sums.get((c, i)), n) for (c, i), n in sorted(counts.items())]
+        return merged + constants
 
 
 def has_box(x: Any) -> bool:

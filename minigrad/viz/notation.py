@@ -6,7 +6,7 @@ gradient that flows back.
 
 from __future__ import annotations
 
-import re
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,126 +16,146 @@ from minigrad.engine import Node
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
+from minigrad.viz.formulas import SUBSCRIPTS, Fenced, Word, plain
 from minigrad.viz.graph import Box, Graph, Op, has_box
+from minigrad.viz.mathematics import (
+    Term,
+    elementwise,
+    formula_of,
+    indicator,
+    outer,
+    product,
+    reduced,
+    symbol,
+    term,
+    unbroadcast,
+)
 from minigrad.walk import NONLINEARITIES, arguments, pullbacks
 
 # the patterns of ops
 
+#: A formula as a function of Terms, or words in which {0}, {1} are the arguments, {y} the result, {g} its gradient.
+Pullback = Callable[..., Term] | str
+
 
 class Pattern(NamedTuple):
-    """How an op is written: {0}, {1} are its arguments, {y} is its result, {g} the result's gradient."""
+    """How an op is written: its value by its arguments, and each pullback by g, y and the arguments."""
 
     sign: str
-    expression: str
-    pullbacks: tuple[str, ...] = ()
+    expression: Pullback
+    pullbacks: tuple[Pullback, ...] = ()
     why: str = ""
     ordered: bool = False  # does the order of the arguments matter?
+    local: bool = False  # is each pullback g times a local derivative?
+
+
+def call(sign: str) -> Callable[..., Term]:
+    return lambda *args: elementwise(sign, *args)
+
+
+def derivative_of(sign: str, factor: Callable[..., Term], word: str = "", why: str = "") -> Pattern:
+    """An elementwise op of one argument x: the factor by y and x that its gradient is multiplied by."""
+    return Pattern(word or sign, call(sign), (lambda g, y, x: g * factor(y, x),), why, local=True)
 
 
 PASSED_ON = "Each argument gets the elements that came from it."
 
 PATTERNS = {
-    "add": Pattern("+", "{0} + {1}", ("{g}", "{g}"), "A sum hands its gradient on, unchanged, to each term."),
+    "add": Pattern("+", call("add"), (lambda g, *_: g,) * 2, "A sum hands its gradient on, unchanged, to each term."),
     "subtract": Pattern(
-        "−", "{0} − {1}", ("{g}", "−{g}"), "What is taken away gets the gradient with its sign turned.", True
+        "−",
+        call("subtract"),
+        (lambda g, *_: g, lambda g, *_: -g),
+        "What is taken away gets the gradient with its sign turned.",
+        True,
     ),
-    "multiply": Pattern("∘", "{0} ∘ {1}", ("{g} ∘ {1}", "{g} ∘ {0}"), "Each factor gets the gradient times the other."),
-    "divide": Pattern("/", "{0} / {1}", ("{g} / {1}", "−{g} ∘ {y} / {1}"), "", True),
-    "negative": Pattern("−", "−{0}", ("−{g}",), "The sign turns."),
-    "power": Pattern("^", "{0}^{1}", ("{g} ∘ {1} {0}^({1}−1)", "{g} ∘ {y} ∘ log {0}"), "", True),
-    "exp": Pattern("exp", "exp({0})", ("{g} ∘ {y}",), "The exponential is its own derivative."),
-    "log": Pattern("log", "log({0})", ("{g} / {0}",)),
-    "log1p": Pattern("log(1+·)", "log(1 + {0})", ("{g} / (1 + {0})",)),
-    "tanh": Pattern(
-        "tanh", "tanh({0})", ("{g} ∘ (1 − {y}²)",), "The derivative is made of the value already computed."
+    "multiply": Pattern(
+        "∘",
+        call("multiply"),
+        (lambda g, y, x, z: g * z, lambda g, y, x, z: g * x),
+        "Each factor gets the gradient times the other.",
+        local=True,
     ),
-    "sin": Pattern("sin", "sin({0})", ("{g} ∘ cos({0})",)),
-    "cos": Pattern("cos", "cos({0})", ("{g} ∘ (−sin({0}))",)),
-    "sqrt": Pattern("√", "√{0}", ("{g} / (2 {y})",)),
-    "square": Pattern("(·)²", "{0}²", ("{g} ∘ 2{0}",)),
-    "abs": Pattern("|·|", "|{0}|", ("{g} ∘ sign({0})",)),
-    "sigmoid": Pattern(
+    "divide": Pattern("/", call("divide"), (lambda g, y, x, z: g / z, lambda g, y, x, z: -(g * (y / z))), "", True),
+    "negative": Pattern("−", call("negative"), (lambda g, *_: -g,), "The sign turns."),
+    "power": Pattern(
+        "^",
+        call("power"),
+        (lambda g, y, x, n: g * (n * x ** less_one(n)), lambda g, y, x, n: g * (y * call("log")(x))),
+        "",
+        True,
+        True,
+    ),
+    "exp": derivative_of("exp", lambda y, x: y, why="The exponential is its own derivative."),
+    "log": Pattern("log", call("log"), (lambda g, y, x: g / x,)),
+    "log1p": Pattern("log(1+·)", call("log1p"), (lambda g, y, x: g / (1 + x),)),
+    "tanh": derivative_of("tanh", lambda y, x: 1 - y**2, why="The derivative is made of the value already computed."),
+    "sin": derivative_of("sin", lambda y, x: call("cos")(x)),
+    "cos": derivative_of("cos", lambda y, x: -call("sin")(x)),
+    "sqrt": Pattern("√", call("sqrt"), (lambda g, y, x: g / (2 * y),)),
+    "square": derivative_of("square", lambda y, x: 2 * x, "(·)²"),
+    "abs": derivative_of("absolute", lambda y, x: call("sign")(x), "|·|"),
+    "sigmoid": derivative_of(
+        "sigmoid",
+        lambda y, x: y * (1 - y),
         "σ",
-        "σ({0})",
-        ("{g} ∘ {y} ∘ (1 − {y})",),
         "f′(z) = f(z) (1 − f(z)): the derivative is made of the value already computed.",
     ),
-    "relu": Pattern(
+    "relu": derivative_of(
+        "relu",
+        lambda y, x: indicator(x > 0),
         "max(0, ·)",
-        "max(0, {0})",
-        ("{g} ∘ 1{{{0} > 0}}",),
         "The indicator lets the gradient through where the argument is above 0, and nothing elsewhere.",
-    ),
-    "maximum": Pattern(
-        "max",
-        "max({0}, {1})",
-        ("{g} ∘ 1{{{0} > {1}}}", "{g} ∘ 1{{{1} > {0}}}"),
-        "The larger one gets it; a tie shares.",
-    ),
-    "minimum": Pattern(
-        "min",
-        "min({0}, {1})",
-        ("{g} ∘ 1{{{0} < {1}}}", "{g} ∘ 1{{{1} < {0}}}"),
-        "The smaller one gets it; a tie shares.",
     ),
     "where": Pattern("where", "where({0}, {1}, {2})", ("", "{g} where {0}", "{g} where not {0}"), PASSED_ON, True),
     "sum": Pattern("Σ", "Σ {0}", ("{g} to every element",), "Every term of a sum has derivative 1."),
     "mean": Pattern("mean", "mean({0})", ("{g} / n to every element",), "Every one of n terms has derivative 1/n."),
-    "max": Pattern("max", "max {0}", ("{g} ∘ 1{{{0} = {y}}}",), "Only the largest gets the gradient; ties share it."),
-    "min": Pattern("min", "min {0}", ("{g} ∘ 1{{{0} = {y}}}",), "Only the smallest gets the gradient; ties share it."),
     "logsumexp": Pattern("log Σ exp", "log Σ exp {0}", ("{g} ∘ softmax({0})",)),
-    "softmax": Pattern("softmax", "softmax({0})", ("{y} ∘ ({g} − {g}·{y})",)),
-    "log_softmax": Pattern("log softmax", "log softmax({0})", ("{g} − exp({y}) Σ {g}",)),
-    "cross_entropy": Pattern(
-        "−log p", "−log p({0})", ("{g} ∘ (softmax({0}) − 1{{class}}) / n",), "The probabilities, less one at the class."
-    ),
+    "softmax": Pattern("softmax", "softmax({0})", ("{g} pulled back",)),
+    "log_softmax": Pattern("log softmax", "log softmax({0})", ("{g} pulled back",)),
+    "cross_entropy": Pattern("−log p", "−log p({0})", (), "The probabilities, less one at the class."),
     "reshape": Pattern("reshape", "reshape({0})", ("{g} in the old shape",), "The same numbers in another shape."),
-    "transpose": Pattern("(·)ᵀ", "{0}ᵀ", ("{g}ᵀ",)),
+    "transpose": Pattern("(·)ᵀ", "transpose({0})", ("{g} transposed back",)),
     "expand_dims": Pattern("expand", "expand({0})", ("{g} in the old shape",)),
     "squeeze": Pattern("squeeze", "squeeze({0})", ("{g} in the old shape",)),
-    "broadcast_to": Pattern("repeat", "repeat({0})", ("Σ {g}",), "What was repeated gets the sum."),
+    "broadcast_to": Pattern("repeat", "repeat({0})", (lambda g, *_: g,), "What was repeated gets the sum."),
     "concatenate": Pattern("join", "join(…)", (), PASSED_ON, True),
     "getitem": Pattern("[·]", "{0}[…]", ("{g} at […], 0 elsewhere",), PASSED_ON),
     "take": Pattern("take", "take({0})", ("{g} at its places, 0 elsewhere",), PASSED_ON),
     "embedding": Pattern(
         "rows", "{0}[{1}]", ("{g} at the rows of {1}",), "Only the rows that were looked up get a gradient.", True
     ),
-    "identity": Pattern("=", "{0}", ("{g}",), "The same value as a variable of its own."),
+    "identity": Pattern("=", lambda x: x, (lambda g, *_: g,), "The same value as a variable of its own."),
 }
 
-#: The pullbacks of a matmul, by the number of axes of its arguments.
-PRODUCTS = {
-    (1, 1): ("{g} {1}", "{g} {0}"),
-    (2, 1): ("{g} {1}ᵀ", "{0}ᵀ {g}"),
-    (1, 2): ("{1} {g}", "{0} {g}ᵀ"),
-}
-WHY_PRODUCTS = {
+WHY_PRODUCTS: dict[tuple[int, ...], str] = {
     (1, 1): "The score is linear in either vector: its derivative is the other one.",
     (2, 1): "Error signal times input signal for every weight: an outer product. "
     "The input reaches every unit, so what comes back is summed over them.",
 }
 
 
+def less_one(n: Term) -> Term:
+    """n − 1, worked out where n is a number."""
+    return term(n.how[0] - 1) if n.sign == "number" else n - 1
+
+
 def pattern(node: Node) -> Pattern:
     """The pattern of the op that computed a value.
 
     >>> import minigrad as mg
-    >>> pattern(mg.sigmoid(mg.Tensor(0.0))).pullbacks
-    ('{g} ∘ {y} ∘ (1 − {y})',)
+    >>> pattern(mg.sigmoid(mg.Tensor(0.0))).sign
+    'σ'
 
     An op that is not in the table is written by its own name, and its pullbacks by their source.
     """
-    op, args = node._op, arguments(node)
+    op = node._op
     name = op_name(op) if op is not None else ""
-    if name == "matmul":
-        axes = getattr(args[0], "ndim", 0), getattr(args[1], "ndim", 0)
-        formulas = PRODUCTS.get(axes, ("{g} {1}ᵀ", "{0}ᵀ {g}"))
-        sign = "·" if axes == (1, 1) else "@"
-        why = WHY_PRODUCTS.get(axes, "Each factor gets the gradient times the other, transposed.")
-        return Pattern(sign, "{0} " + sign + " {1}", formulas, why, True)
+    if name in DEPENDS:
+        return DEPENDS[name](node)
     if name in PATTERNS:
         return PATTERNS[name]
-    places = [i for i, x in enumerate(args) if isinstance(x, Node)]
+    places = [i for i, x in enumerate(arguments(node)) if isinstance(x, Node)]
     literally = name.replace("{", "{{").replace("}", "}}")
     return Pattern(
         name,
@@ -143,6 +163,136 @@ def pattern(node: Node) -> Pattern:
         tuple(source_of(pullback) for pullback in pullbacks(node)),
         ordered=len(places) > 1,
     )
+
+
+# the patterns that depend on the arguments
+
+
+def matmul_pattern(node: Node) -> Pattern:
+    """A product of vectors, matrices or stacks of matrices."""
+    ranks = tuple(np.ndim(getattr(x, "_data", x)) for x in arguments(node)[:2])
+    why = WHY_PRODUCTS.get(ranks, "Each factor gets the gradient times the other, transposed.")
+    formulas: tuple[Pullback, ...]
+    if ranks == (1, 1):
+        formulas = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+        return Pattern("·", lambda a, b: Term("dot", (a, b), ()), formulas, why, True)
+    if ranks == (2, 1):
+        formulas = (lambda g, y, a, b: outer(g, b), lambda g, y, a, b: a.T @ g)
+    elif ranks == (1, 2):
+        formulas = (lambda g, y, a, b: b @ g, lambda g, y, a, b: outer(a, g))
+    elif min(ranks) > 1:
+        formulas = (lambda g, y, a, b: g @ b.T, lambda g, y, a, b: a.T @ g)
+    else:
+        return Pattern("@", "{0} @ {1}", ("{g} pulled back",) * 2, why, True)
+    return Pattern("@", product if ranks != (1, 2) else "{0} @ {1}", formulas, why, True)
+
+
+def power_pattern(node: Node) -> Pattern:
+    """x to the n; where x is 0 its logarithm says nothing, and where n is 0 there is nothing to multiply."""
+    how, (x, n) = PATTERNS["power"], (np.asarray(getattr(a, "_data", a)) for a in arguments(node)[:2])
+    first, second = how.pullbacks
+    if n.size == 1 and n == 0:
+        first = lambda g, *_: term(0) * g  # noqa: E731
+    elif np.any((x == 0) & (n == 0)):
+        first = "{g} ∘ {1} {0}^({1} − 1), 0 where {1} is 0"
+    if np.any(x == 0):
+        second = "{g} ∘ {y} ∘ log {0}, 0 where {0} is 0"
+    return how._replace(pullbacks=(first, second), local=callable(first) and callable(second))
+
+
+def larger_pattern(node: Node) -> Pattern:
+    """The larger or the smaller of two: where there are ties, both get half."""
+    x, y = (getattr(a, "_data", a) for a in arguments(node)[:2])
+    name = op_name(node._op)
+    wins = operator.gt if name == "maximum" else operator.lt
+    ties = bool(np.any(np.equal(x, y)))
+
+    def share(a: Term, b: Term) -> Term:
+        alone = indicator(wins(a, b))
+        return alone + term(0.5) * indicator(elementwise("equal", a, b)) if ties else alone
+
+    formulas = (lambda g, y, a, b: g * share(a, b), lambda g, y, a, b: g * share(b, a))
+    word = name.removesuffix("imum")
+    side = "larger" if name == "maximum" else "smaller"
+    return Pattern(word, call(name), formulas, f"The {side} one gets it; a tie shares.", local=True)
+
+
+def extreme_pattern(node: Node) -> Pattern:
+    """The largest or smallest of all elements."""
+    x, name = arguments(node)[0], op_name(node._op)
+    word = "largest" if name == "max" else "smallest"
+    alone = node._data.shape == () and np.count_nonzero(x._data == node._data) == 1
+    how: Pullback = "{g} where {0} is " + word
+    if alone:
+        how = lambda g, y, x, *_: g * indicator(elementwise("equal", x, y))  # noqa: E731
+    return Pattern(name, name + " {0}", (how,), f"Only the {word} gets the gradient; ties share it.")
+
+
+def sum_pattern(node: Node) -> Pattern:
+    """A sum of all elements, or over some axes."""
+    plain_sum = len(arguments(node)) == 1 and not node._kwargs
+    expression: Pullback = (lambda x: Term("total", (x,), ())) if plain_sum else PATTERNS["sum"].expression
+    return PATTERNS["sum"]._replace(expression=expression)
+
+
+def axis_of(node: Node) -> int | None:
+    """The axis of a softmax; None where there are several."""
+    rest = arguments(node)[1:]
+    axis = rest[0] if rest else node._kwargs.get("axis", -1)
+    return axis % node._data.ndim if isinstance(axis, int) and node._data.ndim else None
+
+
+def softmax_pattern(node: Node) -> Pattern:
+    """softmax and its logarithm along an axis: the gradient less what every element of the row gives up."""
+    how, axis = PATTERNS[op_name(node._op)], axis_of(node)
+    if axis is None:
+        return how
+    if op_name(node._op) == "softmax":
+        return how._replace(pullbacks=(lambda g, y, x, *_: y * (g - reduced("sum", g * y, [axis], True)),))
+    return how._replace(pullbacks=(lambda g, y, x, *_: g - call("exp")(y) * reduced("sum", g, [axis], True),))
+
+
+def logsumexp_pattern(node: Node) -> Pattern:
+    how = PATTERNS["logsumexp"]
+    if np.ndim(arguments(node)[0]._data) != 1 or node._data.ndim:
+        return how._replace(pullbacks=("{g} pulled back",))
+    return how._replace(pullbacks=(lambda g, y, x, *_: g * call("softmax")(x),))
+
+
+def cross_entropy_pattern(node: Node) -> Pattern:
+    """The mean over the rows of a batch."""
+    how, args = PATTERNS["cross_entropy"], arguments(node)
+    scores = args[0]._data
+    if scores.ndim != 2 or len(args) != 2 or node._kwargs or np.ndim(args[1]) != 1:
+        return how._replace(pullbacks=("{g} pulled back",))
+    n, k = scores.shape
+
+    def classes(y: Term) -> Term:
+        return Term("one_hot", (y,), (n, k), (k,))
+
+    return how._replace(pullbacks=(lambda g, y, x, c, *_: g * ((call("softmax")(x) - classes(c)) / n),))
+
+
+def transpose_pattern(node: Node) -> Pattern:
+    if node._data.ndim != 2 or len(arguments(node)) > 1 or node._kwargs:
+        return PATTERNS["transpose"]
+    return PATTERNS["transpose"]._replace(expression=lambda x: x.T, pullbacks=(lambda g, y, x: g.T,))
+
+
+DEPENDS: dict[str, Callable[[Node], Pattern]] = {
+    "matmul": matmul_pattern,
+    "power": power_pattern,
+    "maximum": larger_pattern,
+    "minimum": larger_pattern,
+    "max": extreme_pattern,
+    "min": extreme_pattern,
+    "sum": sum_pattern,
+    "softmax": softmax_pattern,
+    "log_softmax": softmax_pattern,
+    "logsumexp": logsumexp_pattern,
+    "cross_entropy": cross_entropy_pattern,
+    "transpose": transpose_pattern,
+}
 
 
 def source_of(pullback: Callable[..., Any] | None) -> str:
@@ -160,31 +310,15 @@ def source_of(pullback: Callable[..., Any] | None) -> str:
     return text.replace("{", "{{").replace("}", "}}").replace("*", "·").replace("-", "−").replace("··", "^")
 
 
-def substitute(pattern: str, operands: Sequence[str], y: str, g: str, scalar: bool = False) -> str:
-    """A pattern with its arguments written in; an argument that is itself an expression goes in brackets.
+def in_words(pattern: str, operands: Sequence[str], y: str, g: str) -> str:
+    """A pattern of words with its arguments written in; an argument that is itself an expression goes in brackets.
 
-    >>> substitute("{g} ∘ {0}ᵀ", ["W x"], "y", "δ"), substitute("{0}^{1}", ["x", "2"], "y", "g")
-    ('δ ∘ (W x)ᵀ', 'x²')
+    >>> in_words("{g} at the rows of {0}", ["W x"], "y", "δ")
+    'δ at the rows of (W x)'
     """
-    free = {"{0} + {1}": (0, 1), "{0} − {1}": (0,)}.get(pattern, ())  # the loosest operators need no brackets inside
-    if any(opening in pattern for opening in ("({", ", {", "{{")):
-        free = tuple(range(len(operands)))
-    names = [f"({name})" if " " in name and i not in free else name for i, name in enumerate(operands)]
-    text = pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)
-    if g == "1" and pattern.startswith(("{g} ∘ ", "{g} {")):
-        text = text.removeprefix("1 ").removeprefix("∘ ")
-    text = re.sub(r"\^\((\d+)−1\)|\^(\d+)(?![\d.])", _superscript, text)
-    return text.replace("∘", "·") if scalar else text
-
-
-def _superscript(match: re.Match[str]) -> str:
-    """An integer exponent as a superscript; n − 1 is worked out."""
-    n = int(match[1]) - 1 if match[1] else int(match[2])
-    return "" if n == 1 else str(n).translate(SUPERSCRIPTS)
-
-
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    lists = any(opening in pattern for opening in ("({", ", {"))
+    names = [f"({name})" if " " in name and not lists else name for name in operands]
+    return pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)
 
 
 def constant(x: Any) -> str:
@@ -212,23 +346,38 @@ def constant(x: Any) -> str:
 def annotate(graph: Graph) -> Graph:
     """Write a graph: the labels of its boxes, the signs and expressions of its ops, the formulas of its gradients."""
     for box in graph.boxes:
-        box.label = box.name or ("" if box.op else _leaf_label(box))
+        label = box.name or ("" if box.op else _leaf_label(box))
+        box.label, box.term = label, named(label or _variable(box), box)
     for box in reversed(graph.boxes):  # the oldest first: an expression is written in the labels of its arguments
         if box.op:
             _write_op(box, box.op)
-            box.label = box.label or (box.op.expression if len(box.op.expression) <= 14 else _variable(box))
+            if not box.label:
+                short = len(box.op.expression) <= 14 and box.times == 1
+                box.label = box.op.expression if short else _variable(box)
+                box.term = (short and box.op.term) or named(box.label, box)
     _mark_error_signals(graph)
+    names = {box.label for box in graph.boxes}
+    gradient = next(
+        letter for letter in ("g", "ḡ", "γ", *(f"g{i}" for i in range(len(names) + 1))) if letter not in names
+    )
     for box in graph.boxes:  # the newest first, as δ is handed on to arguments
         if box.op:
-            box.symbol = box.delta or ("1" if box is graph.root else "g")
+            box.symbol = box.delta or ("1" if box is graph.root else gradient)
             _write_gradients(box, box.op)
     return graph
 
 
+def named(label: str, box: Box) -> Term:
+    """A value by its label."""
+    word = Word(label, "upright")
+    return symbol(Fenced(word) if " " in label else word, np.shape(box.data))
+
+
 def derivative(graph: Graph, box: Box) -> tuple[str, str]:
     """The names above and below the bar of the derivative of the root with respect to a value."""
-    root = graph.root.label
-    return root if len(root) <= 3 else "J", f"({box.label})" if " " in box.label else box.label
+    names = {b.label for b in graph.boxes}
+    root = graph.root.name or next(n for n in ("J", "L", *(f"J{i}" for i in range(len(names) + 1))) if n not in names)
+    return (f"({root})" if " " in root else root), f"({box.label})" if " " in box.label else box.label
 
 
 def equation(box: Box) -> str:
@@ -255,47 +404,96 @@ def _variable(box: Box) -> str:
 
 def _labels(op: Op) -> dict[int, str]:
     """The labels of an op's operands by their places."""
-    return {o.place: o.box.label if o.box else "…" for o in op.operands}
+    return {o.place: o.box.label or _variable(o.box) if o.box else "…" for o in op.operands}
 
 
 def _arguments(op: Op) -> list[str]:
-    """The arguments of an op as its formulas write them: labels, and constants that have no box."""
+    """The arguments of an op as words name them: labels, and constants that have no box."""
     labels = _labels(op)
     return [labels[i] if i in labels else constant(x) for i, x in enumerate(arguments(op.node))]
+
+
+def _terms(op: Op) -> list[Term]:
+    """The arguments of an op as formulas name them."""
+    boxes = {o.place: o.box for o in op.operands}
+    return [
+        box.term if (box := boxes.get(i)) is not None and box.term is not None else _constant_term(x)
+        for i, x in enumerate(arguments(op.node))
+    ]
+
+
+def _constant_term(x: Any) -> Term:
+    """An argument that has no box."""
+    x = x._data if isinstance(x, Node) else x
+    if isinstance(x, int | float | np.number | np.ndarray) and np.size(x) == 1 and np.asarray(x).dtype.kind in "iuf":
+        return Term("number", (), np.shape(x), (np.asarray(x).item(),))
+    return symbol(
+        Word("…" if isinstance(x, np.ndarray) else constant(x), "upright"), np.shape(x) if hasattr(x, "shape") else ()
+    )
+
+
+def _written(
+    pattern: Pullback, terms: list[Term], y: Term, g: Term | None, *, times: str = " "
+) -> tuple[str, Term | None]:
+    """A pattern with its arguments written in, and its Term where it is a formula."""
+    if isinstance(pattern, str):
+        texts = [plain(formula_of(x), times) for x in terms]
+        return in_words(pattern, texts, plain(formula_of(y)), plain(formula_of(g)) if g is not None else ""), None
+    found = pattern(*terms) if g is None else pattern(g, y, *terms)
+    return plain(formula_of(found), times), found
 
 
 def _write_op(box: Box, op: Op) -> None:
     """The sign and the expression of an op; constants that have no box are part of its sign."""
     how, args = pattern(op.node), arguments(op.node)
     op.sign, op.why, op.ordered = how.sign, how.why, how.ordered
-    texts = ["·" if has_box(x) else constant(x) for x in args]
-    inline = [text for x, text in zip(args, texts) if not has_box(x)]
-    if inline and how.expression.count("{") > 1 and "{1}" in how.expression:
-        op.sign = substitute(how.expression, texts, "", "")
+    inline = [constant(x) for x in args if not has_box(x)]
+    if inline and len(args) == 2 and how.sign in SIGNED:
+        one = (1,)  # a shape that makes ∘ of every product
+        places = [
+            symbol(Word("·", "upright"), one)
+            if has_box(x)
+            else Term("number", (), one, (x,))
+            if isinstance(x, int | float)
+            else symbol(Word(constant(x), "upright"), one)
+            for x in args
+        ]
+        op.sign = _written(how.expression, places, named("", box), None)[0]
     elif inline:
         op.sign += f" {', '.join(inline)}"
     if op.node._kwargs:
         op.sign += " " + ", ".join(f"{printable(key)}={constant(value)}" for key, value in op.node._kwargs.items())
     if how.sign == "join":
         op.expression = f"join({', '.join(_labels(op).values())})"
+    elif op.node._kwargs and callable(how.expression):
+        op.expression = f"{how.sign}({', '.join(_arguments(op))})"
     else:
-        op.expression = substitute(how.expression, _arguments(op), box.name, "g", scalar=box.data.shape == ())
+        op.expression, op.term = _written(how.expression, _terms(op), named(box.name, box), None, times=" @ ")
 
 
 def _write_gradients(box: Box, op: Op) -> None:
     """The pullbacks of an op as formulas, and its local derivative where it is elementwise in one argument."""
-    how, args, scalar = pattern(op.node), _arguments(op), box.data.shape == ()
+    how, terms = pattern(op.node), _terms(op)
+    y = named(box.label, box) if box.term is None else box.term
+    g = term(1) if box.symbol == "1" else named(box.symbol, box)
     for o in op.operands:
         x = o.box
         if o.place < len(how.pullbacks):
-            o.formula = substitute(how.pullbacks[o.place], args, box.label, box.symbol, scalar)
+            o.formula, o.term = _written(how.pullbacks[o.place], terms, y, g)
+            if o.term is not None and x is not None:
+                o.term = unbroadcast(o.term, np.shape(x.data)) if box.symbol != "1" or o.term.shape else o.term
+                o.formula = plain(formula_of(o.term))
         elif x is not None and x.node is not None:
             o.formula = f"{box.symbol} pulled back"
         passed_on = bool(box.delta) and o.formula == box.delta  # as a sum does
         if passed_on and x is not None and x.op and x.arrivals == 1 and x.data.shape == box.data.shape:
             x.delta = box.delta
-    if len(op.operands) == 1 and how.pullbacks and how.pullbacks[0].startswith("{g} ∘ "):
-        op.local = substitute(how.pullbacks[0].removeprefix("{g} ∘ "), args, box.label, box.symbol, scalar)
+    if len(op.operands) == 1 and how.local and op.operands[0].place < len(how.pullbacks):
+        op.local = _written(how.pullbacks[op.operands[0].place], terms, y, term(1))[0]
+
+
+#: Signs of two arguments that are shown with the constant one written in.
+SIGNED = {"+", "−", "∘", "/", "^", "max", "min"}
 
 
 # error signals
