@@ -1,0 +1,121 @@
+"""Memory: no example is kept, dead arrays are freed and reused, and an example has its content when it is read."""
+
+import linecache
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from derived import same_bits
+from random_steps import outcome, random_step, same
+
+import minigrad as mg
+from minigrad.compiler import examples
+
+N = 512
+
+
+def step_of(layers: int) -> Any:
+    rng = np.random.default_rng(0)
+    weights = [mg.Tensor(rng.normal(size=(N, N)) / N) for _ in range(layers)]
+    optimizer = mg.optim.SGD(weights, lr=0.1)
+
+    def step(x: Any) -> Any:
+        for W in weights:
+            x = mg.relu(x @ W)
+        J = mg.sum(x * x)
+        optimizer.zero_grad()
+        J.backward()
+        optimizer.step()
+        return J.data
+
+    return step
+
+
+def test_steady_calls_keep_no_examples_and_peak_below_eager() -> None:
+    x, size = np.random.default_rng(1).normal(size=(2048, N)), 2048 * N * 8
+    peaks, held = [], []
+    for f in (step_of(4), mg.compile(step_of(4), audit=False)):
+        tracemalloc.start()
+        f(x)
+        tracemalloc.reset_peak()
+        f(x)
+        now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        peaks.append(peak / size)
+        held.append(now / size)
+    assert held[1] < held[0] + 0.5
+    assert peaks[1] < 7.5 < peaks[0]  # four activations, an error signal, and gradients of a quarter each
+
+
+def test_the_memory_of_a_dead_array_takes_a_result() -> None:
+    x = np.random.default_rng(1).normal(size=(N, N))
+
+    def fresh(x: Any) -> Any:
+        m = x @ x
+        y = np.tanh(m)
+        return y + 1, y * 2
+
+    def viewed(x: Any) -> Any:
+        m = x @ x
+        part = m[0]
+        y = np.tanh(m)
+        return y + 1, part * 2
+
+    for f, reused in ((fresh, True), (viewed, False)):
+        d = mg.compile(f)
+        got, wanted = d(x), f(x)
+        assert all(same_bits(a, b) for a, b in zip(np.atleast_1d(got), np.atleast_1d(wanted)))
+        source = "".join(linecache.getlines(d.latest.run.__code__.co_filename))
+        assert ("np.tanh(m, out=m)" in source) == reused, source
+        assert "del m" not in d.source
+
+
+@pytest.mark.parametrize("seed", [96, *range(20)])
+def test_random_steps_with_every_array_large(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "LARGE", 1)
+    step = random_step(seed)
+    expected, _ = outcome(step, lambda f: f)
+    found, _ = outcome(step, mg.compile)
+    for ours, wanted in zip(found, expected, strict=True):
+        assert all(same(a, b) for a, b in zip(ours, wanted, strict=True))
+
+
+def test_the_content_of_an_example_is_there_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "LARGE", 1)
+    A = np.array([[2.0, 1.0], [1.0, 3.0]])
+    for f in (
+        lambda x: np.linalg.inv(x * 2 + A) @ x,  # zeros are singular
+        lambda x: np.max((x * 2)[x * 2 > 2.5]),  # of no elements there is no maximum
+        lambda x: x * float((A * 2).sum()),
+    ):
+        assert same_bits(mg.compile(f)(A), f(A))
+
+
+PROGRAM = """
+import numpy as np, minigrad as mg
+from numba.core import event
+f = mg.compile(lambda x: mg.sum(x * x) + 1, backend="numba")
+with event.install_recorder("numba:compile") as recorder:
+    assert f(np.arange(3.0)) == 6
+print(len(recorder.buffer))
+"""
+
+
+def test_what_numba_has_compiled_is_loaded_by_the_next_process(tmp_path: Path) -> None:
+    def compiled(folder: Path) -> int:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+        command = [sys.executable, "-c", PROGRAM]
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+    assert compiled(tmp_path) > 0
+    assert compiled(tmp_path) == 0
+    for source in (tmp_path / "minigrad").glob("*.py"):
+        source.write_text("raise SystemExit('foreign')")
+    assert compiled(tmp_path) == 0, "the source is written anew, and what is there is not run"
+    (tmp_path / "file").write_text("")
+    assert compiled(tmp_path / "file") > 0, "a folder that cannot be made is no error"
