@@ -69,7 +69,7 @@ def test_the_memory_of_a_dead_array_takes_a_result() -> None:
     for f, reused in ((fresh, True), (viewed, False)):
         d = mg.compile(f)
         got, wanted = d(x), f(x)
-        assert all(same_bits(a, b) for a, b in zip(np.atleast_1d(got), np.atleast_1d(wanted)))
+        assert all(same_bits(a, b) for a, b in zip(got, wanted, strict=True))
         source = "".join(linecache.getlines(d.latest.run.__code__.co_filename))
         assert ("np.tanh(m, out=m)" in source) == reused, source
         assert "del m" not in d.source
