@@ -51,7 +51,7 @@ def test_steady_calls_keep_no_examples_and_peak_below_eager() -> None:
         tracemalloc.stop()
         peaks.append(peak / size)
         held.append(now / size)
-    assert held[1] < held[0] + 0.5
+    assert held[1] < held[0] + 2  # examples would be ten and more
     assert peaks[1] < 7.5 < peaks[0]  # four activations, an error signal, and gradients of a quarter each
 
 
