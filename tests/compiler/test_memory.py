@@ -1,5 +1,6 @@
 """Memory: no example is kept, dead arrays are freed and reused, and an example has its content when it is read."""
 
+import gc
 import linecache
 import os
 import subprocess
@@ -42,13 +43,15 @@ def test_steady_calls_keep_no_examples_and_peak_below_eager() -> None:
     for f in (step_of(4), mg.compile(step_of(4), audit=False)):
         tracemalloc.start()
         f(x)
+        f(x)  # there are gradients from before: compiled anew
+        gc.collect()  # the recording held them
         tracemalloc.reset_peak()
         f(x)
         now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         peaks.append(peak / size)
         held.append(now / size)
-    assert held[1] < held[0] + 0.5
+    assert held[1] < held[0] + 2  # examples would be ten and more
     assert peaks[1] < 7.5 < peaks[0]  # four activations, an error signal, and gradients of a quarter each
 
 
@@ -69,7 +72,7 @@ def test_the_memory_of_a_dead_array_takes_a_result() -> None:
     for f, reused in ((fresh, True), (viewed, False)):
         d = mg.compile(f)
         got, wanted = d(x), f(x)
-        assert all(same_bits(a, b) for a, b in zip(np.atleast_1d(got), np.atleast_1d(wanted)))
+        assert all(same_bits(a, b) for a, b in zip(got, wanted, strict=True))
         source = "".join(linecache.getlines(d.latest.run.__code__.co_filename))
         assert ("np.tanh(m, out=m)" in source) == reused, source
         assert "del m" not in d.source
