@@ -232,11 +232,9 @@ class Tensor(Node):
     __matmul__ = ops.matmul
     __mod__ = ops.remainder
     __neg__ = ops.negative
+    __pos__ = ops.positive
     __abs__ = ops.abs
     __getitem__ = ops.getitem
-
-    def __pos__(self) -> Tensor:
-        return self
 
     def __radd__(self, other: Any) -> Tensor:
         return ops.add(other, self)
@@ -390,16 +388,19 @@ class Tensor(Node):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, pickled or not, is a new variable with its own data, gradient and, in a subclass, attributes."""
         if not self.is_leaf or depends(self, mode.transforms):
-            name = self.name or "t"
             raise TypeError(
                 f"{describe(self)} is a result, and its copy would be none: copy the variables that it was computed "
-                f"from, or {name}.detach() for a new variable{from_users_line()}"
+                f"from, or {named(self, 't')}.detach() for a new variable{from_users_line()}"
             )
-        state: Any = object.__getstate__(self)
-        attributes, slots = state[0], {key: value for key, value in state[1].items() if key not in Node.__slots__}
-        if self._grad is not None:
-            slots["_grad"] = +self._grad
-        return _copied, (type(self), self._data, self.name, self._kwargs is unrecorded), (attributes, slots)
+        gradient = None if self._grad is None else +self._grad
+        made_of = type(self), self._data, self.name, self._kwargs is unrecorded, gradient
+        return (_copied, made_of) if (state := self.__getstate__()) is None else (_copied, made_of, state)
+
+    def __getstate__(self) -> Any:
+        """A subclass's attributes, as Python copies them: a dict; with slots, that or None, and a dict of the slots."""
+        found: Any = object.__getstate__(self)
+        attributes, slots = found[0], {key: value for key, value in found[1].items() if key not in Node.__slots__}
+        return (attributes, slots) if slots else attributes
 
     # NumPy's protocols
 
@@ -445,9 +446,10 @@ def _is_shared(result: Node) -> bool:
     return getattr(data, "base", None) is not None or any(data is getattr(x, "_data", x) for x in arguments)
 
 
-def _copied(kind: type[Tensor], data: Array, name: str | None, is_unrecorded: bool) -> Tensor:
+def _copied(kind: type[Tensor], data: Array, name: str | None, is_unrecorded: bool, gradient: Any) -> Tensor:
     """A copy of a variable. A subclass may take other arguments than Tensor, so it is not called."""
     copy: Tensor = leaf(kind.__new__(kind), np.copy(data), name)
+    copy._grad = gradient
     if is_unrecorded:
         copy._kwargs = unrecorded
     return copy

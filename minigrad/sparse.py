@@ -41,6 +41,9 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         self.shape = shape
         self.dtype = parts[0][1].dtype
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._parts, self.shape, self._merged)
+
     @property
     def ndim(self) -> int:
         return len(self.shape)

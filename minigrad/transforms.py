@@ -34,8 +34,14 @@ def stop_gradient(x: Any) -> Any:
     >>> import minigrad as mg
     >>> mg.grad(lambda x: x * mg.stop_gradient(x))(3.0)
     np.float64(3.0)
+
+    It is a copy, which graphs do not depend on: it may be changed, and does not change with x.
     """
-    return map_leaves(plain, x)
+    return map_leaves(_copy_of_value, x)
+
+
+def _copy_of_value(x: Any) -> Any:
+    return +x._data if isinstance(x, Tensor) and not mode.tracing else plain(x)
 
 
 @op()

@@ -28,6 +28,7 @@ BLOCKS: dict[str, tuple[Callable[[], Any], Callable[[], bool]]] = {
     "merging_rows": (lambda: merging_rows(False), lambda: mode.merge_rows_from != MERGE_ROWS_FROM),
     "transforms": (lambda: Block(transforms=({1},)), lambda: mode.transforms != ()),
     "trace_source": (mg.trace_source, lambda: names.line_of(mg.Tensor(1.0) * 2.0) is not None),
+    "scope": (lambda: mg.scope("here"), lambda: names.scopes_around([one := mg.Tensor(1.0)]).get(id(one), ()) != ()),
     "debug": (mg.debug, lambda: mode.pull is not None),
 }
 each_block = pytest.mark.parametrize(("block", "holds"), BLOCKS.values(), ids=BLOCKS)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from duck import Duck
+from hostile import assert_shown
 
 import minigrad as mg
 from minigrad.mode import recording
@@ -297,3 +298,47 @@ def test_data_of_a_result_that_shares_nothing_is_not_copied() -> None:
 )
 def test_repr(tensor: mg.Tensor, text: str) -> None:
     assert repr(tensor) == text
+
+
+class WithState(mg.Tensor):
+    def __getstate__(self):
+        return {"kept": self.kept}
+
+    def __setstate__(self, state):
+        self.kept = state["kept"] + 1
+
+
+def test_a_subclass_says_what_its_copies_keep():
+    x = WithState([1.0, 2.0], name="x")
+    x.kept, x.grad = 1, np.ones(2)
+    for how in COPIES[:2] + COPIES[3:]:
+        other = how(x)
+        assert (type(other), other.name, other.kept) == (WithState, "x", 2)
+        assert other.grad.tolist() == [1.0, 1.0] and other.grad is not x.grad
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickle_keeps_a_gradient_of_rows(protocol):
+    table = mg.Tensor(np.ones((5, 2)))
+    mg.sum(mg.embedding(table, [3, 1, 3])).backward()
+    other = pickle.loads(pickle.dumps(table, protocol))
+    assert other.grad.indices.tolist() == [1, 3] and other.grad.rows.tolist() == [[1.0, 1.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize("plus", [lambda x: +x, np.positive, np.copy], ids=["+", "positive", "copy"])
+def test_plus_is_a_copy(plus):
+    x = mg.Tensor([1.0, 2.0])
+    y = plus(x)
+    y.data += 5.0
+    assert x.data.tolist() == [1.0, 2.0]
+    J = mg.sum(plus(x) * x)
+    J.backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_the_name_of_a_result_is_shown_where_it_cannot_be_copied():
+    y = mg.Tensor([1.0]) * 2.0
+    y.name = "\x1b[31m"
+    with pytest.raises(TypeError) as error:
+        copy.copy(y)
+    assert_shown(str(error.value))

@@ -559,3 +559,31 @@ def test_a_small_part_that_is_not_holomorphic_is_refused(f: Callable[..., Any]) 
     with pytest.raises(TypeError, match="needs a holomorphic function"):
         mg.grad(f, holomorphic=True)(1 + 1j)
     assert mg.grad(lambda z: 1e-9 * z**3, holomorphic=True)(1 + 1j) == pytest.approx(6e-9j)
+
+
+def test_stop_gradient_is_a_copy_that_graphs_do_not_depend_on():
+    x = mg.Tensor([1.0, 2.0])
+    c = mg.stop_gradient({"c": x})["c"]
+    J = mg.sum(x * x * c)
+    c += 5.0
+    assert x.data.tolist() == [1.0, 2.0]
+    target = mg.stop_gradient(x)
+    x.data -= 1.0
+    assert target.tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match="was then changed"):
+        J.backward()
+
+
+def test_what_a_transform_returns_may_be_changed():
+    a, expected = np.array([1.0, 2.0]), np.exp([1.0, 2.0])
+    for value in (
+        mg.vjp(lambda q: q.reshape(2, 1), a)[0],
+        mg.vjp(lambda q: q, a)[0],
+        mg.jvp(lambda q: q.reshape(2, 1), (a,), (a,))[0],
+        mg.value_and_grad(lambda q: (mg.sum(q), q.T), has_aux=True)(a)[0][1],
+    ):
+        value += 5.0
+        assert a.tolist() == [1.0, 2.0]
+    y, pullback = mg.vjp(mg.exp, a)
+    y += 5.0  # which the pullback has to have kept
+    np.testing.assert_array_equal(pullback(np.ones(2))[0], expected)

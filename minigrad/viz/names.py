@@ -10,16 +10,13 @@ import inspect
 import sys
 import threading
 import weakref
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import engine
 from minigrad.engine import Node
 from minigrad.mode import Block
 from minigrad.origin import users_frame
@@ -74,18 +71,15 @@ def variables(frame: FrameType) -> list[tuple[str, Any]]:
 
 @dataclass(eq=False, repr=False)
 class Scope:
-    """A named part of a computation: all that was computed between two stamps."""
+    """A named part of a computation."""
 
     name: str
-    first: int
-    last: int | None = None  # None while it is open
 
 
-_scopes: deque[Scope] = deque(maxlen=10_000)  # a training loop may open one in every step
+_scopes: dict[int, tuple[weakref.ref[Any], tuple[Scope, ...]]] = {}  # by the id of a Tensor, as long as it lives
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+class scope(Block):
     """Group the values computed inside: pictures draw a frame around them.
 
     >>> import minigrad as mg
@@ -95,32 +89,28 @@ def scope(name: str) -> Iterator[None]:
     >>> "cluster" in mg.draw(y).source
     True
 
-    The last 10,000 scopes are remembered, those of all threads together.
+    It holds where `no_grad` does: for this thread or asyncio task. Inside, every op takes a little longer.
     """
-    here = Scope(printable(name), engine.tick())
-    _scopes.append(here)
-    try:
-        yield
-    finally:
-        here.last = engine.tick()
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __enter__(self) -> None:
+        here = Scope(printable(self.name))
+        self.enter(sys._getframe(1), observer=lambda node: _put_inside(node, here))
+
+
+def _put_inside(node: Node, here: Scope) -> None:
+    """Remember that a Tensor is made in a scope; the outer ones come first."""
+    me = id(node)
+    ref, around = _scopes.get(me) or (weakref.ref(node, lambda _: _scopes.pop(me, None)), ())
+    _scopes[me] = ref, (*around, here)
 
 
 def scopes_around(nodes: list[Node]) -> dict[int, tuple[Scope, ...]]:
-    """The scopes around each Tensor, by its id, the outermost first; the Tensors come newest first."""
-    newest, oldest = nodes[0]._stamp, nodes[-1]._stamp  # stamps count down
-    overlapping = [s for s in _scopes if s.first >= newest and (s.last is None or s.last <= oldest)]
-    opened = [(-s.first, True, s) for s in overlapping]
-    closed = [(-s.last, False, s) for s in overlapping if s.last is not None]
-    events = deque(sorted(opened + closed, key=lambda event: event[0]))
-    inside: list[Scope] = []
-    found = {}
-    for node in reversed(nodes):
-        while events and events[0][0] < -node._stamp:
-            _, opens, s = events.popleft()
-            inside.append(s) if opens else inside.remove(s)
-        if inside:
-            found[id(node)] = tuple(inside)
-    return found
+    """The scopes around each Tensor, by its id, the outermost first."""
+    return {id(node): _scopes[id(node)][1] for node in nodes if id(node) in _scopes}
 
 
 # source lines

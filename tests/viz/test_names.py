@@ -72,11 +72,11 @@ def test_what_is_remembered_does_not_grow():
         return drawn(y)
 
     step()
-    known = len(names._names)
+    known, inside = len(names._names), len(names._scopes)
     for _ in range(20):
         step()
     assert len(names._names) == known
-    assert names._scopes.maxlen and len(names._lines) <= names.MAX_LINES
+    assert len(names._scopes) == inside and len(names._lines) <= names.MAX_LINES
 
 
 def test_tracing_costs_nothing_when_off():
