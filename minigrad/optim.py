@@ -125,7 +125,7 @@ def _fitted(g: Any, p: Tensor) -> Array:
     if g is None:
         return None
     data = p.data
-    if not getattr(getattr(data, "flags", None), "writeable", True):
+    if type(data) is np.ndarray and not data.flags.writeable:
         _require(False, f"data of {text.named(p)} that can be moved", "a read-only array")
     if isinstance(g, Tensor):
         _require(False, f"an array as the gradient of {text.named(p)}", "a Tensor; use its .data")
