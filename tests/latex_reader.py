@@ -7,7 +7,9 @@ fractions apply to each element, Σ names the axes it runs over. What has no mea
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +65,7 @@ class Reader:
 
     def __init__(self, symbols: Mapping[str, Any], scope: Mapping[str, Any]) -> None:
         self.symbols = {tuple(tokens(text)): value for text, value in symbols.items()}
-        self.scope = {"np": np, **scope}
+        self.scope = {"np": np, **({"scipy": import_module("scipy")} if "scipy" in sys.modules else {}), **scope}
         self.waiting: list[str] = []
 
     def __getitem__(self, symbol: str) -> Any:

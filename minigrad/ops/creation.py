@@ -87,11 +87,11 @@ def linspace(
     n = many - bool(endpoint)  # the number of steps
     k = made_like(delta, np.arange, many, dtype=getattr(delta, "dtype", float))
     k = np.reshape(k, (-1,) + (1,) * np.ndim(delta))
-    step = divide(delta, n) if n > 0 else multiply(delta, np.nan)
-    y = add(start, multiply(k, step if n > 0 else delta))
+    step = divide(delta, n) if n > 0 else delta
+    y = add(start, multiply(k, step))
     y = where(k == n, stop, y) if endpoint and n > 0 else y  # exactly, whatever the rounding
     y = moveaxis(y if dtype is None else astype(y, dtype), 0, axis)
-    return (y, step) if retstep else y
+    return (y, step if n > 0 else multiply(delta, np.nan)) if retstep else y
 
 
 @implements(np.logspace)
