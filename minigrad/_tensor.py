@@ -509,9 +509,8 @@ def _known(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         for key in kwargs.keys() - accepted:
             if kwargs[key] is not None:
                 remedy = {"dtype": "t.astype(dtype) first", "out": "the result", "where": "np.where(mask, y, t)"}
-                raise TypeError(
-                    f"{full_name(function)} of a Tensor does not take {key}=; use {remedy.get(key, 'it on t.data')}"
-                )
+                instead = remedy.get(key, "it on t.data")
+                raise TypeError(f"{full_name(function)} of a Tensor does not take {printable(key)}=; use {instead}")
         kwargs = {key: value for key, value in kwargs.items() if key in accepted}
     return kwargs
 

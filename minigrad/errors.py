@@ -23,7 +23,8 @@ def explained(error: Exception, function: Callable[..., Any], args: tuple[Any, .
     """The same error, with the op and the arguments that raised it, in words where a mistake is well known."""
     kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
     name = op_name(function)
-    reason = _in_words(name, args, str(error)) or error
+    # Python quotes a keyword as it is; the lines of a message stay lines
+    reason = _in_words(name, args, str(error)) or "\n".join(map(printable, str(error).split("\n")))
     return kind(f"{name} of {' and '.join(map(describe, args))}: {reason}{from_users_line()}")
 
 

@@ -23,6 +23,16 @@ def printable(text: Any) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def shortened(text: Any, length: int = 300) -> str:
+    """Text of a file, for a message: printable, and not much of it.
+
+    >>> shortened("a" * 1000, 10)
+    'aaaaaaaaaa ...'
+    """
+    text = str(text)
+    return printable(text[:length]) + " ..." * (len(text) > length)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -18,6 +18,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from minigrad.text import shortened
+
 if sys.platform != "win32":
     import fcntl
 
@@ -173,7 +175,8 @@ def reading(path: str | Path, kind: str) -> Iterator[Reader]:
             *(zipfile.BadZipFile, struct.error, EOFError, OSError, OverflowError, ValueError),
             RuntimeError,  # zipfile's for encrypted files, also NotImplementedError; RecursionError of nested JSON
         ) as error:
-            raise ValueError(f"{path}: needed {kind}, got something else or a damaged one ({error})") from error
+            problem = shortened(error)  # which quotes the file
+            raise ValueError(f"{path}: needed {kind}, got something else or a damaged one ({problem})") from None
 
 
 class Member(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.text import shortened
 from models import conll, storage, text
 from models.tagger import Settings, Tagger, best_threshold, token_rate
 from models.window import Parameters, Windows, objective
@@ -342,9 +343,10 @@ class Run:
             if not other:
                 self._restore(file, about["state"])
         if other:
+            pairs = ((name, shortened(was.get(name), 100), shortened(now[name], 100)) for name in other)
             changes = (
-                f"{name} is another" if name.endswith("corpus") else f"{name} was {was.get(name)} and is {now[name]}"
-                for name in other
+                f"{name} is another" if name.endswith("corpus") else f"{name} was {before} and is {after}"
+                for name, before, after in pairs
             )
             raise ValueError(f"{path}: needed the run that the checkpoint is of, got another: {', '.join(changes)}")
 

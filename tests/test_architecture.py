@@ -42,7 +42,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     ),
     ("compiler", ["record", "rules", "simplify", "inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops", "dialects.mathematics"]),
-    ("compiler", ["kept", "jit", "guards", "audit", "specialization", "api"]),
+    ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile import assert_shown
 
 import minigrad as mg
 from minigrad.hints import ATTRIBUTES, UNNEEDED
@@ -142,3 +143,13 @@ def test_the_error_of_a_users_own_op_keeps_its_cause() -> None:
     with pytest.raises(ValueError, match=r"broken of x \(2,\): mine") as caught:
         broken(x)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("call", [mg.sum, mg.exp, mg.softmax, mg.Tensor.sum, np.clip])
+def test_an_unknown_keyword_is_shown_whatever_it_contains(call: Callable[..., Any]) -> None:
+    """NumPy's ufuncs and most of its functions refuse it before minigrad is asked."""
+    bounds = (0.0, 1.0) if call is np.clip else ()
+    with pytest.raises(TypeError) as error:
+        call(x, *bounds, **{"\x1b[31m": 1})
+    assert_shown(str(error.value))
+    assert r"\x1b[31m" in str(error.value)

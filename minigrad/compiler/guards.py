@@ -7,6 +7,7 @@ import copy
 import enum
 import operator
 import re
+import types
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -289,6 +290,8 @@ class GuardSource:
             holder = self.place(slot.holder)
         else:
             holder = self.bind(slot.holder, f"holder of {slot.name}")
+        if isinstance(slot.holder, type) and is_descriptor(vars(slot.holder).get(slot.key)):
+            return f"vars({holder})[{self.bind(slot.key, 'key')}]"
         if not slot.is_attribute:
             return f"{holder}[{slot.key if type(slot.key) is int else self.bind(slot.key, 'key')}]"
         if slot.key.isascii() and is_identifier(slot.key):
@@ -344,6 +347,11 @@ class GuardSource:
 
     def conditions(self, guards: Iterable[Guard]) -> list[str]:
         return [self.condition(guard) for guard in guards]
+
+
+def is_descriptor(x: Any) -> bool:
+    """Does an attribute of a class have another value where it is asked for by its name?"""
+    return hasattr(type(x), "__get__") and not isinstance(x, types.FunctionType)
 
 
 def distinct(*objects: Any) -> bool:

@@ -13,7 +13,6 @@ import numpy as np
 from minigrad.compiler.dialects.loops import NumPyWithLoops
 from minigrad.compiler.dialects.numba import Missing, Numba
 from minigrad.compiler.identifiers import Identifiers
-from minigrad.compiler.kept import file_of, keep
 from minigrad.compiler.printer import Printer
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import executable, executed
@@ -152,25 +151,22 @@ def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any])
 @functools.lru_cache(64)
 def _compiled(source: str, name: str) -> Any:
     """The compiled function of a source: the same source is compiled once."""
-    return njit(executable(source, name, _kernels(), file_of(source, KERNELS)), boundscheck=True)
+    return njit(executable(source, name, _kernels()), boundscheck=True)
 
 
 @functools.lru_cache(64)
 def _with_loops(source: str, name: str) -> Callable[..., Any]:
     """The function of a source with compiled loops: the same loops are compiled once."""
-    return executable(source, name, _kernels(), file_of(source, KERNELS))
+    return executable(source, name, _kernels())
 
 
 @functools.cache
 def _kernels() -> dict[str, Any]:
     njit_sums = functools.partial(njit, fastmath={"reassoc", "contract"})  # sums in any order, as in BLAS
-    scope = {"njit": njit, "njit_sums": njit_sums, "__name__": __name__}  # numba imports the module of kept code
-    return executed(KERNELS, "kernels", scope, file_of(KERNELS, KERNELS))
+    return executed(KERNELS, "kernels", {"njit": njit, "njit_sums": njit_sums})
 
 
 def njit(function: Callable[..., Any], **options: Any) -> Any:
     import numba
 
-    dispatcher = numba.njit(error_model="numpy", **options)(function)
-    keep(dispatcher, function)
-    return dispatcher
+    return numba.njit(error_model="numpy", **options)(function)

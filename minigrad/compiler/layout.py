@@ -79,6 +79,11 @@ def same_layout(x: Any, value: Value) -> bool:
     return not value.layout_sensitive or layout(examples(x)) == layout(value.example)
 
 
+def is_in(x: Any, found: set[Value]) -> bool:
+    """Is an argument, which may be a constant, one of these Values?"""
+    return isinstance(x, Value) and x in found
+
+
 def c_contiguous(values: Iterable[Value]) -> set[Value]:
     """The values, of some in their order, that are C-contiguous whatever the arguments' layout.
 
@@ -86,7 +91,7 @@ def c_contiguous(values: Iterable[Value]) -> set[Value]:
     """
     found: set[Value] = set()
     for v in values:
-        if v.ndim < 2 or (v.call is np.matmul and v.ndim == 2) or (v.call is np.reshape and v.args[0] in found):
+        if v.ndim < 2 or (v.call is np.matmul and v.ndim == 2) or (v.call is np.reshape and is_in(v.args[0], found)):
             found.add(v)
         elif (is_elementwise(v.call) or (v.call is np.where and len(v.args) == 3)) and not v.kwargs:
             several = [x for x in v.args if np.ndim(examples(x)) > 1]

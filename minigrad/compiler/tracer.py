@@ -362,7 +362,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         if name in ARRAY_METHODS and not self.is_number:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
         message = f"a traced array has no {name}; use the function of NumPy or minigrad"
-        if name[0] != "_" and name != "base" and hasattr(self._value.example, name):
+        if name[0] != "_" and name not in ("base", "flags") and hasattr(self._value.example, name):
             raise Refused(f"{message}{at_users_line()}")  # a default in its place would be frozen
         raise AttributeError(message)
 

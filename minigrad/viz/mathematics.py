@@ -122,7 +122,9 @@ def elementwise(sign: str, *args: Any) -> Term:
 
 
 def product(x: Term, y: Term) -> Term:
-    """The product of matrices or vectors."""
+    """The product of matrices or vectors; of a single number and an array, the multiple."""
+    if not x.shape or not y.shape:
+        return x * y
     if len(x.shape) == 1 and len(y.shape) == 1:
         return Term("inner", (x, y), ())
     if len(x.shape) == 1:

@@ -2,11 +2,7 @@
 
 import gc
 import linecache
-import os
-import subprocess
-import sys
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,18 +103,3 @@ with event.install_recorder("numba:compile") as recorder:
     assert f(np.arange(3.0)) == 6
 print(len(recorder.buffer))
 """
-
-
-def test_what_numba_has_compiled_is_loaded_by_the_next_process(tmp_path: Path) -> None:
-    def compiled(folder: Path) -> int:
-        environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
-        command = [sys.executable, "-c", PROGRAM]
-        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-
-    assert compiled(tmp_path) > 0
-    assert compiled(tmp_path) == 0
-    for source in (tmp_path / "minigrad").glob("*.py"):
-        source.write_text("raise SystemExit('foreign')")
-    assert compiled(tmp_path) == 0, "the source is written anew, and what is there is not run"
-    (tmp_path / "file").write_text("")
-    assert compiled(tmp_path / "file") > 0, "a folder that cannot be made is no error"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import conll
+from models import conll, storage
 from models.__main__ import main
 from models.tagger import Settings, Tagger
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Recipe, train
@@ -75,6 +75,23 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(optimizer, compiled, 
             found = train(SENTENCES, None, SMALL, recipe, report, Checkpoint(file, resume=part > 0))
     same(found, whole)
     same(train(SENTENCES, None, SMALL, recipe, checkpoint=Checkpoint(file, resume=True)), whole)  # it was finished
+
+
+def test_what_a_hostile_checkpoint_says_is_shown_and_short(tmp_path):
+    file = tmp_path / "run"
+    train(SENTENCES, None, SMALL, Recipe(epochs=1), checkpoint=Checkpoint(file))
+    with storage.reading(file, "a run") as whole:
+        about = whole.about()
+    hostile = "\x1b[31m\n" * 100_000
+    for spoilt in (
+        about | {"checkpoint": hostile},
+        about | {"run": about["run"] | {"hidden": hostile, "entity": [hostile]}},
+        about | {hostile: 1, "state": {hostile: 1}},
+    ):
+        storage.write(file, spoilt, {hostile[:99]: np.ones(1)})
+        with pytest.raises(ValueError) as error:
+            train(SENTENCES, None, SMALL, Recipe(epochs=1), checkpoint=Checkpoint(file, resume=True))
+        assert len(str(error.value)) < 2000 and str(error.value).isprintable()
 
 
 def test_checkpoints_are_written_every_so_many_steps(tmp_path):
