@@ -482,7 +482,7 @@ def reads_in_its_pullback(x: Any) -> Any:
 
 @mg.op()
 def calls_what_has_no_gradient(x: Any) -> Any:
-    return np.sin(x), lambda g: g * np.i0(x) / np.i0(x) * np.cos(x)
+    return np.sin(x), lambda g: g * np.copysign(1.0, x) ** 2 * np.cos(x)
 
 
 @pytest.mark.parametrize("f", [reads_in_its_body, reads_in_its_pullback, calls_what_has_no_gradient])

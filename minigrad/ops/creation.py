@@ -152,6 +152,7 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Arra
 
 def _places(numbers: Array, index: Any) -> Array:
     """The numbers of the elements that an index names, or one more, before which `insert` inserts."""
+    index = operator.index(index) if isinstance(index, int) else index
     n = numbers.shape[0]
     if isinstance(index, slice) or np.size(index) == 0:
         return numbers[index if isinstance(index, slice) else slice(0)]

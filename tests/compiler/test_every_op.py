@@ -35,8 +35,9 @@ REFUSED = {
     "piecewise": 3,
     "bincount": 3,
     "insert": 1,
+    "delete": 1,
 }
-REASONS = re.compile(r"depends on values|was read")
+REASONS = re.compile(r"depends on values|was read|was converted")
 
 
 def total(case: Case) -> Callable[..., Any]:

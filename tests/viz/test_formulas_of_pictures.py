@@ -84,7 +84,12 @@ def total(case: Case, args: list[Any]) -> Any:
     return sum((mg.sum(mg.sin(part)) for part in parts), start=mg.Tensor(0.0, "zero"))
 
 
-REAL = [case for case in CASES if not any(np.iscomplexobj(x) for a in case.args for x in leaves(a) if x is not None)]
+EMPTY = "linspace-()-(3,)-0"  # whose formula stands for no element
+REAL = [
+    case
+    for case in CASES
+    if str(case) != EMPTY and not any(np.iscomplexobj(x) for a in case.args for x in leaves(a) if x is not None)
+]
 
 
 @pytest.mark.parametrize("case", REAL, ids=str)
