@@ -166,8 +166,8 @@ or an optimizer may be an argument, and may be another one at the next call.
 |---|---|
 | input | arrays, Tensors, floats, and ints in arithmetic (`x * n`, `n + 1`) |
 | guard | the shape and dtype of arrays; an int where Python needs it (`range(n)`, `x[:n]`, `if n > 2`); a captured array or a float that Python decides on; flags, strings, None; which functions, classes and captured objects there are, and which keys, attributes and lengths they have; `no_grad` |
-| refused | a decision on a value that depends on an array argument; shapes that depend on values; random numbers, iterators, files, context variables; `globals()`, `eval`; an array argument written in place; storing anything but arrays, numbers, flags and None; new keys, attributes and elements; returning objects |
-| not seen | a clock; what is printed or logged (on recorded calls only); values that no walk from f finds |
+| refused | a decision on a value that depends on an array argument; shapes that depend on values; random numbers, iterators, files, context variables; `globals()`, `eval`; weak references; `np.errstate` inside; an error of a NumPy call that f catches; an array argument written in place; storing anything but arrays, numbers, flags and None; new keys, attributes and elements, another order of a dict; returning objects |
+| not seen | a clock; what is printed or logged (on recorded calls only); a call whose result nothing uses, made for the error that it may raise; values that no walk from f finds, such as those behind a C object |
 
 What is not seen would be frozen. So a function is *audited*: its second call is recorded again and compared with the first
 recording, constants by their bits, and so are later calls, as long as audits take less than 2 % of the time spent in the function.
@@ -179,7 +179,9 @@ variables that hold arrays, numbers, flags or None. A refusal leaves everything 
 cannot hide it. Where two inputs share memory and one is written into, the step itself runs, with a warning.
 
 Derived and compiled functions are functions. Within another compiled function they are recorded with it; `grad`, `jvp` and their
-kin differentiate f; a Tensor that f returns, and that backward can start from, is returned as one whose pullback runs f again.
+kin differentiate f; a Tensor that f returns, and that backward can start from, is returned as one whose pullback runs f again (an
+error where f changes state: call `backward` inside). An exception in the middle of a call leaves the writes before it, as in f itself,
+but not the counters.
 Methods can be decorated with `mg.compile`; a function that is found by its name can be pickled. One thread records at a time;
 to the others a Tensor shows its value meanwhile, never a tracer. Other threads must not touch plain lists, dicts and objects that f
 reaches while it is recorded.

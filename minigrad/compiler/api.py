@@ -505,8 +505,9 @@ def compile(
     optimizer state, counters. It is compiled at the first call and once for each kind of arguments. With the same seed
     the losses are those of the step itself, with backend "numpy" to the last bit.
 
-    A step that changes state returns arrays for Tensors. A function without effects returns the Tensors that backward
-    could start from: their pullback runs the function again. docs/derive.md says what is an input, a guard, refused.
+    Tensors that backward could not start from, as after an update, are returned as arrays. Others are Tensors: their
+    pullback runs the function again, or is an error where it changes state. docs/derive.md says what is an input, a
+    guard, refused.
 
     Args:
         step: a function; also a method, as a decorator.
