@@ -17,6 +17,7 @@ from minigrad.engine import stop_gradient as plain
 from minigrad.errors import describe
 from minigrad.mode import Block, mode
 from minigrad.origin import at_users_line, from_users_line, holds_users_state
+from minigrad.reach import cell_content
 from minigrad.sparse import RowSparse
 from minigrad.text import named, op_name
 from minigrad.walk import arguments, pullbacks
@@ -162,19 +163,11 @@ def _arrays_in(x: Any) -> Iterator[Array]:
 def _values_read(function: types.FunctionType) -> Iterator[Any]:
     """What a function reads of its closure, its defaults and, if they are arrays, its globals."""
     code = function.__code__
-    of_closure = {n: cell.cell_contents for n, cell in zip(code.co_freevars, function.__closure__ or ()) if _full(cell)}
-    yield from (value for name, value in of_closure.items() if name in _names_read(code))
+    cells = zip(code.co_freevars, function.__closure__ or ())
+    yield from (cell_content(cell) for name, cell in cells if name in _names_read(code))
     yield from function.__defaults__ or ()
     named = (function.__globals__.get(name) for name in code.co_names)
     yield from (value for value in named if isinstance(value, np.ndarray))
-
-
-def _full(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
 
 
 @functools.cache

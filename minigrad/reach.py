@@ -208,41 +208,38 @@ def _places_of_function(f: types.FunctionType) -> Iterator[Slot]:
     names = names_in(f.__code__)
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
         yield Slot(name, cell, "cell_contents", True)
-        yield from _places_in_module({name: _content(cell)}, name, names, only_modules=True)
+        yield from _places_of_module(cell_content(cell), names)
     if not is_minigrad(file) and not is_library(file):
         yield from (Slot("default", f, key, True) for key in ("__defaults__", "__kwdefaults__") if getattr(f, key))
         yield from (Slot(str(key), vars(f), key) for key in vars(f))
-        for name in sorted(names.globals):
-            yield from _places_in_module(f.__globals__, name, names)
+        for name in sorted(names.globals & f.__globals__.keys()):
+            yield from _places_of_variable(f.__globals__, name, names)
         known = f.__globals__.keys() | vars(builtins).keys()
         for name in sorted((names.assigned | names.globals) - known - {"__class__"}):
             yield Slot(name, f.__globals__, name)
         for module in map(sys.modules.get, sorted(names.modules)):
-            if module is not None and is_users(module):
-                for name in sorted(names.attributes):
-                    yield from _places_in_module(vars(module), name, names)
+            yield from _places_of_module(module, names)
 
 
-def _places_in_module(
-    scope: dict[str, Any],
-    name: str,
-    names: Names,
-    above: tuple[types.ModuleType, ...] = (),
-    only_modules: bool = False,
+def _places_of_variable(
+    scope: dict[str, Any], name: str, names: Names, above: tuple[types.ModuleType, ...] = ()
 ) -> Iterator[Slot]:
-    """A variable of a module; of the user's modules that it names, the variables that the function names too."""
-    if name not in scope:
-        return
+    """A variable of a module; of a module that it holds, the variables that the function names too."""
     x = scope[name]
-    if not isinstance(x, types.ModuleType):
-        if not only_modules:
-            yield Slot(name, scope, name)
-    elif is_users(x) and x not in above:
-        for attribute in sorted(names.attributes):
-            yield from _places_in_module(vars(x), attribute, names, (*above, x))
+    if isinstance(x, types.ModuleType):
+        yield from _places_of_module(x, names, above)
+    else:
+        yield Slot(name, scope, name)
 
 
-def _content(cell: types.CellType) -> Any:
+def _places_of_module(module: Any, names: Names, above: tuple[types.ModuleType, ...] = ()) -> Iterator[Slot]:
+    """The variables of a module of the user's that a function names as attributes."""
+    if isinstance(module, types.ModuleType) and is_users(module) and module not in above:
+        for name in sorted(names.attributes & vars(module).keys()):
+            yield from _places_of_variable(vars(module), name, names, (*above, module))
+
+
+def cell_content(cell: types.CellType) -> Any:
     """The content of a cell, None where it is empty."""
     try:
         return cell.cell_contents

@@ -307,7 +307,7 @@ class GuardSource:
             arguments = ", ".join(f"a{i}" for i in range(self.count))
             return f"vacant({self.bind(guard.slot, 'place')}, ({arguments}{',' * (self.count == 1)}))"
         if guard.kind == "class":
-            return f"len(vars({self.bind(guard.slot.holder[0], guard.place)})) == {guard.expected}"
+            return self.filled_in("class", self.bind(guard.slot.holder[0], guard.place), guard)
         if guard.kind == "apart":
             return self.apart(guard.expected)
         x = self.place(guard.slot)

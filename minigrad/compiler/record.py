@@ -336,8 +336,8 @@ class Recording:
                         "memory; take the view inside the function"
                     )
         arrays = [slot for slot, value in captured if isinstance(value.example, np.ndarray)]
-        within = any(slot.rooted for slot in arrays)  # elsewhere a Tensor has data of its own
-        distinct = [slot for slot in arrays if within or not slot.of_tensor]
+        in_arguments = any(slot.rooted for slot in arrays)  # elsewhere a Tensor has data of its own
+        distinct = [slot for slot in arrays if in_arguments or not slot.of_tensor]
         classes = [kind for kind, _ in self.world.classes]
         conditions = guards, same, distinct, self.reached.vacant, classes
         changes = written, rebound, constants

@@ -109,6 +109,11 @@ class Storage:
             value.versions_of[self.first] = None
 
 
+def _of_the_value(function: Any) -> Any:
+    """A method that calls a function on the value that Python reads."""
+    return lambda self, *args: function(self.python_value(), *args)
+
+
 class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     """A stand-in for an array while a function is traced: each NumPy call on it becomes a Value of the trace."""
 
@@ -218,31 +223,16 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
             )
         return np.array(self.python_value(), dtype)
 
-    def __contains__(self, x: Any) -> bool:
-        return x in self.python_value()
-
     def __hash__(self) -> int:
         if not self.is_number and self._value.ndim:
             raise TypeError(f"unhashable type: {type(self._value.example).__name__!r}")
         return hash(self.python_value())
 
-    def __format__(self, form: str) -> str:
-        return format(self.python_value(), form)
-
-    def __str__(self) -> str:
-        return str(self.python_value())
-
-    __bool__ = lambda self: bool(self.python_value())  # noqa: E731
-    __int__ = lambda self: int(self.python_value())  # noqa: E731
-    __float__ = lambda self: float(self.python_value())  # noqa: E731
-    __complex__ = lambda self: complex(self.python_value())  # noqa: E731
-    __index__ = lambda self: operator.index(self.python_value())  # noqa: E731
-    __round__ = lambda self, *digits: round(self.python_value(), *digits)  # noqa: E731
-    __trunc__ = lambda self: math.trunc(self.python_value())  # noqa: E731
-    __floor__ = lambda self: math.floor(self.python_value())  # noqa: E731
-    __ceil__ = lambda self: math.ceil(self.python_value())  # noqa: E731
-    item = lambda self, *at: self.python_value().item(*at)  # noqa: E731
-    tolist = lambda self: self.python_value().tolist()  # noqa: E731
+    __bool__, __int__, __float__, __complex__ = map(_of_the_value, (bool, int, float, complex))
+    __index__, __format__, __str__ = map(_of_the_value, (operator.index, format, str))
+    __round__, __trunc__, __floor__, __ceil__ = map(_of_the_value, (round, math.trunc, math.floor, math.ceil))
+    __contains__ = _of_the_value(operator.contains)
+    item, tolist = map(_of_the_value, (lambda x, *at: x.item(*at), lambda x: x.tolist()))
 
     def __mul__(self, other: Any) -> Any:
         repeats = self.is_number and isinstance(other, list | tuple | str | bytes)
