@@ -74,13 +74,25 @@ def replay(
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
-    data = page.replace("{{DATA}}", content.replace("<", "\\u003c")).encode("utf-8", "backslashreplace")
+    data = _assembled(content.replace("<", "\\u003c")).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def _assembled(content: str) -> str:
+    """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
+    from pathlib import Path
+
+    folder = Path(__file__).with_name("page")
+    parts = {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    for key, files in parts.items():
+        text = "\n".join((folder / file).read_text(encoding="utf-8") for file in files.split())
+        page = page.replace(f"{{{{{key}}}}}", text)
+    return page.replace("{{DATA}}", content)
 
 
 class _Page:

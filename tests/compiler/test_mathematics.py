@@ -304,7 +304,7 @@ def test_hostile_names(text: str) -> None:
 
 
 def test_no_bold_font_draws_transposed_matrices() -> None:
-    page = (Path(viz.__file__).parent / "page.html").read_text(encoding="utf-8")
+    page = (Path(viz.__file__).parent / "page" / "style.css").read_text(encoding="utf-8")
     assert re.search(r"\.formula \{ font: 400 ", page)  # DejaVu Serif Bold draws ᵀ as ˢ
 
 

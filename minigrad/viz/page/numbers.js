@@ -1,0 +1,75 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const {boxes, edges, steps, arrays, root} = data;
+const byKey = Object.fromEntries(boxes.map(b => [b.key, b]));
+const $ = id => document.getElementById(id);
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+let now = 0, chosen = null, pinned = false, timer = null;
+
+function make(tag, attributes, parent, text) {
+  const space = parent && parent.namespaceURI.includes("svg") || tag === "svg";
+  const it = space ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes || {})) it.setAttribute(key, value);
+  if (text !== undefined) it.textContent = text;
+  if (parent) parent.append(it);
+  return it;
+}
+
+// numbers
+
+const finite = v => typeof v === "number";
+function shown(v, digits = 4) {
+  if (!finite(v)) return {nan: "NaN", inf: "∞", "-inf": "−∞"}[v] || v;
+  if (v === 0) return "0";
+  const size = Math.abs(v);
+  const text = size >= 1e-3 && size < 1e5 ? String(Number(v.toPrecision(digits))) : v.toExponential(Math.max(0, digits - 2));
+  return text.replaceAll("-", "−").replace("e+", "e");
+}
+const largest = x => Math.max(0, ...x.data.filter(finite).map(Math.abs));
+function colour(v, scale) {
+  if (!finite(v)) return "#c8102e";
+  const share = scale ? Math.min(1, Math.abs(v) / scale) : 0;
+  const end = v < 0 ? [33, 102, 172] : [224, 130, 20];
+  return `rgb(${end.map(c => Math.round(247 + (c - 247) * share)).join(",")})`;
+}
+function ink(v, scale) { return !finite(v) || v < 0 && -v > .55 * scale ? "#fff" : "#111" }
+
+function index(shape, i) {
+  const places = [];
+  for (const n of [...shape].reverse()) { places.unshift(i % n); i = Math.floor(i / n) }
+  return `[${places.join(", ")}]`;
+}
+
+/** An array as a table of numbers on colours; without numbers where it is a strip. */
+function heat(parent, x, name, numbers, exact = !numbers) {
+  const holder = make("div", {class: "wide", "data-of": name}, parent);
+  if (x.note) make("p", {class: "why"}, holder, x.note);
+  if (!x.shape.length) {
+    make("span", {class: finite(x.data[0]) ? "scalar" : "scalar bad", "data-v": x.data[0]}, holder, shown(x.data[0], 6));
+    return;
+  }
+  if (!x.data.length) { make("span", {class: "why"}, holder, "empty"); return }
+  if (x.data.length > 16 && x.data.every(v => v === 0)) {
+    make("p", {class: "why"}, holder, `all ${x.data.length} are 0`);
+    return;
+  }
+  const scale = largest(x), full = numbers && x.data.length <= 400;
+  const table = make("table", {class: !full ? "heat strip" : x.data.length > 60 ? "heat dense" : "heat", "aria-label": `${name}, ${x.shape.join(" by ")}`}, holder);
+  const flat = x.shape.length < 2;
+  const columns = flat ? (full && x.data.length > 8 ? 5 : full && x.data.length > 4 ? 4 : Math.min(40, x.data.length)) : Math.min(60, x.shape[x.shape.length - 1]);
+  let row;
+  x.data.forEach((v, i) => {
+    if (i % columns === 0) row = make("tr", {}, table);
+    const cell = make("td", {"data-v": v, "data-at": index(x.shape, i)}, row, full ? shown(v, x.data.length > 60 ? 2 : 3) : "");
+    cell.style.background = colour(v, scale);
+    cell.style.color = ink(v, scale);
+  });
+  if (full && !exact) return;
+  const readout = make("div", {class: "readout"}, holder, `${x.data.length} numbers, none beyond ±${shown(scale, 3)}`);
+  const tell = event => {
+    const cell = event.target.closest("td");
+    if (cell) readout.textContent = `${name}${cell.dataset.at} = ${cell.dataset.v.replaceAll("-", "−")}`;
+  };
+  table.addEventListener("pointerover", tell);
+  table.addEventListener("click", tell);
+}
