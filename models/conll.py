@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import as_file, files
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
 
 LARGEST = 2**30  # bytes: beyond any corpus, and less than the memory that an endless file would take
@@ -70,30 +70,31 @@ def read(path: str | Path) -> list[Sentence]:
         ValueError: for a line that is not columns, for a file with several columns of entity tags, for one without a
             sentence, and for one that does not end.
     """
-    blocks: list[list[tuple[int, str]]] = [[]]  # of lines and their numbers
-    for number, line in enumerate(_lines(path), start=1):
-        text = line.rstrip("\t ")
-        if text.startswith("-DOCSTART-") or _is_blank(text):
-            blocks.append([])
-        else:
-            blocks[-1].append((number, text))
-    lines = list(chain.from_iterable(blocks))
-    if not lines:
+    lines = [line.rstrip("\t ") for line in _lines(path)]
+    # Lines repeat: what depends on the text of a line alone is found once, in the order of the file.
+    distinct = dict.fromkeys(lines)
+    ends = {text for text in distinct if text.startswith("-DOCSTART-") or _is_blank(text)}
+    texts = [text for text in distinct if text not in ends]
+    if not texts:
         raise ValueError(f"{path}: needed at least one sentence, got none; is it the right file?")
-    tabs = all("\t" in text for _, text in lines)
-    sentences = [[_columns(text, tabs, path, number) for number, text in block] for block in blocks if block]
-    rows = list(chain.from_iterable(sentences))
+
+    def place(text: str) -> str:
+        return f"{path}:{lines.index(text) + 1}"
+
+    tabs = all("\t" in text for text in texts)
+    rows = {text: _columns(text, tabs, place) for text in texts}
+    sentences = [[rows[text] for text in block] for is_end, block in groupby(lines, ends.__contains__) if not is_end]
     first = 1 if _is_numbered(sentences) else 0
-    width = len(rows[0])
-    for (number, text), row in zip(lines, rows):
+    width = len(rows[texts[0]])
+    for text, row in rows.items():
         if len(row) != width or not row[first] or not _is_tag(row[-1]):
-            raise ValueError(f"{path}:{number}: {_fault(row, width, first, text)}")
-    if len(rows) > 1 and all(" " in row[first] for row in rows):  # "Paris NNP", before a tab
+            raise ValueError(f"{place(text)}: {_fault(row, width, first, text)}")
+    if sum(map(len, sentences)) > 1 and all(" " in row[first] for row in rows.values()):  # "Paris NNP", before a tab
         raise ValueError(
             f"{path}: needed columns separated by tabs or by spaces, got both in every line, such as "
-            f"{lines[0][1][:80]!r}; separate all columns by tabs"
+            f"{texts[0][:80]!r}; separate all columns by tabs"
         )
-    _check_one_column_of_tags(rows, first, path)
+    _check_one_column_of_tags(list(rows.values()), first, path)
     return [Sentence([row[first] for row in block], [row[-1] for row in block]) for block in sentences]
 
 
@@ -148,7 +149,7 @@ def inside(sentence: Sentence, entity: str = "LOC") -> list[bool]:
     person; ORG is also organization or organisation, and takes in corporation and group. Any other type goes by its
     own name only.
     """
-    return [_is(_parts(tag)[1], entity) for tag in sentence.tags]
+    return [_is_inside(tag, entity) for tag in sentence.tags]
 
 
 def _content(path: str | Path) -> bytes:
@@ -166,7 +167,8 @@ def _content(path: str | Path) -> bytes:
 def _lines(path: str | Path) -> list[str]:
     content = _content(path).removeprefix(b"\xef\xbb\xbf")
     try:
-        return LINE_END.split(content.decode())
+        text = content.decode()
+        return LINE_END.split(text) if "\r" in text else text.split("\n")
     except UnicodeDecodeError as error:
         number = len(LINE_END.split(content[: error.start].decode()))
         line = re.split(LINE_END.pattern.encode(), content)[number - 1]
@@ -179,14 +181,14 @@ def _is_blank(text: str) -> bool:
     return not VISIBLE.search(text) and all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
 
 
-def _columns(text: str, tabs: bool, path: str | Path, number: int) -> list[str]:
+def _columns(text: str, tabs: bool, place: Callable[[str], str]) -> list[str]:
     columns = text.split("\t") if tabs else COLUMN.findall(text)
     if tabs and " " in text:
         columns = [c.strip(" ") for c in columns]
     if len(columns) < 2 or not columns[0] or (text.startswith("#") and " = " in text):
         remedy = "remove the comments" if text.startswith("#") else "give each token its tag"
         remedy += ", and leave the line between sentences blank"
-        raise ValueError(f"{path}:{number}: needed a token and a tag, got {text[:80]!r}; {remedy}")
+        raise ValueError(f"{place(text)}: needed a token and a tag, got {text[:80]!r}; {remedy}")
     return columns
 
 
@@ -249,6 +251,11 @@ def _parts(tag: str) -> tuple[str, str]:
 
 def _name(entity: str) -> str:
     return SYNONYMS.get(entity.casefold(), entity.casefold())
+
+
+@lru_cache(MANY)
+def _is_inside(tag: str, entity: str) -> bool:
+    return _is(_parts(tag)[1], entity)
 
 
 @lru_cache(MANY)

@@ -15,6 +15,7 @@ from models.window import Parameters, Windows, inputs, scores
 
 Array = Any
 
+BLOCK = 1024  # windows that are scored together: what is computed of them stays in the processor's cache
 FORMAT = 2  # of the file; format 1 is read too, of any other a reader says so instead of guessing
 
 
@@ -57,7 +58,10 @@ class Tagger:
 
     def score(self, windows: Windows) -> Array:
         """The score of each window."""
-        return scores(self.params.U, self.params.W, self.params.b, inputs(self.params, windows))
+        U, W, b = self.params.U, self.params.W, self.params.b
+        starts = range(0, len(windows.words), BLOCK)
+        blocks = (Windows(*(a if a is None else a[i : i + BLOCK] for a in windows)) for i in starts)
+        return np.concatenate([scores(U, W, b, inputs(self.params, block)) for block in blocks])
 
     def tag(self, tokens: Sequence[str]) -> Array:
         """Is each token of a sentence inside a location?"""

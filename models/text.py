@@ -15,6 +15,7 @@ from models.window import Windows
 Array = Any
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
+DIGIT = re.compile(r"\d")
 CASES = ("padding", "lower", "title", "upper", "mixed", "digits", "other")
 
 
@@ -24,7 +25,7 @@ def fold(token: str) -> str:
     >>> fold("Paris"), fold("1984")
     ('paris', '0000')
     """
-    return re.sub(r"\d", "0", token.lower())
+    return DIGIT.sub("0", token.lower())
 
 
 def case(token: str) -> str:
@@ -70,7 +71,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def numbers(self, tokens: Sequence[str]) -> Array:
+    def numbers(self, tokens: Iterable[str]) -> Array:
         return np.array([self.number.get(fold(token), 1) for token in tokens], dtype=np.intp)
 
 
@@ -87,16 +88,16 @@ def windows(sentences: Iterable[Sequence[str]], vocabulary: Vocabulary, radius: 
     """
     sentences = list(sentences)
     tokens = list(chain.from_iterable(sentences))
-    distinct = list(dict.fromkeys(tokens))
-    words = dict(zip(distinct, vocabulary.numbers(distinct).tolist()))
-    cases = {token: CASES.index(case(token)) for token in distinct}
+    distinct = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    at = np.array([distinct[token] for token in tokens], dtype=np.intp)
     gaps = np.repeat(np.arange(1, len(sentences) + 1), [len(s) for s in sentences])  # before each token
     places = np.arange(len(tokens)) + gaps * radius
     around = places[:, None] + np.arange(-radius, radius + 1)
 
-    def padded(numbers: dict[str, int]) -> Array:
+    def padded(numbers: Array) -> Array:
         line = np.zeros(len(tokens) + (len(sentences) + 1) * radius, dtype=np.intp)
-        line[places] = [numbers[token] for token in tokens]
+        line[places] = numbers[at]
         return line[around]
 
-    return Windows(padded(words), padded(cases))
+    cases = np.array([CASES.index(case(token)) for token in distinct], dtype=np.intp)
+    return Windows(padded(vocabulary.numbers(distinct)), padded(cases))

@@ -97,7 +97,7 @@ def mapped(function: Callable[..., Any], *params: Parameters) -> Parameters:
 
 def rows(windows: Windows, at: Array) -> Windows:
     """Some of the windows."""
-    return Windows(windows.words[at], None if windows.cases is None else windows.cases[at])
+    return Windows(windows.words.take(at, 0), None if windows.cases is None else windows.cases.take(at, 0))
 
 
 CHECKPOINT_FORMAT = 1
@@ -191,13 +191,15 @@ class Run:
         shuffled = rng.permutation(len(sentences))
         count = max(1, round(recipe.held_out * len(sentences)))
         held_out, kept = [sentences[i] for i in shuffled[:count]], [sentences[i] for i in shuffled[count:]]
-        development = held_out if development is None else development
-        for name, part in ("training", kept), ("held-out", held_out), ("development", development):
-            marks = [m for s in part for m in conll.inside(s, settings.entity)]
-            if not any(marks) or all(marks):
+        parts = {"training": kept, "held-out": held_out}
+        if development is not None:
+            parts["development"] = list(development)
+        gold = {name: _gold(part, settings.entity) for name, part in parts.items()}
+        for name, marks in gold.items():
+            if not marks.any() or marks.all():
                 raise ValueError(
                     f"training needs tokens inside and outside of {settings.entity} in the {name} sentences, "
-                    f"got {sum(marks)} inside among {len(marks)} of {len(part)} sentences; see --entity"
+                    f"got {marks.sum()} inside among {marks.size} of {len(parts[name])} sentences; see --entity"
                 )
 
         self.vocabulary = text.Vocabulary.of((token for s in kept for token in s.tokens), settings.min_count)
@@ -217,9 +219,11 @@ class Run:
         self._descend = descend if recipe.compile is None else mg.compile(descend, backend=recipe.compile)
 
         shape = Tagger(settings, self.vocabulary, start)
-        self.windows, gold = _examples(shape, kept)
-        self.parts = [_examples(shape, part) for part in (held_out, development)]
-        self.true, self.other = np.flatnonzero(gold), np.flatnonzero(~gold)
+        windows = {name: shape.windows(s.tokens for s in part) for name, part in parts.items()}
+        self.windows = windows.pop("training")
+        #: what a model is judged on: the held-out sentences, and those of development where they are others
+        self.parts = [(part, gold[name]) for name, part in windows.items()]
+        self.true, self.other = np.flatnonzero(gold["training"]), np.flatnonzero(~gold["training"])
         seen = np.bincount(self.windows.words[:, settings.radius], minlength=len(self.vocabulary))
         self.dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
         self.dropout[:2] = 0
@@ -264,11 +268,9 @@ class Run:
     def _end_epoch(self) -> None:
         weight = np.float32(max(self.recipe.average, 1 / self.epoch))
         self.mean = mapped(lambda m, p: m + weight * (p.data - m), self.mean, self.variables)
-        tagger = self._tagger(self.mean)
+        tagger, f1 = self._tagger(self.mean)
         if not all(np.isfinite(a).all() for a in [*_present(self.mean).values(), tagger.threshold]):
             self._diverge("the parameters are not finite")
-        dev, gold = self.parts[1]
-        f1 = token_rate(tagger.score(dev) > tagger.threshold, gold).f1
         if self.best is None or f1 > self.best_f1:
             self.best, self.best_f1, self.best_epoch = tagger, f1, self.epoch
         self.finished = self.epoch == self.recipe.epochs or self.epoch - self.best_epoch >= self.recipe.patience
@@ -281,16 +283,17 @@ class Run:
             f"{what} at step {self.steps}, in epoch {self.epoch}: training stops, {kept}; {remedy}", self.best
         )
 
-    def _tagger(self, params: Parameters) -> Tagger:
-        """A model with the threshold that is best on the held-out sentences."""
+    def _tagger(self, params: Parameters) -> tuple[Tagger, float]:
+        """A model with the threshold that is best on the held-out sentences, and its F1 on those of development."""
         tagger = Tagger(self.settings, self.vocabulary, params)
-        windows, gold = self.parts[0]
-        tagger.threshold = best_threshold(tagger.score(windows), gold)
-        return tagger
+        scores = [tagger.score(windows) for windows, _ in self.parts]
+        golds = [gold for _, gold in self.parts]
+        tagger.threshold = best_threshold(scores[0], golds[0])
+        return tagger, token_rate(scores[-1] > tagger.threshold, golds[-1]).f1
 
     def current(self) -> Tagger:
         """The model of the parameters as they are, in the first epoch."""
-        return self._tagger(mapped(lambda p: p.data, self.variables))
+        return self._tagger(mapped(lambda p: p.data, self.variables))[0]
 
     def _arrays(self) -> dict[str, Array]:
         """The arrays that change while training, by name."""
@@ -438,7 +441,6 @@ def _present(params: Parameters) -> dict[str, Any]:
     return {name: a for name, a in vars(params).items() if a is not None}
 
 
-def _examples(tagger: Tagger, sentences: Sequence[conll.Sentence]) -> tuple[Windows, Array]:
-    """The windows of sentences, and which have the entity in their centre."""
-    gold = [inside for s in sentences for inside in conll.inside(s, tagger.settings.entity)]
-    return tagger.windows(s.tokens for s in sentences), np.array(gold, dtype=bool)
+def _gold(sentences: Iterable[conll.Sentence], entity: str) -> Array:
+    """Which tokens have the entity."""
+    return np.array([inside for s in sentences for inside in conll.inside(s, entity)], dtype=bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,15 +91,25 @@ def objective(params: Parameters, true_windows: Windows, corrupt_windows: Window
         true_windows: N windows with a location in the centre, numbers (N, 5).
         corrupt_windows: K windows without one for each, (N, K, 5).
     """
-    s = scores(params.U, params.W, params.b, inputs(params, true_windows))
-    s_c = scores(params.U, params.W, params.b, inputs(params, one_below_the_other(corrupt_windows)))
-    return mg.sum(hinge(s[:, None], mg.reshape(s_c, corrupt_windows.words.shape[:-1])))
+    n, shape = len(true_windows.words), corrupt_windows.words.shape[:-1]
+    s = scores(params.U, params.W, params.b, inputs(params, one_below_the_other(true_windows, corrupt_windows)))
+    return mg.sum(hinge(s[:n, None], mg.reshape(s[n:], shape)))
 
 
-def one_below_the_other(windows: Windows) -> Windows:
-    """Windows (..., 5) as (N, 5): one product of matrices scores them all."""
-    words, cases = windows
-    return Windows(words.reshape(-1, words.shape[-1]), None if cases is None else cases.reshape(-1, cases.shape[-1]))
+def one_below_the_other(*parts: Windows) -> Windows:
+    """Windows (..., 5) as one batch (N, 5): one product of matrices scores them all.
+
+    >>> one_below_the_other(Windows(np.array([[1, 2]])), Windows(np.array([[[3, 4], [5, 6]]]))).words
+    array([[1, 2],
+           [3, 4],
+           [5, 6]])
+    """
+
+    def joined(numbers: Iterable[Array]) -> Array:
+        return np.concatenate([x.reshape(-1, x.shape[-1]) for x in numbers])
+
+    words, cases = zip(*parts)
+    return Windows(joined(words), None if cases[0] is None else joined(cases))
 
 
 # The same gradients by hand, in plain NumPy, as the slides derive them.

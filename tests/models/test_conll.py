@@ -356,6 +356,18 @@ def test_embedded_has_two_parts():
         conll.embedded("test")
 
 
+def test_a_line_that_repeats_is_looked_at_once(file, monkeypatch):
+    seen, columns = [], conll._columns
+    monkeypatch.setattr(conll, "_columns", lambda text, *rest: seen.append(text) or columns(text, *rest))
+    read = conll.read(file(b"the O\nsea O\n\nthe O\nsea O\nRome B-LOC\n"))
+    assert [s.tokens for s in read] == [["the", "sea"], ["the", "sea", "Rome"]]
+    assert seen == ["the O", "sea O", "Rome B-LOC"]
+    read[0].tokens.append("x")
+    assert read[1].tokens == ["the", "sea", "Rome"]
+    with pytest.raises(ValueError, match=r"some.conll:4: needed a tag"):
+        conll.read(file(b"the O\n\nthe O\nRome LOC\nthe O\nRome LOC\n"))
+
+
 # real corpora: the counts agree with awk's, and the spans of IOB2 with its Bs
 
 

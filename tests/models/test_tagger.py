@@ -65,6 +65,25 @@ def test_the_threshold_is_not_chosen_on_the_development_sentences():
     )
 
 
+@pytest.mark.parametrize(("given", "times"), [(None, 1), (conll.embedded("dev"), 2)])
+def test_sentences_that_are_held_out_and_for_development_are_scored_once(given, times, monkeypatch):
+    """The rest of the epoch was scored twice: a second time as the development sentences."""
+    scored, score = [], Tagger.score
+    monkeypatch.setattr(Tagger, "score", lambda self, windows: scored.append(windows) or score(self, windows))
+    train(conll.embedded("train"), given, recipe=Recipe(epochs=3))
+    assert len(scored) == 3 * times
+
+
+def test_windows_are_scored_in_blocks(trained, monkeypatch):
+    windows = trained.windows(s.tokens for s in conll.embedded("dev"))
+    whole = trained.score(windows)
+    sizes, inputs = [], tagger.inputs
+    monkeypatch.setattr(tagger, "inputs", lambda p, block: sizes.append(len(block.words)) or inputs(p, block))
+    monkeypatch.setattr(tagger, "BLOCK", 100)
+    np.testing.assert_allclose(trained.score(windows), whole, rtol=0, atol=1e-6)
+    assert sizes == [100] * (len(whole) // 100) + [len(whole) % 100]
+
+
 def test_it_stops_when_development_does_not_get_better():
     epochs = []
     train(conll.embedded("train"), recipe=Recipe(epochs=60, patience=2), report=lambda now: epochs.append(now.epoch))
