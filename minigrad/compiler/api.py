@@ -108,7 +108,7 @@ class Derived:
         self.audit = audit
         self.cache: dict[Any, list[Specialization]] = {}
         self.latest: Specialization | None = None
-        self.quick: tuple[Function | None, int] = None, 0  # a call on arrays, and the number of its arguments
+        self.quick: tuple[Function | None, int] = None, 0  # a call, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -223,8 +223,11 @@ class Derived:
         """The specialization for such arguments, from the cache or new."""
         roots = [x for _, x in arguments.all]
         kind = (mode.recording, *((name, kind_of(x, self.pure)) for name, x in arguments.all))
-        for specialization in self.cache.get(kind, ()):
+        found = self.cache.get(kind, [])
+        for specialization in found:
             if specialization.fits(*roots):
+                if specialization is not found[0]:  # the next call is mostly like this one
+                    self.cache[kind] = [specialization, *(other for other in found if other is not specialization)]
                 return specialization
         if self.pinned and self.cache:
             got = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import array
 import copy
 import enum
-import operator
 import re
 import types
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -321,16 +321,13 @@ class GuardSource:
         return self.filled_in(guard.kind, x, guard)
 
     def apart(self, groups: Separate) -> str:
-        """The condition that arrays share no memory.
-
-        It is certain where none of them is a view. Captured arrays are mostly those of the last call.
-        """
+        """The condition that arrays share no memory: certain where they are different ones and none is a view."""
         one, other = [[self.place(slot) for slot in group] for group in groups]
-        check = f"{self.bind(Apart(len(one)), 'apart')}({', '.join(one + other)})"
-        if groups.one[0].holder is not None:
-            return check
         bases = " is ".join(f"{x}.base" for x in one + other)
         different = " and ".join(f"{one[0]} is not {x}" for x in other)
+        if len(one) > 1:
+            different = f"distinct({', '.join(one + other)})"
+        check = f"{self.bind(Apart(len(one)), 'apart')}({', '.join(one + other)})"
         return f"({bases} is None and {different} or {check})"
 
     def filled_in(self, kind: str, x: str, guard: Guard) -> str:
@@ -378,13 +375,13 @@ class Apart:
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self.last: tuple[Any, ...] = ()
+        self.last: tuple[weakref.ref[Any], ...] = ()  # kept alive by nobody here
 
     def __call__(self, *arrays: Any) -> bool:
-        if len(self.last) == len(arrays) and all(map(operator.is_, arrays, self.last)):
+        if len(self.last) == len(arrays) and all(known() is x for known, x in zip(self.last, arrays)):
             return True
         for i, x in enumerate(arrays[: self.first]):
             if any(np.may_share_memory(x, y) for y in arrays[i + 1 :]):
                 return False
-        self.last = arrays
+        self.last = tuple(map(weakref.ref, arrays))
         return True

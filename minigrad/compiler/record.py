@@ -237,6 +237,7 @@ class Recording:
             with names_watched() if named else contextlib.nullcontext():
                 mode.tracing = True
                 returned = self.call.run(dict(zip((name for name, _ in self.call.arguments.all), world.roots)))
+            overwritten = self.overwritten()
             live = [i for i, x in enumerate(leaves(returned)) if is_live(x) and not self.call.enter]
             output = map_leaves(plain, returned, init=False)
             world.check()
@@ -261,7 +262,7 @@ class Recording:
                 where = printable("".join(map(str, (name, *path))))
                 raise Refused(f"the argument {where} was written into; compute a new array instead")
         check_output(output)
-        return self.sorted_out(after, output, live), not unknown.isdisjoint(sys.modules)
+        return self.sorted_out(after, overwritten, output, live), not unknown.isdisjoint(sys.modules)
 
     def replace(self, i: int, place: Found) -> None:
         """Put a tracer or another stand-in into a place."""
@@ -283,16 +284,34 @@ class Recording:
         else:
             self.world.stand_in(place)
 
-    def sorted_out(self, after: list[Any], output: Any, live: list[int]) -> Recorded:
+    def overwritten(self) -> set[int]:
+        """The gradients, by the numbers of their places, that were replaced unread: any others would do."""
+        found = {
+            i
+            for i, (slot, _, _) in enumerate(self.reached.places)
+            if slot.of_tensor
+            and slot.key == "_grad"
+            and self.world.overlay.is_overwritten(slot.holder_now(self.world.roots), "_grad")
+        }
+        held_elsewhere = {self.holder_of(i) for i in self.replaced if i not in found}
+        return {i for i in found if self.holder_of(i) not in held_elsewhere}
+
+    def holder_of(self, i: int) -> int:
+        """The number of the first place that holds what a place holds."""
+        return self.holders.get(id(self.reached.places[i].held), i)
+
+    def sorted_out(self, after: list[Any], overwritten: set[int], output: Any, live: list[int]) -> Recorded:
         """The changes that the run made, and the conditions under which another would be the same."""
         places, trace = self.reached.places, self.trace
         guards: list[tuple[Slot, Any]] = [(slot, t.value.example) for t, slot in self.given if t.value in trace.read]
         same, written, rebound = [], [], []
         owners: dict[int, Slot] = {}
         for i, ((slot, held, within), now) in enumerate(zip(places, after)):
-            if i in self.replaced:
+            if i in overwritten:
+                rebound.append((slot, storable(slot, now)))
+            elif i in self.replaced:
                 first, last = trace.first(self.replaced[i]), self.replaced[i].value
-                holder = self.holders.get(id(held), i)
+                holder = self.holder_of(i)
                 if holder != i:
                     same.append((slot, places[holder].slot))
                 if now is not self.replaced[i]:
@@ -326,8 +345,10 @@ class Recording:
         captured = [
             (places[i].slot, trace.first(t))
             for i, t in self.replaced.items()
-            if self.holders.get(id(places[i].held), i) == i and trace.first(t) not in constants
+            if self.holder_of(i) == i and i not in overwritten and trace.first(t) not in constants
         ]
+        unread = {trace.first(t) for i, t in self.replaced.items() if i in overwritten}
+        trace.values[:] = [v for v in trace.values if v not in unread]  # the list itself, as views may still join it
         for slot, value, _ in written:
             for name, view in [*((s.name, v) for s, v in captured), *((name, v) for name, _, v in self.inputs)]:
                 if view is not value and np.may_share_memory(view.example, value.example):

@@ -14,7 +14,7 @@ from minigrad.compiler.audit import Audit
 from minigrad.compiler.dialects.fast import FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
 from minigrad.compiler.examples import is_large
-from minigrad.compiler.guards import Guards, GuardSource, argument_guards, reach_guards, separation_guards
+from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
 from minigrad.compiler.program import Program, Value, forget_examples, made_from
@@ -133,8 +133,8 @@ class Specialization:
     def generated(self, inputs: list[Slot], arguments: Arguments) -> tuple[Function, Function, Function | None]:
         """Three functions in straight-line source, of the arguments.
 
-        Do the guards of what is reached hold? What are the further inputs? And where all arguments are arrays, the
-        whole call, which raises GuardFailed where a guard does not hold.
+        Do the guards of what is reached hold? What are the further inputs? And where the program takes the arguments as
+        they are, the whole call, which raises GuardFailed where a guard does not hold.
         """
         writer = GuardSource(len(arguments.all))
         conditions = writer.conditions(guard for guard in self.guards if guard.slot is not None)
@@ -145,9 +145,8 @@ class Specialization:
             f"def fits({parameters}):\n    return (\n        {fits}\n    )\n",
             f"def fetch({parameters}):\n    return ({fetched})\n",
         ]
-        only_positional = len(arguments.positional) == len(arguments.all)
-        if only_positional and not self.live and all(type(x) is np.ndarray for _, x in arguments.all):
-            lines.append(self.quick_source(writer, conditions, fetched))
+        if not (arguments.keyword or self.live) and self.takes_as_they_are(arguments):
+            lines.append(self.quick_source(writer, conditions, fetched, arguments))
         scope = executed("\n".join(lines), f"guards of {self.program.name}", writer.scope)
         return scope["fits"], scope["fetch"], scope.get("quick")
 
@@ -156,11 +155,23 @@ class Specialization:
         if self.quick is not None and self.audit is not None:
             self.quick.__globals__["wait"] = self.audit.wait
 
-    def quick_source(self, writer: GuardSource, conditions: list[str], fetched: str) -> str:
-        """The source of the whole call on arrays."""
-        guards = [guard for guard in self.guards if guard.slot is None]
-        names = [f"a{i}" for i in range(len(guards))]
-        on_arguments = [writer.filled_in(guard.kind, a, guard) for a, guard in zip(names, guards)]
+    def takes_as_they_are(self, arguments: Arguments) -> bool:
+        """Does the program take the arguments as they are: arrays, or what is looked into and no Tensor?"""
+        if any(slot.rooted for slot in (*self.variables, *self.touched)):
+            return False
+        return all(type(x) is np.ndarray or not (self.enter or isinstance(x, Node)) for _, x in arguments.all)
+
+    def quick_source(self, writer: GuardSource, conditions: list[str], fetched: str, arguments: Arguments) -> str:
+        """The source of the whole call."""
+        names = [f"a{i}" for i in range(len(arguments.all))]
+        places = dict(zip((name for name, _ in arguments.all), names))
+        on_arguments = [
+            writer.filled_in("type", places[name], Guard(name, "type", type(x)))
+            for name, x in arguments.all
+            if type(x) is not np.ndarray  # whose guard says so
+        ]
+        own = [guard for guard in self.guards if guard.slot is None]
+        on_arguments += [writer.filled_in(guard.kind, places[guard.place], guard) for guard in own]
         checked = "\n        and ".join([*on_arguments, *conditions]) or "True"
         call = f"run({', '.join([*names, fetched])})"
         writer.scope |= {"GuardFailed": GuardFailed, "tick": tick, "touch": touch}
@@ -174,7 +185,7 @@ class Specialization:
             writer.scope["wait"] = self.audit.wait
             lines.append("    wait()")
         if self.rebound:
-            lines.append(f"    return finished({call})")
+            lines.append(f"    return finished({', '.join([call, *names])})")
         else:
             lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
             for slot in self.touched:

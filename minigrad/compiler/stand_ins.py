@@ -25,8 +25,20 @@ from minigrad.text import printable
 
 RNG = np.random.Generator | np.random.RandomState | random.Random
 
-#: By the id of a Tensor that is overlaid: the values of its slots that the recording thread sees.
-_overlays: dict[int, dict[str, Any]] = {}
+
+class OwnSlots(dict[str, Any]):
+    """The values of a Tensor's slots that the recording thread sees.
+
+    Attributes:
+        was_read: of each slot that was used: was it read before it was written?
+    """
+
+    def __init__(self) -> None:
+        self.was_read: dict[str, bool] = {}
+
+
+#: By the id of a Tensor that is overlaid.
+_overlays: dict[int, OwnSlots] = {}
 _recording_thread = 0
 _overlaid_classes: set[type] = set()
 
@@ -39,11 +51,11 @@ class Overlay:
         _recording_thread = get_ident()
         self.tensors: list[Node] = []
 
-    def cover(self, x: Node) -> dict[str, Any]:
+    def cover(self, x: Node) -> OwnSlots:
         """Let this thread see and write other values in the slots of a Tensor."""
         if id(x) not in _overlays:
             self.tensors.append(x)
-            _overlays[id(x)] = {}
+            _overlays[id(x)] = OwnSlots()
             kind: Any = type(x)
             x.__class__ = _overlaid(kind)
         return _overlays[id(x)]
@@ -52,10 +64,13 @@ class Overlay:
         """Let a slot of a Tensor hold another value for this thread."""
         self.cover(x)[key] = value
 
+    def is_overwritten(self, x: Node, key: str) -> bool:
+        """Was a slot of a Tensor written before anybody read it, so that what it held is no matter?"""
+        return id(x) in _overlays and _overlays[id(x)].was_read.get(key) is False
+
     def changed(self, x: Node) -> set[str]:
         """The slots of a Tensor that hold another value now than the Tensor itself."""
-        own = _overlays.get(id(x), {})
-        return {key for key, value in own.items() if value is not getattr(Node, key).__get__(x)}
+        return {key for key, value in _overlays[id(x)].items() if value is not getattr(Node, key).__get__(x)}
 
     def remove(self) -> None:
         for x in self.tensors:
@@ -79,12 +94,14 @@ def _overlaid(kind: Any) -> Any:
             if own is None:
                 own_class(x)
             elif key in own and get_ident() == _recording_thread:
+                own.was_read.setdefault(key, True)
                 return own[key]
             return slot.__get__(x)
 
         def put(x: Node, value: Any) -> None:
             own = _overlays.get(id(x))
             if own is not None and get_ident() == _recording_thread:
+                own.was_read.setdefault(key, False)
                 own[key] = value
             else:
                 slot.__set__(x, value)

@@ -2,10 +2,11 @@
 
 import inspect
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from derived import same_bits
 
 import minigrad as mg
 from minigrad.compiler.guards import CONDITIONS, Guard
@@ -134,3 +135,119 @@ def test_arguments_of_every_kind() -> None:
         "flag is True",
         "(how is 'sum' or type(how) is str and how == 'sum')",
     ]
+
+
+class Batch(NamedTuple):
+    x: Any
+    scale: float
+
+
+def parameter() -> tuple[mg.Tensor, Any]:
+    w = mg.Tensor(np.ones((4, 2)), name="w")
+
+    def step(batch: Batch, lr: float) -> Any:
+        w.grad = None
+        J = mg.sum(w * batch.x) * batch.scale
+        J.backward()
+        w.data -= lr * w.grad
+        return J
+
+    return w, step
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_a_gradient_that_is_replaced_unread_may_be_any(order: list[int]) -> None:
+    """zero_grad comes first: None, an array and rows of a table before it are one specialization."""
+    w, step = parameter()
+    other, eager = parameter()
+    compiled = mg.compile(step)
+    mg.sum(mg.embedding(w, [1, 1])).backward()
+    before = [None, np.full((4, 2), 7.0), w.grad]
+    for i in order:
+        w.grad = other.grad = before[i]
+        batch = Batch(np.arange(8.0).reshape(4, 2), 2.0)
+        assert same_bits(compiled(batch, 0.1), eager(batch, 0.1).data)
+        assert same_bits(w.data, other.data) and same_bits(w.grad, other.grad)
+    assert sum(map(len, compiled.cache.values())) == 1 and "grad" not in str(compiled.guards)
+
+
+def test_a_gradient_that_is_read_first_is_guarded() -> None:
+    w = mg.Tensor(np.ones(2), name="w")
+
+    @mg.compile
+    def step(x: Any) -> None:
+        first = w.grad is None
+        w.grad = None
+        mg.sum(w * x).backward()
+        w.grad = w.grad * (1 if first else 10)
+
+    step(X[:2])
+    assert w.grad.tolist() == [1, 2]
+    step(X[:2])
+    assert w.grad.tolist() == [10, 20]
+    w.grad = None
+    step(X[:2])
+    assert w.grad.tolist() == [1, 2]
+
+
+def test_a_gradient_that_is_held_elsewhere_too_is_an_input() -> None:
+    w, kept = mg.Tensor(np.ones(2), name="w"), [np.ones(2)]
+
+    @mg.compile
+    def step(x: Any) -> Any:
+        w.grad = None
+        mg.sum(w * x).backward()
+        return kept[0] * x
+
+    for held in np.array([5.0, 6.0]), np.array([7.0, 8.0]):
+        w.grad = kept[0] = held
+        assert step(X[:2]).tolist() == (held * X[:2]).tolist() and w.grad.tolist() == [1, 2]
+    assert step(X[:2]).tolist() == [7.0, 16.0] and w.grad.tolist() == [1, 2]
+
+
+def test_the_quick_call_takes_containers_and_numbers_and_no_others() -> None:
+    w, step = parameter()
+    other, eager = parameter()
+    compiled = mg.compile(step, audit=False)
+    x = np.arange(8.0).reshape(4, 2)
+    calls = [(Batch(x, 2.0), 0.1)] * 3
+    calls += [(Batch(x, 2.0), np.float64(0.1)), (Batch(x, 2.0), np.array(0.1)), (Batch(x, 2), 0.1)]
+    calls += [(Batch(x[:1], 2.0), 0.1), (Batch(x.astype(np.float32), 2.0), 0.1), calls[0]]
+    for call in calls:
+        for _ in range(3):
+            assert same_bits(compiled(*call), eager(*call).data) and same_bits(w.data, other.data)
+    assert same_bits(compiled.quick[0](*calls[0]), eager(*calls[0]).data) and same_bits(w.data, other.data)
+    with pytest.raises(AttributeError):
+        compiled((x, 2.0), 0.1)
+    double = mg.compile(lambda s: mg.stop_gradient(s) * 2, audit=False)
+    for s in np.float64(3.0), np.float64(3.0), mg.Tensor(3.0):  # of the same shape and dtype
+        assert not isinstance(double(s), mg.Tensor)
+
+
+def test_the_specialization_used_last_is_tried_first() -> None:
+    _, step = parameter()
+    compiled = mg.compile(step)
+    small, large = (Batch(np.ones(shape), 1.0) for shape in [(1, 2), (4, 2)])
+    for batch in small, large, small, small:
+        compiled(batch, 0.1)
+    ((first, second),) = compiled.cache.values()
+    assert first.fits(small, 0.1) and second.fits(large, 0.1)
+
+
+def test_arrays_that_come_to_share_memory_are_noticed() -> None:
+    base = np.ones(6)
+    for one, other, shared in [(base[:3], base[3:], False), (base[:3], base[2:5], True), (base[:3], np.ones(3), False)]:
+        w, c = mg.Tensor(np.ones(3), name="w"), [np.ones(3)]
+
+        def step(x: Any, w: mg.Tensor = w, c: list[Any] = c) -> Any:
+            w.data += c[0] * x
+            return c[0] + x
+
+        compiled = mg.compile(step)
+        compiled(np.ones(3))
+        compiled(np.ones(3))
+        w._data, c[0] = one.copy() if not shared else one, other
+        guards = [g for g in compiled.guards if g.kind == "apart"]
+        assert guards
+        assert compiled.latest.fits(np.ones(3)) != shared
+        assert compiled.latest.fits(np.ones(3)) != shared

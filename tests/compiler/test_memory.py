@@ -3,6 +3,7 @@
 import gc
 import linecache
 import tracemalloc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,25 @@ def test_the_content_of_an_example_is_there_when_it_is_read(monkeypatch: pytest.
         assert same_bits(mg.compile(f)(A), f(A))
 
 
-PROGRAM = """
-import numpy as np, minigrad as mg
-from numba.core import event
-f = mg.compile(lambda x: mg.sum(x * x) + 1, backend="numba")
-with event.install_recorder("numba:compile") as recorder:
-    assert f(np.arange(3.0)) == 6
-print(len(recorder.buffer))
-"""
+def test_nothing_of_an_earlier_call_is_kept_alive() -> None:
+    w = mg.Tensor(np.ones(3), name="w")
+
+    @mg.compile
+    def step(batch: Any) -> None:
+        w.grad = None
+        mg.sum(w * batch[0]).backward()
+        w.data -= 0.1 * w.grad
+
+    def call() -> tuple[Any, Any]:
+        x = np.ones(5)[:3]  # a view, whose memory has to be looked at
+        step((x,))
+        return weakref.ref(x), weakref.ref(w.grad)
+
+    for _ in range(2):  # recorded
+        call()
+    gc.collect()
+    for _ in range(3):
+        x, gradient = call()
+        assert x() is None
+        call()
+        assert gradient() is None
