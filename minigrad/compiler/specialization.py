@@ -172,7 +172,7 @@ class Specialization:
         ]
         own = [guard for guard in self.guards if guard.slot is None]
         on_arguments += [writer.filled_in(guard.kind, places[guard.place], guard) for guard in own]
-        checked = "\n        and ".join([*on_arguments, *conditions]) or "True"
+        checked = "\n        and ".join(dict.fromkeys([*on_arguments, *conditions])) or "True"
         call = f"run({', '.join([*names, fetched])})"
         writer.scope |= {"GuardFailed": GuardFailed, "tick": tick, "touch": touch}
         writer.scope |= {"run": self.run, "restore": self.restore, "finished": self.finished}
