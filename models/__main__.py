@@ -358,7 +358,8 @@ def run_compare(options: argparse.Namespace) -> int:
     }
     wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
     if options.html is not None:
-        options.html.write_text(slides.page(tables), encoding="utf-8")
+        with storage.replacing(options.html) as file:
+            file.write(slides.page(tables).encode())
     if wrong:
         terminal.say(f"DISAGREE: {'; '.join(wrong)}", sys.stderr)
     with terminal.work_is_done():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import linecache
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minigrad.compiler.dialects.fast import words
 from minigrad.compiler.dialects.loops import NumPyWithLoops
 from minigrad.compiler.dialects.numba import Missing, Numba
 from minigrad.compiler.identifiers import Identifiers
 from minigrad.compiler.printer import Printer
+from minigrad.compiler.program import Value
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import executable, executed
 
@@ -113,13 +116,24 @@ def _weighted_rows(x, w):
 SCALAR_COST: dict[Any, int] = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 2) | dict.fromkeys(
     (np.tanh, np.sinh, np.cosh, np.tan, np.log1p, np.expm1, np.arctan, np.arcsin, np.arccos, np.cbrt), 8
 )
+NANOSECONDS = 0.3  # that NumPy and numba take per element
 CALL_OVERHEAD = 500  # nanoseconds that a call of NumPy costs more than one in compiled code
 
 
 def numpy_is_faster(schedule: Schedule) -> bool:
-    """Would numba lose more on the elements of exponentials and the like than it would save on calls?"""
-    loss = sum(SCALAR_COST.get(v.call, 0) * np.size(v.example) for v in schedule.values)
-    return loss > CALL_OVERHEAD * len(schedule.values)
+    """Does the work on elements outweigh what numba would save on calls?
+
+    Then whole programs are not worth the seconds that numba takes to compile them: what it saves on calls is a small
+    part of the time, and it would lose more on exponentials and the like.
+    """
+    work = sum((SCALAR_COST.get(v.call, 0) + NANOSECONDS) * elements(v) for v in schedule.values)
+    return work > CALL_OVERHEAD * len(schedule.values)
+
+
+def elements(v: Value) -> float:
+    """The number of elements of a value; of a product of matrices, of the sums that they are, at BLAS's speed."""
+    x = v.args[0] if v.call is np.matmul else None
+    return np.size(v.example) * (1 + x.shape[-1] / 8 if isinstance(x, Value) and x.shape else 1)
 
 
 def with_loops(schedule: Schedule, identifiers: Identifiers) -> Callable[..., Any]:
@@ -156,8 +170,12 @@ def _compiled(source: str, name: str) -> Any:
 
 @functools.lru_cache(64)
 def _with_loops(source: str, name: str) -> Callable[..., Any]:
-    """The function of a source with compiled loops: the same loops are compiled once."""
-    return executable(source, name, _kernels())
+    """The function of a source with compiled loops: the same loops are compiled once.
+
+    A source without any runs as NumPy, and numba, which takes a second to import, is not.
+    """
+    has_loops = "@njit" in source or not words(source).isdisjoint(re.findall(r"(?m)^def (\w+)", KERNELS))
+    return executable(source, name, _kernels() if has_loops else None)
 
 
 @functools.cache

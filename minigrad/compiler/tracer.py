@@ -440,7 +440,9 @@ class Trace:
         value = Value(call, inside[0], inside[1], result)
         parts = [array_under(value)] if call in UPDATES else list(values_in(inside))
         explicit = "shape" in kwargs or value.shape == ()
-        by_mask = call is operator.getitem and any(v.dtype.kind == "b" for v in parts[1:])
+        masks = parts[1:] if call is operator.getitem else parts if call is np.ix_ else []
+        by_mask = any(v.dtype.kind == "b" for v in masks)
+        by_mask |= call is np.where and len(inside[0]) == 1  # np.nonzero by another name
         value.dynamic = call in DYNAMIC or by_mask or (not explicit and any(v.dynamic for v in parts))
         value.line = at_users_line()
         value.hollow_out()

@@ -435,6 +435,8 @@ def test_shapes_that_depend_on_a_number(f: Callable[[Any, Any], Any], kind: Any)
         lambda x, ids: np.zeros_like(x, shape=np.union1d(ids, ids).shape),
         lambda x, ids: np.split(x, ids),
         lambda x, ids: x * np.nonzero(ids)[0].size,
+        lambda x, ids: x * np.where(ids)[0].size,
+        lambda x, ids: x * x[np.ix_(ids > 0)].size,
     ],
 )
 def test_shapes_that_depend_on_an_array_are_refused(f: Callable[[Any, Any], Any]) -> None:

@@ -1,7 +1,10 @@
 """The numba backend: the same results, and a warning where a call has no form for it."""
 
 import importlib.util
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -71,7 +74,8 @@ def test_numba_leaves_large_exponentials_to_numpy(shape: tuple[int, int], whole:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
-def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
+def test_numba_takes_long_formulas_in_one_pass(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minigrad.compiler.dialects.loops.LARGE_ARRAY", 10_000)
     rng = np.random.default_rng(0)
     x, u, y = (rng.normal(size=shape).astype(dtype) for shape in [(200, 100), 200, 100])
 
@@ -83,6 +87,32 @@ def test_numba_takes_long_formulas_in_one_pass(dtype: Any) -> None:
     assert ("_loop0" in names) == (dtype != np.float16), "numba has no half precision"
     for ours, wanted in zip(leaves(d(x, u, y)), leaves(mg.value_and_grad(f, (0, 1, 2))(x, u, y)), strict=True):
         assert same_bits(ours, wanted)
+
+
+WITHOUT_NUMBA = """
+import sys
+import numpy as np
+import minigrad as mg
+from models import conll
+from models.training import Recipe, train
+
+recipes = [Recipe(epochs=2, compile=backend) for backend in ("numpy", "numba")]
+ours, other = [train(conll.embedded("train"), recipe=recipe).params for recipe in recipes]
+assert "numba" not in sys.modules
+assert all(np.array_equal(a, b) for a, b in zip(vars(ours).values(), vars(other).values()))
+"""
+
+
+def test_numba_takes_no_time_where_it_would_save_none() -> None:
+    """Products of matrices take most of the tagger's step: it runs as NumPy, and numba is not even imported."""
+    subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(("n", "whole"), [(8, True), (400, False)])
+def test_work_on_elements_is_left_to_numpy(n: int, whole: bool) -> None:
+    W, x = mg.Tensor(np.ones((n, n))), np.ones((n, n))
+    d = mg.derive(lambda W, x: mg.sum(np.maximum(W @ x, 0)), W.data, x, backend="numba")
+    assert isinstance(d.latest.run, numba.core.dispatcher.Dispatcher) == whole
 
 
 IDS = np.array([1, 3, 3, -1])

@@ -195,3 +195,16 @@ def test_the_page_in_a_browser(page, tmp_path, chromium):
     )  # fmt: skip
     assert browser.stdout.count('<td class="math">') == sum(len(d.formulas) for d in DERIVATIONS)
     assert "CONSOLE" not in browser.stderr
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    """The disk fills up while the page is written."""
+    page = tmp_path / "slides.html"
+    page.write_text("the old one")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["compare", "--draws", "1", "--html", str(page)]) == 2
+    assert page.read_text() == "the old one" and list(tmp_path.iterdir()) == [page]

@@ -14,7 +14,7 @@ from minigrad.compiler.schedule import Schedule
 
 #: Functions at which numba is no slower than NumPy, in float32 and float64.
 IN_ONE_PASS = {np.add, np.subtract, np.multiply, np.divide, np.negative, np.maximum, np.minimum, np.square, np.outer}
-LARGE_ARRAY = 10_000  # elements: a loop over fewer is not worth the second that numba takes to compile it
+LARGE_ARRAY = 100_000  # elements: a loop over fewer is not worth the second that numba takes to compile it
 
 
 class NumPyWithLoops(FastNumPy):
