@@ -111,7 +111,9 @@ class Optimizer:
         else:
             calls: list[Call] = []  # that may fail
             undo: list[Call] = []
-            self._later = later = []
+            then: list[Call] = []
+            later: list[Call] = []
+            self._later = later
             try:
                 for i, _, data, g in moving:
                     at, change = self._change(i, g, is_linear)
@@ -120,14 +122,14 @@ class Optimizer:
                             calls.append((np.subtract.at, data, indices, rows))
                             undo.append((setitem, data, indices, data.take(indices, 0)))
                     else:
-                        later.append(_subtraction(data, at, change))
+                        then.append(_subtraction(data, at, change))
             finally:
                 del self._later
-            if len({(id(array), id(at)) for _, array, at, _ in later}) < len(later):
+            if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
                 raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
             for _, p, data, _ in moving:
                 p.data = data
-            _make_all([*calls, *later, (len, ())], undo)
+            _make_all([*calls, *then, *later, (len, ())], undo)
         self.steps += 1
 
     def _change(self, i: int, g: Array, is_linear: bool) -> tuple[Any, Array]:
