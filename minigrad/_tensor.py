@@ -13,10 +13,11 @@ from typing import Any, Never
 import numpy as np
 
 from minigrad import ops
-from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick, unrecorded
+from minigrad.engine import Array, Node, backward_pass, implementations, leaf, unrecorded
 from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode
+from minigrad.node import touch
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
@@ -91,9 +92,7 @@ class Tensor(Node):
                 )
             new = np.positive(new, dtype=self._data.dtype)
             self._data = new if new.shape else np.copy(new)  # a 0-d array, not a scalar: it can be updated in place
-        if self._edges:
-            self._edges = None  # the recorded op no longer computes this value
-        self._stamp = tick()  # younger now than every result of the old value: the pass sees it
+        touch(self)
 
     shape = property(lambda self: self._data.shape, doc="The length of each axis.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")

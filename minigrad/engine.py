@@ -18,33 +18,15 @@ import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, watched
+from minigrad.node import LARGE, Node, entered, node_of, tick
 from minigrad.operands import constant, known, unpromoting
 
 # The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements
 # NEP 13 and NEP 18 (CuPy's arrays, a tracer, a Tensor).
 Array = Any
 
-#: A clock that counts down: arguments are older than results and have larger stamps; a heap returns the newest first.
-tick = itertools.count(0, -1).__next__
-
 #: The implementation of each NumPy function on Tensors: filled by `op`, `implements` and `constants`.
 implementations: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-
-class Node:
-    """A value and the op that computed it."""
-
-    __slots__ = ("__weakref__", "_data", "_edges", "_grad", "_kwargs", "_op", "_retains", "_stamp", "name")
-
-    _data: Array
-    _op: Callable[..., Any] | None  # None for a leaf
-    _edges: tuple[Any, ...] | None  # the op's arguments, each followed by its pullback: one tuple is cheaper than two
-    _kwargs: dict[str, Any]
-    _stamp: int
-    _retains: bool  # does backward leave its gradient in .grad?
-    _grad: Array | None
-    grad: Any  # a property of Tensor
-    name: str | None
 
 
 no_keywords: dict[str, Any] = {}
@@ -56,12 +38,12 @@ absent: Any = object()
 def leaf(node: Any, data: Array, name: str | None = None) -> Any:
     """Make a fresh node a leaf, a variable without a history; its data is not copied."""
     node._data = data
-    node._op = node._grad = None
+    node._op = node._grad = node._entry = None
     node._edges = ()
     node._kwargs = no_keywords
     node._retains = True  # a leaf keeps its gradient
     node._stamp = tick()
-    node.name = name
+    node._name = name
     return made(node) if watched else node
 
 
@@ -114,7 +96,8 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                 cause = None if body.__module__.startswith("minigrad.") else error  # where a user's own op fails
                 raise explained(error, apply, given) from cause
             pullbacks = [p if isinstance(a, Node) else None for a, p in itertools.zip_longest(args, pullbacks)]
-            return type(variables[0]), value, tuple(itertools.chain.from_iterable(zip(args, pullbacks)))
+            edges = zip((a._entry or a if isinstance(a, Node) else a for a in args), pullbacks)
+            return type(variables[0]), value, tuple(itertools.chain.from_iterable(edges))
 
         @functools.wraps(body)
         def apply(x: Any = absent, y: Any = absent, /, *more: Any, **kwargs: Any) -> Any:
@@ -127,19 +110,19 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
                     if isinstance(x, Node):
                         if y is absent:
                             value, p = body(x._data)
-                            kind, edges = type(x), (x, p)
+                            kind, edges = type(x), (x._entry or x, p)
                         elif isinstance(y, Node):
                             value, p, q = body(x._data, y._data)
-                            kind, edges = type(x), (x, p, y, q)
+                            kind, edges = type(x), (x._entry or x, p, y._entry or y, q)
                         elif type(y) in known:
                             result = body(x._data, y)
                             value = result[0]
                             if type(y) is float or value.dtype is x._data.dtype:
-                                kind, edges = type(x), (x, result[1], y, None)
+                                kind, edges = type(x), (x._entry or x, result[1], y, None)
                     elif isinstance(y, Node) and type(x) in known:
                         value, _, q = body(x, y._data)
                         if type(x) is float or value.dtype is y._data.dtype:
-                            kind, edges = type(y), (x, None, y, q)
+                            kind, edges = type(y), (x, None, y._entry or y, q)
                 except (ValueError, TypeError, IndexError, AttributeError):
                     kind = None  # `general` raises it again, explained
             if kind is None:
@@ -163,8 +146,12 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
             node._kwargs = kwargs or no_keywords
             node._retains = False
             node._stamp = tick()
-            node._grad = node.name = None
-            return made(node) if watched else node
+            node._grad = node._name = node._entry = None
+            if watched:
+                return made(node)
+            if type(value) is np.ndarray and value.nbytes >= LARGE:
+                entered(node, (x, y, *more))
+            return node
 
         apply.body = body  # type: ignore[attr-defined]
         apply.__name__ = body.__name__.strip("_")
@@ -225,7 +212,7 @@ def backward_pass(
         node, g = waiting.pop(stamp)
         if visits:
             for visit in visits:
-                visit(node, g)
+                visit(node_of(node), g)
         if node._retains:
             # others may hold the array of a view, and the gradient that a result keeps also goes on to its arguments
             yield node, g if getattr(g, "base", g) is None and not node._edges else +g
@@ -243,8 +230,14 @@ def backward_pass(
                 raise changed_since(x, node)
             if older > oldest:
                 continue
+            if pull is not None:
+                x, node = node_of(x), node_of(node)
             h = pullback(g) if pull is None else pull(node, x, pullback, g)
-            data = x._data
+            try:
+                data = x._data
+            except AttributeError:  # of an entry
+                x = x if (live := x.live()) is None else live
+                data = x if live is None else x._data
             try:
                 fits = h.shape == data.shape and h.dtype is data.dtype
             except AttributeError:
@@ -271,7 +264,7 @@ def replayed_edges(node: Any) -> list[Any]:
             mode.replaying = before
 
     args = node._edges[::2]
-    pullbacks = guarded(node._op.body, *args, **node._kwargs)[1:]
+    pullbacks = guarded(node._op.body, *map(node_of, args), **node._kwargs)[1:]
     return [e for x, p in zip(args, pullbacks) if isinstance(x, Node) and p for e in (x, functools.partial(guarded, p))]
 
 
@@ -291,5 +284,5 @@ def unbroadcast(h: Array, data: Array, node: Node) -> Array:
 
 
 #: Tensors, ops and other modules hold these: they outlive a reload of this module.
-_lasting = globals().setdefault("_lasting", (tick, implementations, Node, no_keywords, unrecorded, absent))
-tick, implementations, Node, no_keywords, unrecorded, absent = _lasting  # type: ignore[misc]
+_lasting = globals().setdefault("_lasting", (implementations, no_keywords, unrecorded, absent))
+implementations, no_keywords, unrecorded, absent = _lasting

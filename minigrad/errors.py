@@ -14,8 +14,8 @@ from minigrad.text import named, op_name, printable
 
 def describe(a: Any) -> str:
     """An argument in an error message: its name, and its shape."""
-    if hasattr(a, "_data"):
-        return f"{named(a)} {a._data.shape}"
+    if hasattr(type(a), "_data"):
+        return f"{named(a)} {a.shape}"
     return f"an array {a.shape}" if hasattr(a, "shape") else printable(repr(a))
 
 
@@ -76,6 +76,14 @@ def changed_since(x: Any, node: Any) -> RuntimeError:
     return RuntimeError(
         f"backward needs the values of the forward pass, but {made_by} {how}: "
         "run the forward pass again, or call backward before updating"
+    )
+
+
+def not_the_same(x: Any) -> RuntimeError:
+    """The error for a value that was freed, and that its op now computes otherwise."""
+    return RuntimeError(
+        f"the value of {op_name(x._op)}, {named(x)} {x.shape}, is needed again, but what it was computed from "
+        "was changed in place since: call backward, draw or a transform before changing it, or use a copy of it"
     )
 
 

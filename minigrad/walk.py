@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigrad.engine import Array, Node, unbroadcast
+from minigrad.node import node_of
 
 #: The ops a = f(z) of the slides: the gradient at their argument z is the error signal δ.
 NONLINEARITIES = {"sigmoid", "tanh", "relu"}
@@ -21,7 +22,7 @@ class Edge(NamedTuple):
 
 def arguments(node: Any) -> tuple[Any, ...]:
     """The arguments that an op was called with, constants too; none for a leaf."""
-    return (node._edges or ())[::2]
+    return tuple(map(node_of, (node._edges or ())[::2]))
 
 
 def pullbacks(node: Any) -> tuple[Callable[[Array], Array] | None, ...]:
@@ -61,7 +62,7 @@ def depends(root: Any, transforms: Sequence[set[int]]) -> bool:
         node = waiting.pop()
         if node._stamp in stamps:
             return True
-        for x in arguments(node):
+        for x in (node._edges or ())[::2]:
             if isinstance(x, Node) and x._stamp <= oldest and id(x) not in seen:
                 seen.add(id(x))
                 waiting.append(x)

@@ -24,6 +24,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "operands",
     ("viz", ["formats"]),  # a notebook shows a Tensor with it
     "sparse",
+    "node",
     "engine",
     "walk",
     "shorthand",
@@ -137,6 +138,7 @@ def test_the_core_needs_numpy_only(path: Path) -> None:
         assert {name for name in imports(path) if name.startswith("minigrad")} <= {
             "minigrad.errors",
             "minigrad.mode",
+            "minigrad.node",
             "minigrad.operands",
         }
 

@@ -11,18 +11,21 @@ from minigrad.engine import Node, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.transforms import gradients
 from minigrad.trees import leaves
-from minigrad.walk import ancestors, arguments
 
 
 def is_live(x: Any) -> bool:
     """Is it a Tensor that backward could start from: computed from a variable that has not changed since?"""
     if not isinstance(x, Node) or not x._edges:
         return False
-    reached = False
-    for node in ancestors(x):
-        if node._edges is None or any(isinstance(y, Node) and y._stamp < node._stamp for y in arguments(node)):
+    reached, seen, waiting = False, {x._stamp}, [x]
+    while waiting:
+        node = waiting.pop()
+        args = [] if node._edges is None else [y for y in node._edges[::2] if isinstance(y, Node)]
+        if node._edges is None or any(y._stamp < node._stamp for y in args):
             return False
         reached = reached or (node._op is None and node._kwargs is not unrecorded)
+        waiting += [y for y in args if y._stamp not in seen]
+        seen |= {y._stamp for y in args}
     return reached
 
 

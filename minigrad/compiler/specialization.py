@@ -22,6 +22,7 @@ from minigrad.compiler.record import Arguments, Call, Recorded, is_array, plain
 from minigrad.compiler.schedule import Schedule, schedule
 from minigrad.compiler.source import executable, executed, has_literal
 from minigrad.engine import Node, tick
+from minigrad.node import touch
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
 from minigrad.trees import children, leaves, map_leaves, rebuilt
@@ -200,13 +201,6 @@ def input_at(place: Slot, recorded: Recorded) -> Value | None:
     """The input that a place held before the run."""
     found = (v for slot, v in recorded.captured if slot.holder is place.holder and slot.key == place.key)
     return next(found, None)
-
-
-def touch(x: Any) -> None:
-    """Invalidate the graphs that used a Tensor's old data."""
-    x._stamp = tick()
-    if x._edges:
-        x._edges = None
 
 
 # The containers of the output

@@ -99,7 +99,9 @@ class World:
                 )
         for x in self.overlay.tensors:
             if other := self.overlay.changed(x) - {"_data", "_grad", "_stamp", "_edges"}:
-                raise Refused(f"{', '.join(other)} of {named(x)} was changed; do that outside")
+                raise Refused(
+                    f"{', '.join(key.removeprefix('_') for key in other)} of {named(x)} was changed; do that outside"
+                )
         if self.drawn():
             raise Refused(f"{RANDOM}, {OUTSIDE}")
 

@@ -189,8 +189,8 @@ def relu(m: Array) -> Array:
     >>> float(relu(-1.0)), float(relu(2.0))
     (0.0, 2.0)
     """
-    active, y = m > 0, np.maximum(m, 0.0)
-    return y, lambda g: np.where(active, g, stop_gradient(y))  # where m is not active y is 0, or NaN like m
+    y = np.maximum(m, 0.0)
+    return y, lambda g: np.where(y > 0, g, stop_gradient(y))  # elsewhere y is 0, or NaN like m
 
 
 def _winning(x: Array, y: Array, z: Array) -> Any:
