@@ -154,7 +154,7 @@ class _Drawing:
         if grad is not None and self.backward is not False:
             above, below = map(_short, derivative(self.graph, box))
             title = f"∂{above}/∂{below}" if self.graph.backward else "grad"
-            delta = markup(" = <b>{}</b>", _short(box.delta)) if box.delta else ""
+            delta = markup(" = <b>{}</b>", _short(box.symbol)) if box.delta else ""
             times = f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
             return [
                 markup('<font color="{}" point-size="10">{}{}{}</font>', BACK, title, delta, times),

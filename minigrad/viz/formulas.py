@@ -51,6 +51,21 @@ class Script(Formula):
 
 
 @dataclass(frozen=True)
+class Name(Script):
+    """A name that is set as a base with an index; as code it is the text that it was."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Shaped(Formula):
+    """A factor with its shape below it, which MathML alone shows."""
+
+    factor: Formula
+    shape: str
+
+
+@dataclass(frozen=True)
 class Root(Formula):
     inside: Formula
 
@@ -113,18 +128,25 @@ LATEX_FUNCTIONS = {
     "max",
     "min",
 }
-SUPERSCRIPTS = str.maketrans("0123456789⊤", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ")
+SUPERSCRIPTS = str.maketrans("0123456789⊤()", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁽⁾")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def binding(x: Formula) -> int:
     """How strongly a part holds together."""
+    if isinstance(x, Shaped):
+        return binding(x.factor)
     return x.binds if isinstance(x, Row) else RELATION if isinstance(x, Cases) else ATOM
 
 
 def fenced(x: Formula, strength: int) -> Formula:
     """A part, in brackets where it binds less strongly."""
     return x if binding(x) >= strength else Fenced(x)
+
+
+def is_quotient(x: Formula) -> bool:
+    """Is it a fraction that divides? The derivative ∂J/∂W is one symbol."""
+    return isinstance(x, Fraction) and not (isinstance(x.above, Row) and x.above.parts[:1] == (Word("∂", "sign"),))
 
 
 def atom(x: Formula) -> Formula:
@@ -161,7 +183,7 @@ def name(text: str) -> Formula:
     between: list[Formula] = [below[0]]
     for index in below[1:]:
         between += [COMMA, index]
-    return Script(_word(base), between[0] if len(between) == 1 else Row(tuple(between)))
+    return Name(_word(base), between[0] if len(between) == 1 else Row(tuple(between)), text=text)
 
 
 def _word(text: str) -> Word:
@@ -171,6 +193,9 @@ def _word(text: str) -> Word:
 
 
 # text
+
+
+CODE = " @ "  # the sign of a product of matrices in source, where names are as they were
 
 
 def plain(x: Formula, times: str = " ") -> str:
@@ -198,16 +223,21 @@ def plain(x: Formula, times: str = " ") -> str:
         case Row(parts, binds):
             factors = binds in (HADAMARD, PRODUCT)
             texts = [
-                f"({plain(part, times)})" if factors and i and isinstance(part, Fraction) else plain(part, times)
-                for i, part in enumerate(parts)
+                f"({plain(part, times)})" if factors and is_quotient(part) else plain(part, times) for part in parts
             ]
             if parts and parts[0] == Word("−", "sign"):
                 texts[0] = "−"
             return (" " if binds == REDUCTION and parts[1:2] != (SPACE,) else "").join(texts)
+        case Fraction(above, below) if not is_quotient(x):
+            return f"{plain(above, times)}/{plain(below, times)}"
         case Fraction(above, below):
             over, under = plain(above, times), plain(below, times)
             over = f"({over})" if binding(above) <= REDUCTION else over
             return f"{over} / {f'({under})' if binding(below) < ATOM or isinstance(below, Fraction) else under}"
+        case Name(text=text) if times == CODE:
+            return printable(text)
+        case Shaped(factor):
+            return plain(factor, times)
         case Script(base, below, above):
             text = plain(base, times)
             text = f"({text})" if isinstance(base, Fraction) else text
@@ -215,9 +245,12 @@ def plain(x: Formula, times: str = " ") -> str:
                 index = plain(below, "")
                 text += index.translate(SUBSCRIPTS) if index.isdigit() else f"_{index.replace(', ', ',')}"
             if above is not None:
-                power = plain(above)
-                small = power.translate(SUPERSCRIPTS)
-                text += small if power.isdigit() or power == "ᵀ" else f"^{power}" if _is_short(above) else f"^({power})"
+                power = plain(above).removeprefix(" ∘ ")
+                if isinstance(above, Fenced) or power.isdigit() or power == "ᵀ":
+                    text += "^∘" * (plain(above) != power) + power.translate(SUPERSCRIPTS)
+                else:
+                    text += "^∘" if plain(above) != power else "^"
+                    text += power if _is_short(above) else f"({power})"
             return text
         case Root(inside):
             return f"√{plain(fenced(inside, ATOM), times)}"
@@ -247,7 +280,7 @@ def latex(x: Formula) -> TeX:
         case Word(text, "sign"):
             return TeX(SIGNS.get(text, text))
         case Word(text, "number"):
-            return TeX(SIGNS.get(text, text.replace("−", "-")))
+            return TeX(SIGNS.get(text, text.replace("−", "-").replace("×", r" \times ")))
         case Word(text, "italic"):
             return TeX(COMMANDS.get(text, text)) if _is_letter(text) else tex(r"\mathrm{{{}}}", text)
         case Word(text, "function"):
@@ -260,6 +293,8 @@ def latex(x: Formula) -> TeX:
             return TeX(" ".join(map(latex, parts)))
         case Fraction(above, below):
             return TeX(rf"\frac{{{latex(above)}}}{{{latex(below)}}}")
+        case Shaped(factor):
+            return latex(factor)
         case Script(base, below, above):
             low = f"_{{{latex(below)}}}" if below is not None else ""
             high = f"^{{{latex(above)}}}" if above is not None else ""
@@ -319,6 +354,8 @@ def _mathml(x: Formula) -> Markup:
             return markup("<mrow>{}</mrow>", joined(map(_mathml, parts)))
         case Fraction(above, below):
             return markup("<mfrac>{}{}</mfrac>", _mathml(above), _mathml(below))
+        case Shaped(factor, shape):
+            return markup('<munder>{}<mtext class="of">{}</mtext></munder>', _mathml(factor), shape)
         case Script(base, below, above):
             big = base in (Word("∑", "sign"), Word("∏", "sign"), Word("max", "function"), Word("min", "function"))
             kinds = {(True, False): "munder" if big else "msub", (False, True): "msup", (True, True): "msubsup"}
@@ -349,6 +386,8 @@ def _is_tall(x: Formula) -> bool:
             return False
         case Row(parts):
             return any(map(_is_tall, parts))
+        case Shaped(factor):
+            return _is_tall(factor)
         case Script(base, _, above):
             return _is_tall(base) or (above is not None and _is_tall(above))
         case Fenced(inside):

@@ -18,7 +18,7 @@ from minigrad.viz.formats import elements, span
 from minigrad.viz.graph import Box, Graph, Op, build, reachable
 from minigrad.viz.layout import layout
 from minigrad.viz.names import line_of, variables
-from minigrad.viz.notation import annotate, assignment, derivative, equation
+from minigrad.viz.notation import annotate, derivative, equation, is_inlined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,7 +251,12 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
-        texts = [assignment(box) for box, _ in reversed(results)]
+        shown_boxes = [box for box, _ in reversed(results) if not is_inlined(box)] or [results[0][0]]
+        texts = [equation(box) for box in shown_boxes]
         code.append({"title": "the graph, line by line", "numbers": [*range(1, len(texts) + 1)], "lines": texts})
-        lines = {box.key: [0, i] for i, (box, _) in enumerate(reversed(results))}
+        lines = {box.key: [0, i] for i, box in enumerate(shown_boxes)}
+        for box, op in results:  # the newest first: an expression is inside the line of its user
+            for o in op.operands:
+                if o.box and o.box.op and is_inlined(o.box):
+                    lines[o.box.key] = lines[box.key]
     return code, lines

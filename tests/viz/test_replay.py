@@ -94,5 +94,5 @@ def test_remarks_are_those_of_the_caller(tmp_path):
 def test_the_library_has_no_remarks_of_its_own(window, tmp_path):
     """Those on the slides' model are the model's."""
     J, path = window
-    assert len(remarks_of(path)) == 7
+    assert len(remarks_of(path)) == 8
     assert remarks_of(mg.replay(J, tmp_path / "a.html")) == {}
