@@ -1,4 +1,4 @@
-"""The patterns of ops: how each is written, its value by its arguments and its pullbacks by the gradient of its value."""
+"""How each op is written: its value by its arguments, and its pullbacks by the gradient of its value."""
 
 from __future__ import annotations
 
@@ -218,13 +218,11 @@ def axes_of(node: Node, default: Any = None) -> tuple[tuple[int, ...], bool] | N
     return tuple(sorted(i % rank for i in axes)), bool(node._kwargs.get("keepdims", False))
 
 
-def spread(g: Term, shape: Shape, axes: tuple[int, ...], keep: bool) -> Term | None:
-    """The gradient of a sum, given to each of its terms; None where there is no notation for it."""
+def spread(g: Term, shape: Shape, axes: tuple[int, ...], keep: bool) -> Term:
+    """The gradient of a sum, given to each of its terms."""
     if keep or not g.shape:
         return g * ones(shape)
-    if len(shape) == 2 and len(axes) == 1:
-        return outer(g, ones(shape[1:])) if axes == (1,) else outer(ones(shape[:1]), g)
-    return None
+    return outer(g, ones(shape[1:])) if axes == (1,) else outer(ones(shape[:1]), g)
 
 
 def sum_pattern(node: Node) -> Pattern:
@@ -238,7 +236,7 @@ def sum_pattern(node: Node) -> Pattern:
     expression: Pullback = lambda x, *_: reduced(name, x, axes, keep)  # noqa: E731
     if len(axes) == x.ndim and not keep and name == "sum":
         expression = lambda x, *_: Term("total", (x,), ())  # noqa: E731
-    if spread(term(1) if not node._data.ndim else ones(node._data.shape), x.shape, axes, keep) is None:
+    if node._data.ndim and not keep and (x.ndim != 2 or len(axes) != 1):  # no notation spreads it
         return how._replace(expression=expression)
     share = term(1) if name == "sum" else 1 / term(n)
     pullback = lambda g, *_: spread(share * g, x.shape, axes, keep)  # noqa: E731
