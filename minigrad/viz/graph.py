@@ -41,7 +41,7 @@ class Box:
     delta: str = ""  # δ, where its gradient is an error signal
     head: str = ""  # the key of the scalar that all of its gradient comes through
     derivative: Term | None = None  # of its head with respect to it, as other formulas write it
-    parts: list[Term | None] = field(default_factory=list)  # that derivative's terms, None where it is in words
+    parts: list[Term | str] = field(default_factory=list)  # the terms of that derivative, some of them in words
     symbol: str = ""  # its gradient, as text
 
     @property

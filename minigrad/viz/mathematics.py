@@ -37,6 +37,7 @@ from minigrad.viz.formulas import (
     atom,
     binding,
     fenced,
+    leading,
     words,
 )
 
@@ -309,13 +310,6 @@ def multiplied(notation: Notation, x: Term) -> Formula:
     side_by_side = right.shape != () or (left.sign == "number" and not isinstance(first_part, Fraction))
     dot = not side_by_side or isinstance(first_part, Fenced) or is_number(first_part)
     return Row((first, sign("·") if dot else SPACE, second), binds)
-
-
-def leading(x: Formula) -> Formula:
-    """The part that a formula begins with."""
-    while isinstance(x, Row | Script | Shaped):
-        x = x.parts[0] if isinstance(x, Row) else x.factor if isinstance(x, Shaped) else x.base
-    return x
 
 
 def is_number(x: Formula) -> bool:

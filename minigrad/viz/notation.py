@@ -28,7 +28,7 @@ from minigrad.viz.formulas import (
     plain,
 )
 from minigrad.viz.graph import Box, Graph, Op, has_box
-from minigrad.viz.mathematics import Term, added, formula_of, ones, product, sign, symbol, term, unbroadcast
+from minigrad.viz.mathematics import Term, added, formula_of, is_one, ones, product, sign, symbol, term, unbroadcast
 from minigrad.viz.patterns import Pullback, constant, in_words, pattern
 from minigrad.walk import NONLINEARITIES, arguments
 
@@ -80,7 +80,7 @@ class _Symbols:
             _write_op(box, box.op)
             if box.label:
                 continue
-            if len(box.op.expression) <= 14 and box.times == 1 and box.op.expression not in self.taken:
+            if self.is_short(box, box.op):
                 self.taken[box.op.expression] = _identity(box)
                 box.label, box.term = box.op.expression, box.op.term
             else:
@@ -88,6 +88,12 @@ class _Symbols:
                     count += 1
                     box.label = f"v{count}"
             box.term = box.term or self.new(label_formula(box.label), box)
+
+    def is_short(self, box: Box, op: Op) -> bool:
+        """Is a result without a name written by its expression? Not a function of another expression: σ(W x + b)."""
+        new = len(op.expression) <= 14 and box.times == 1 and op.expression not in self.taken
+        args = [o.box for o in op.operands if o.box]
+        return new and not (len(args) == 1 and len(op.operands) == 1 and is_inlined(args[0]) and "(" in op.expression)
 
     def unused(self, *letters: str) -> str:
         many = (f"{letters[0]}{i}" for i in range(len(self.names) + 1))
@@ -287,7 +293,7 @@ class _Gradients:
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.heads = graph, Heads(graph)
-        self.parts: dict[Box, list[tuple[Box, Term | None]]] = {}  # of each value: a head, and a derivative of it
+        self.parts: dict[Box, list[tuple[Box, Term | str]]] = {}  # of each value: a head, and a derivative of it
         self.deltas = _error_signals(graph, self.heads)
         self.heads.merged |= {*self.deltas}
 
@@ -304,10 +310,10 @@ class _Gradients:
         parts, heads = self.parts.get(box, []), self.heads
         head = heads.scalar_above(box)
         box.head = head.key
-        terms = [None if x is None else self.factor(h, head) * x for h, x in parts]
-        whole = None
+        terms = [times(factor_of(h, head), x) for h, x in parts]
+        whole: Term | None = None
         if terms and len(terms) == box.arrivals and box.times == 1:
-            known = [x for x in terms if x is not None]
+            known = [x for x in terms if isinstance(x, Term)]
             whole = added(known) if len(known) == len(terms) else None
         if box is self.graph.root:
             box.derivative = whole = term(1)
@@ -323,11 +329,7 @@ class _Gradients:
         box.parts = terms
         if whole is not None and whole.sign == "number" and whole.how[0] == 1 and box is not self.graph.root:
             heads.merged.add(box)
-        box.symbol = plain(formula_of(self.factor(head, self.graph.root) * box.derivative))
-
-    def factor(self, head: Box, above: Box) -> Term:
-        """The derivative of one head by another."""
-        return term(1) if head is above else symbol(derivative_formula(above, head), ())
+        box.symbol = plain(formula_of(factor_of(head, self.graph.root) * box.derivative))
 
     def write_flows(self, box: Box, op: Op) -> None:
         """The pullbacks of an op as formulas, and its local derivative where it is elementwise in one argument."""
@@ -335,12 +337,12 @@ class _Gradients:
         assert box.term is not None and box.derivative is not None
         head = box if self.heads.is_head(box) else self.heads.scalar_above(box)
         g = term(1) if head is box else box.derivative
-        factor = self.factor(head, self.graph.root)
+        factor = factor_of(head, self.graph.root)
         for o in op.operands:
             x = o.box
             if x is None or x.node is None:
                 continue
-            found: Term | None = None
+            found: Term | str
             pullback: Pullback = how.pullbacks[o.place] if o.place < len(how.pullbacks) else "{g} pulled back"
             if callable(pullback) and box.times == 1:
                 found = pullback(g, box.term, *terms)
@@ -348,10 +350,12 @@ class _Gradients:
                 o.term = factor * found
                 o.formula = plain(formula_of(o.term))
             elif callable(pullback):  # what flows is the sum of several, which are drawn as one
-                o.formula = plain(formula_of(factor * pullback(g, box.term, *terms)))
-                o.formula += f", the sum of {o.times}" if o.times > 1 else ""
+                found = plain(formula_of(pullback(g, box.term, *terms)))
+                found += f", the sum of {o.times}" if o.times > 1 else ""
             else:
-                o.formula = in_words(pullback, _arguments(op), box.label, plain(formula_of(factor * g)))
+                found = in_words(pullback, _arguments(op), box.label, plain(formula_of(g)))
+            if isinstance(found, str):
+                o.formula = str(times(factor, found))
             if o.flow is not None:
                 self.parts.setdefault(x, []).append((head, found))
         if len(op.operands) == 1 and how.local:
@@ -359,6 +363,23 @@ class _Gradients:
             assert callable(local)
             op.local_term = local(term(1), box.term, *terms)
             op.local = plain(formula_of(op.local_term))
+
+
+def factor_of(head: Box, above: Box) -> Term:
+    """The derivative of one head by another, 1 where they are the same."""
+    return term(1) if head is above else symbol(derivative_formula(above, head), ())
+
+
+def times(factor: Term, x: Term | str) -> Term | str:
+    """A derivative times the factor beside it."""
+    if isinstance(x, Term):
+        return factor * x
+    return x if is_one(factor) else f"{plain(formula_of(factor))} times {x}"
+
+
+def gradient_formula(x: Term | str) -> Formula:
+    """A gradient as a formula, with the shapes of its factors; or in words."""
+    return formula_of(x, shapes=True) if isinstance(x, Term) else Word(x, "text")
 
 
 MOST_INLINED = 8  # signs of a gradient that is written inside another

@@ -38,8 +38,9 @@ def check(graph: Graph) -> int:
         if box.grad is not None and box.head and box.node is not None:
             of_head = by_heads[box.head][box.node._stamp]
             holds(box.derivative, of_head, f"{box.label}: {box.symbol}")
-            if box.parts and None not in box.parts:
-                holds(added([part for part in box.parts if part is not None]), of_head, f"the gradient of {box.label}")
+            parts = [part for part in box.parts if isinstance(part, Term)]
+            if parts and len(parts) == len(box.parts):
+                holds(added(parts), of_head, f"the gradient of {box.label}")
         for o in box.op.operands if box.op else ():
             if o.flow is not None:
                 holds(o.term, np.asarray(o.flow), o.formula)
