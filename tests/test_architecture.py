@@ -41,6 +41,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
             "names",
             "formulas",
             "mathematics",
+            "zeros",
             "graph",
             "patterns",
             "notation",

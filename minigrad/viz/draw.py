@@ -114,7 +114,7 @@ class _Drawing:
         look = LOOKS[box.kind] | ({"fontcolor": QUIET, "color": DEAD, "style": "dashed"} if off else {})
         if box is self.graph.root:
             look |= {"penwidth": "2.4"}
-        note = " (nothing flows back)" if off else ""
+        note = f" (nothing flows back: {box.why})" if off else ""
         tooltip = f"{box.label} {box.data.shape} {box.data.dtype}{note}"
         picture.node(box.key, **quoted(label=markup("<{}>", self.label(box)), tooltip=tooltip, **look))
         if box.op:

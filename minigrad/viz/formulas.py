@@ -21,7 +21,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Word(Formula):
-    """A variable ("italic"), a word ("upright"), a function ("function"), a number, a sign, source ("code"), a "text"."""
+    """A variable ("italic"), a word ("upright"), a "function", a "number", a "sign", source ("code"), or a "text"."""
 
     text: str
     style: str = "italic"
@@ -362,7 +362,7 @@ def elements(x: Formula) -> Markup:
         case Fraction(above, below):
             return markup("<mfrac>{}{}</mfrac>", elements(above), elements(below))
         case Shaped(factor, shape):
-            return markup('<munder>{}<mtext>{}</mtext></munder>', elements(factor), shape)
+            return markup("<munder>{}<mtext>{}</mtext></munder>", elements(factor), shape)
         case Script(base, below, above):
             big = base in (Word("∑", "sign"), Word("∏", "sign"), Word("max", "function"), Word("min", "function"))
             kinds = {(True, False): "munder" if big else "msub", (False, True): "msup", (True, True): "msubsup"}
@@ -390,9 +390,7 @@ def flat(x: Formula) -> list[Formula]:
     """The parts of rows within rows; one that begins with a minus is a row of its own, or the minus would subtract."""
     if not isinstance(x, Row):
         return [x]
-    return [
-        e for i, part in enumerate(x.parts) for e in ([part] if i and leading(part) == MINUS else flat(part))
-    ]
+    return [e for i, part in enumerate(x.parts) for e in ([part] if i and leading(part) == MINUS else flat(part))]
 
 
 def leading(x: Formula) -> Formula:

@@ -43,6 +43,7 @@ class Box:
     derivative: Term | None = None  # of its head with respect to it, as other formulas write it
     parts: list[Term | str] = field(default_factory=list)  # the terms of that derivative, some of them in words
     symbol: str = ""  # its gradient, as text
+    why: str = ""  # it is zero, where it is
 
     @property
     def op_name(self) -> str:
@@ -61,6 +62,7 @@ class Operand:
     # written by `notation.annotate`
     formula: str = ""  # of the flow
     term: Term | None = None  # the same as mathematics, None where it is in words
+    why: str = ""  # it is zero, where it is
 
 
 @dataclass(eq=False, repr=False)

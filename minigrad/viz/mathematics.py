@@ -149,6 +149,11 @@ def ones(shape: Shape) -> Term:
     return Term("ones", (), shape)
 
 
+def ends(x: Term) -> list[Term]:
+    """The Terms that a Term is made of."""
+    return [e for arg in x.args for e in ends(arg)] if x.args else [x]
+
+
 def added(terms: Sequence[Term]) -> Term:
     """A sum of Terms of one shape: a negative one is subtracted."""
     total, *rest = terms

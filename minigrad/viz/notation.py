@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Node
+from minigrad.sparse import RowSparse
 from minigrad.text import printable
 from minigrad.viz.formulas import (
     CODE,
@@ -27,9 +28,22 @@ from minigrad.viz.formulas import (
     name,
     plain,
 )
-from minigrad.viz.graph import Box, Graph, Op, has_box
-from minigrad.viz.mathematics import Term, added, formula_of, is_one, ones, product, sign, symbol, term, unbroadcast
+from minigrad.viz.graph import Box, Graph, Op, has_box, is_zero
+from minigrad.viz.mathematics import (
+    Term,
+    added,
+    ends,
+    formula_of,
+    is_one,
+    ones,
+    product,
+    sign,
+    symbol,
+    term,
+    unbroadcast,
+)
 from minigrad.viz.patterns import Pullback, constant, in_words, pattern
+from minigrad.viz.zeros import reason
 from minigrad.walk import NONLINEARITIES, arguments
 
 
@@ -304,6 +318,28 @@ class _Gradients:
             self.write_gradient(box)
             if box.op:
                 self.write_flows(box, box.op)
+        self.explain_zeros()
+
+    def explain_zeros(self) -> None:
+        """Say of each gradient that is zero where it became so, and why."""
+        known: dict[Formula, Any] = {}
+        for box in self.graph.boxes:
+            if box.term is not None and box.term.sign == "symbol":
+                known[formula_of(box.term)] = box.data
+            if box.grad is not None and not isinstance(box.grad, RowSparse):
+                known[derivative_formula(self.graph.root, box)] = box.grad
+        users: dict[Box, list[str]] = {}
+        for box in self.graph.boxes:
+            if is_zero(box.grad):
+                box.why = "; ".join(dict.fromkeys(users.get(box, ())))
+            for o in box.op.operands if box.op else ():
+                if o.flow is None or o.box is None or not is_zero(o.flow):
+                    continue
+                if is_zero(box.grad):
+                    o.why = box.why or f"{plain(derivative_formula(self.graph.root, box))} is 0"
+                else:
+                    o.why = reason(o.term, known) if o.term else f"the pullback of {box.op_name} returns 0 here"
+                users.setdefault(o.box, []).append(o.why)
 
     def write_gradient(self, box: Box) -> None:
         """How the gradient of a value is written in the formulas of its op."""
@@ -391,11 +427,6 @@ def is_simple(x: Term) -> bool:
     return inside.sign == "symbol" or (
         size(x) <= 6 and all(e.sign in ("number", "ones") or not e.shape for e in ends(x))
     )
-
-
-def ends(x: Term) -> list[Term]:
-    """The Terms that a Term is made of."""
-    return [e for arg in x.args for e in ends(arg)] if x.args else [x]
 
 
 def size(x: Term) -> int:

@@ -225,6 +225,7 @@ class _Page:
                     "to": o.box.key,
                     "edge": self.numbers[box.key, i],
                     "formula": self.formulas.add(self.contribution(box, o, o.box.arrivals == 1)),
+                    "why": f"{o.why}: nothing flows to {o.box.label}." if o.why else "",
                     "flow": self.arrays.add(o.flow),
                     "sum": self.arrays.add(sums[-1]),
                     "nth": len(sums),

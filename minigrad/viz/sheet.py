@@ -5,7 +5,7 @@ It is made of the same formulas as the steps of a page, each of which is in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case
+from cases import Case
 from dot_text import slide, written
 from latex_reader import Reader, tokens
 from random_programs import inputs, program
 from read_formulas import compare
+from totals import REAL, total, variables
 
 import minigrad as mg
-from minigrad.trees import leaves, map_leaves
 from minigrad.viz.formulas import latex, plain
 from minigrad.viz.graph import Box, Graph, flows
 from minigrad.viz.mathematics import Term, added, formula_of
@@ -113,29 +113,6 @@ def evaluated(term: Any, values: dict[str, Any]) -> Any:
 def test_the_slides() -> None:
     J, _ = slide()
     assert check(written(J, backward=True)) > 20
-
-
-def variables(case: Case) -> list[Any]:
-    count = iter(range(100))
-
-    def variable(x: Any) -> Any:
-        floating = isinstance(x, float) or getattr(x, "dtype", np.dtype(int)).kind == "f"
-        return mg.Tensor(x, f"x{next(count)}") if floating else x
-
-    return [map_leaves(variable, x) if leaves(x) else x for x in case.args]
-
-
-def total(case: Case, args: list[Any]) -> Any:
-    parts = [part for y in leaves(case(*args)) if isinstance(y, mg.Tensor) for part in [y]]
-    return sum((mg.sum(mg.sin(part)) for part in parts), start=mg.Tensor(0.0, "zero"))
-
-
-EMPTY = "linspace-()-(3,)-0"  # whose formula stands for no element
-REAL = [
-    case
-    for case in CASES
-    if str(case) != EMPTY and not any(np.iscomplexobj(x) for a in case.args for x in leaves(a) if x is not None)
-]
 
 
 @pytest.mark.parametrize("case", REAL, ids=str)
