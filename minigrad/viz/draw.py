@@ -14,7 +14,7 @@ from minigrad.text import Markup, joined, markup
 from minigrad.viz.dot import Picture, quoted
 from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, is_zero
-from minigrad.viz.names import Scope, variables
+from minigrad.viz.names import Scope, around
 from minigrad.viz.notation import annotate, derivative
 
 LINE = "#46525c"
@@ -65,8 +65,8 @@ def draw(
         ValueError: for gradients of a value that is not a scalar.
         RuntimeError: for backward=True after data has changed.
     """
-    around = variables(sys._getframe(1))
-    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=around)
+    names = around(sys._getframe(1))
+    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=names)
     return _Drawing(annotate(graph), values, backward).picture(rankdir)
 
 

@@ -20,7 +20,7 @@ from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, reachable
 from minigrad.viz.layout import layout
 from minigrad.viz.mathematics import formula_of, sign
-from minigrad.viz.names import line_of, variables
+from minigrad.viz.names import around, line_of
 from minigrad.viz.notation import (
     annotate,
     derivative_formula,
@@ -84,7 +84,7 @@ def replay(
     ops = sum(node._op is not None for node in reachable(root))
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
-    graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
+    graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
     page = _Page(graph, remarks)
     content = json.dumps(page.content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts = {"DATA": content.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}

@@ -24,9 +24,7 @@ def test_the_hinge_of_a_pair_whose_margin_is_met():
         assert why(J)["s"] == why(J)["s_c"] == expected  # it comes down from where it began
     edge = mg.relu(T(1.0, "u") - T(1.0, "v"))
     assert why(edge)["u"] == "u − v = 0, so 1{u − v > 0} is 0"
-    assert expected.replace("<", "&lt;").replace(">", "&gt;") in drawn(mg.relu(1 - s + s_c), backward=True).replace(
-        "<", "&lt;"
-    ).replace(">", "&gt;")
+    assert f"nothing flows back: {expected}" in drawn(mg.relu(1 - s + s_c), backward=True)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ def test_the_hinge_of_a_pair_whose_margin_is_met():
             "x",
             "1{x + c > 0} is 0 wherever a is not",
         ),
-        (lambda x: mg.sum(mg.exp(x * 1000)), "x", "exp(1000 x) is 0, as x is between −2 and −1"),
+        (lambda x: mg.sum(mg.exp(x * 1000)), "x", "v₁ is 0"),
         (lambda x: mg.sum(mg.minimum(T([-5.0, -5.0], "low"), x)), "x", "is not below low in any element"),
         (lambda x: mg.sum(mg.tanh(x * 500)), "x", "is 0"),
         (lambda x: mg.sum(mg.abs(x * 0.0)), "x", "is 0"),
