@@ -84,6 +84,8 @@ class _Drawing:
         picture.attr("edge", fontname="Helvetica", fontsize="10", color=LINE, arrowsize="0.6")
         self.boxes(picture, ())
         for box in self.graph.boxes:
+            picture.titles |= {box.key: box.label} | ({_op_key(box): box.op.sign} if box.op else {})
+        for box in self.graph.boxes:
             if box.op:
                 self.edges(picture, box, box.op)
         if self.graph.more:

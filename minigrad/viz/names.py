@@ -63,20 +63,20 @@ def variables(frame: FrameType) -> list[tuple[str, Any]]:
 
 
 def around(frame: FrameType) -> list[tuple[str, Any]]:
-    """What the code that is running calls Tensors and arrays, as (name, value), the nearest name of a value first.
+    """The names that running code has for Tensors and arrays, as (name, value), the best name of a value first.
 
-    These are the variables of the function that asked and of those that called it, then the globals of their modules,
-    and then what is inside of objects and containers there: `self.W`, `params[0]`, `params["W"]`. A library's code, and
-    what begins with an underscore, name nothing.
+    These are the variables of the functions that are running, those of the outermost first, as `trace_source` has them:
+    what a function calls its argument is less than the name that its caller has. Then the globals of their modules, and
+    what is inside of objects and containers there: `self.W`, `params[0]`, `params["W"]`. A library's code, and names
+    that begin with an underscore, do not count.
     """
     scopes: list[dict[str, Any]] = []
-    walked: FrameType | None = frame
     modules: dict[int, dict[str, Any]] = {}
+    walked: FrameType | None = frame
     while walked is not None:
         file = walked.f_code.co_filename
         if not is_minigrad(file) and not is_library(file):
-            if walked.f_code.co_name != "<module>":
-                scopes.append(held(walked))
+            scopes.insert(0, held(walked))
             modules.setdefault(id(walked.f_globals), walked.f_globals)
         walked = walked.f_back
     scopes += modules.values()
@@ -104,8 +104,8 @@ def _inside(key: str, value: Any, seen: set[int]) -> list[tuple[str, Any]]:
         found = [(f"{key}[{k!r}]", v) for k, v in list(value.items())[:MOST_INSIDE] if type(k) in (str, int)]
     elif kind in (list, tuple):
         found = [(f"{key}[{i}]", v) for i, v in enumerate(value[:MOST_INSIDE])]
-    elif issubclass(kind, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
-        found = [(f"{key}.{field}", v) for field, v in zip(kind._fields, value)]
+    elif issubclass(kind, tuple) and isinstance(fields := getattr(kind, "_fields", None), tuple):
+        found = [(f"{key}.{field}", v) for field, v in zip(fields, value)]
     elif is_users(kind):
         try:
             attributes = object.__getattribute__(value, "__dict__")

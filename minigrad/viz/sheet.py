@@ -34,7 +34,7 @@ class Formulas:
         inside = elements(x)
         if inside not in self._known:
             self._known[inside] = len(self.texts)
-            self.texts.append(plain(x))
+            self.texts.append(plain(x).replace("\n", "; "))
             self._elements.append(inside)
         return self._known[inside]
 

@@ -50,7 +50,7 @@ def picture_of(z):
 
 
 def test_names_of_what_the_callers_hold_without_a_trace():
-    """Variables of the functions that called, attributes, items; the nearest name of a value comes first."""
+    """Variables of the functions that called, attributes, items; a caller's name is better than a parameter's."""
     params, data = {"U": mg.Tensor([1.0, 2.0])}, (mg.Tensor([1.0, 2.0]),)
     s = params["U"] @ data[0]
     source = Model().draw(data[0])
@@ -59,6 +59,10 @@ def test_names_of_what_the_callers_hold_without_a_trace():
     def inside():
         return mg.draw(s).source
 
+    def show(value):
+        return mg.draw(value).source
+
+    assert "<b>s</b>" in show(s) and "value" not in show(s)
     assert {"s", "data[0]", "params['U']"} <= set(re.findall("<b>(.*?)</b>", inside()))
 
 

@@ -48,7 +48,10 @@ function show(step, smooth = true) {
       strip(b.gradAt, arrays[g.array], x + 10, top + 27, w - 20, "∂");
     }
     const value = arrays[b.value];
-    b.g.setAttribute("aria-label", `${b.kind} ${b.label}, ${values.has(b.key) ? spoken(value) : "not computed yet"}${g ? ", gradient " + spoken(arrays[g.array]) : ""}`);
+    const label = `${b.kind} ${b.label}, ${values.has(b.key) ? spoken(value) : "not computed yet"}${g ? ", gradient " + spoken(arrays[g.array]) : ""}`;
+    b.g.setAttribute("aria-label", label);
+    b.title ||= b.g.insertBefore(make("title", {}, svg), b.g.firstChild);
+    b.title.textContent = label;
   }
   edges.forEach((e, i) => {
     const move = (at.moves || []).find(m => m.edge === i), on = move || at.phase === "forward" && e.to === at.box;
