@@ -106,6 +106,7 @@ class _Symbols:
     def is_short(self, box: Box, op: Op) -> bool:
         """Is a result without a name written by its expression? Not a function of another expression: σ(W x + b)."""
         new = len(op.expression) <= 14 and box.times == 1 and op.expression not in self.taken
+        new = new and not (op.term and op.term.sign == "symbol")  # 1.0 * x is another value than x
         args = [o.box for o in op.operands if o.box]
         return new and not (len(args) == 1 and len(op.operands) == 1 and is_inlined(args[0]) and "(" in op.expression)
 

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from cases import Case
 from dot_text import slide, written
-from latex_reader import Reader, tokens
+from latex_reader import Reader, split, tokens
 from random_programs import inputs, program
 from read_formulas import compare
 from totals import REAL, total, variables
 
 import minigrad as mg
-from minigrad.viz.formulas import latex, plain
+from minigrad.viz.formulas import Equations, latex, plain
 from minigrad.viz.graph import Box, Graph, flows
 from minigrad.viz.mathematics import Term, added, formula_of
-from minigrad.viz.notation import _identity, derivative, derivative_formula
+from minigrad.viz.notation import _identity, derivative, derivative_formula, is_inlined
+from minigrad.viz.sheet import gradient_equations, value_equation
 from minigrad.walk import pullbacks
 from models.slides import DERIVATIONS
 
@@ -85,6 +86,29 @@ def symbols(graph: Graph) -> tuple[dict[str, Any], dict[str, dict[int, Any]]]:
             text = latex(formula_of(box.derivative))
             known.setdefault(text, by_heads[box.head][box.node._stamp])
     return known, by_heads
+
+
+def sheet_holds(graph: Graph) -> int:
+    """Evaluate the equations of the sheet as they are printed: every side of each is the same; how many there were."""
+    known, _ = symbols(graph)
+    by_key = {box.key: box for box in graph.boxes}
+    count = 0
+    for box in graph.boxes:
+        printed = [value_equation(box)] if box.op and not is_inlined(box) else []
+        if box.grad is not None:
+            printed += [equation for equation, _ in gradient_equations(graph, box, by_key[box.head])]
+        for equation in printed:
+            text = latex(equation)
+            if isinstance(equation, Equations) or r"\text{" in text:  # its terms are those that `check` evaluates
+                continue
+            sides, _ = split(tokens(text))
+            reader = Reader(known, {})
+            with np.errstate(all="ignore"):
+                right = reader.value(sides[-1])
+            for side in sides[:-1]:
+                agree(right, reader.symbols[tuple(side)], text)
+            count += len(sides) > 1
+    return count
 
 
 def as_source(box: Box, place: int, text: str) -> None:
@@ -201,6 +225,7 @@ def test_the_slides_derivation_in_the_slides_signs() -> None:
     score = written(s.node, backward=True)  # of the score alone there is no factor
     assert {"δ xᵀ", "δ", "Wᵀ δ", "a", "U"} <= {o.formula for box in score.boxes if box.op for o in box.op.operands}
     check(score)
+    assert sheet_holds(graph) > 15 and sheet_holds(score) > 8
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -209,6 +234,7 @@ def test_random_programs(seed: int) -> None:
     J = found.function(np)(*(mg.Tensor(x, name) for x, name in zip(inputs(seed), "xyzw", strict=True)))
     if isinstance(J, mg.Tensor) and not any(np.iscomplexobj(b.data) for b in written(J).boxes):
         check(written(J, backward=True))
+        sheet_holds(written(J, backward=True))
 
 
 @pytest.mark.parametrize("derivation", DERIVATIONS, ids=lambda d: d.title)
@@ -217,6 +243,7 @@ def test_the_models(derivation: Any) -> None:
     exact = {key for key, x in drawn.items() if np.asarray(x).dtype.kind != "f"}
     J = derivation.f(*(x if key in exact else mg.Tensor(x, key) for key, x in drawn.items()))
     assert check(written(J, backward=True)) > 1
+    assert sheet_holds(written(J, backward=True)) > 0
 
 
 def test_repeated_structure_has_names_and_the_sum_of_what_flows() -> None:
