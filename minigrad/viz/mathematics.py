@@ -226,7 +226,7 @@ def formula_of(x: Term, shapes: bool = False) -> Formula:
     >>> print(latex(formula_of(indicator(symbol(name("m"), ()) > 0))))
     \\mathbf{1} \\left\\{ m > 0 \\right\\}
     """
-    return Notation(names_in(x), shapes)(x)
+    return x.how[0] if x.sign == "symbol" else Notation(names_in(x), shapes)(x)
 
 
 def names_in(x: Term) -> set[str]:

@@ -124,7 +124,7 @@ class _Symbols:
         The index of the scalar that a value leads to tells them apart, as z_c does that leads to s_c; else its number.
         """
         base = label_formula(label)
-        values = list(dict.fromkeys(map(_identity, boxes)))
+        values = {v: i for i, v in enumerate(dict.fromkeys(map(_identity, boxes)), 1)}
         suffixes: dict[int, str] = {}
         for box in boxes:
             suffixes.setdefault(_identity(box), _index(self.heads.scalar_above(box)))
@@ -137,7 +137,7 @@ class _Symbols:
             v = _identity(box)
             formula = with_index[v] if clear else base
             if not clear and (len(values) > 1 or self.taken.get(plain(base), v) != v):
-                formula = _numbered(base, values.index(v) + 1)
+                formula = _numbered(base, values[v])
             self.taken.setdefault(plain(formula), v)
             yield formula
 
@@ -259,12 +259,16 @@ SIGNED = {"+", "−", "∘", "/", "^", "max", "min"}
 # heads
 
 
+MOST_WAYS = 100  # on which a gradient comes to a value
+
+
 class Heads:
     """For each value the scalars with a name that all of its gradient comes through."""
 
     def __init__(self, graph: Graph) -> None:
         self.root = graph.root
         self.above: dict[Box, Box] = {}  # of each value, the nearest one that all of its gradient comes through
+        self._nearest: dict[Box, Box] = {}
         self.merged: set[Box] = set()  # scalars of derivative 1, which need no factor
         users: dict[Box, list[Box]] = {}
         depth = {graph.root: 0}
@@ -276,7 +280,9 @@ class Heads:
         for box in graph.boxes:
             if box is graph.root:
                 continue
-            ways = [user if whole and user in depth else graph.root for user in users.get(box, ())]
+            found = users.get(box, ()) if whole else ()
+            found = found if len(found) <= MOST_WAYS else ()  # a weight of a loop: to look for another one takes long
+            ways = [user if user in depth else graph.root for user in found]
             meeting = ways[0] if ways else graph.root
             for way in ways[1:]:
                 while way is not meeting:
@@ -288,10 +294,15 @@ class Heads:
 
     def scalar_above(self, box: Box) -> Box:
         """The nearest scalar with a name, the root where there is none."""
-        while box is not self.root:
+        passed = []
+        while box is not self.root and box not in self._nearest:
+            passed.append(box)
             box = self.above[box]
             if self.is_head(box):
                 break
+        else:
+            box = self._nearest.get(box, box)
+        self._nearest |= dict.fromkeys(passed, box)
         return box
 
     def is_head(self, box: Box) -> bool:
@@ -323,6 +334,9 @@ class _Gradients:
 
     def explain_zeros(self) -> None:
         """Say of each gradient that is zero where it became so, and why."""
+        flows = (o.flow for box in self.graph.boxes if box.op for o in box.op.operands)
+        if not any(is_zero(flow) for flow in flows):
+            return
         known: dict[Formula, Any] = {}
         for box in self.graph.boxes:
             if box.term is not None and box.term.sign == "symbol":
@@ -349,7 +363,7 @@ class _Gradients:
         box.head = head.key
         terms = [times(factor_of(h, head), x) for h, x in parts]
         whole: Term | None = None
-        if terms and len(terms) == box.arrivals and box.times == 1:
+        if 0 < len(terms) <= MOST_TERMS and len(terms) == box.arrivals and box.times == 1:
             known = [x for x in terms if isinstance(x, Term)]
             whole = added(known) if len(known) == len(terms) else None
         if box is self.graph.root:
@@ -419,6 +433,7 @@ def gradient_formula(x: Term | str) -> Formula:
     return formula_of(x, shapes=True) if isinstance(x, Term) else Word(x, "text")
 
 
+MOST_TERMS = 3  # of a sum that may be written inside another formula
 MOST_INLINED = 8  # signs of a gradient that is written inside another
 
 
