@@ -59,7 +59,12 @@ def name_of(value: Any, around: Mapping[int, str]) -> str:
 
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The local variables of a function that hold Tensors and arrays."""
-    return [(key, x) for key, x in held(frame).items() if key[:1] != "_" and isinstance(x, Node | np.ndarray)]
+    return [(key, x) for key, x in held(frame).items() if is_name(key) and isinstance(x, Node | np.ndarray)]
+
+
+def is_name(key: Any) -> bool:
+    """Is a variable's name the user's? Not one with an underscore, nor a tool's such as pytest's @py_assert1."""
+    return isinstance(key, str) and key[:1] != "_" and key.isidentifier()
 
 
 def around(frame: FrameType) -> list[tuple[str, Any]]:
@@ -80,7 +85,7 @@ def around(frame: FrameType) -> list[tuple[str, Any]]:
             modules.setdefault(id(walked.f_globals), walked.f_globals)
         walked = walked.f_back
     scopes += modules.values()
-    visible = [(key, value) for scope in scopes for key, value in list(scope.items()) if key[:1] != "_"]
+    visible = [(key, value) for scope in scopes for key, value in list(scope.items()) if is_name(key)]
     found = [(key, value) for key, value in visible if isinstance(value, Node | np.ndarray)]
     seen: set[int] = set()
     level = [(key, value) for key, value in visible if not isinstance(value, Node | np.ndarray)]
