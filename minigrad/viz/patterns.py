@@ -309,9 +309,11 @@ def cross_entropy_pattern(node: Node) -> Pattern:
 
 
 def getitem_pattern(node: Node) -> Pattern:
+    """An element or a part, by its index."""
     index = constant(arguments(node)[1])
     text = index[1:-1] if index.startswith("(") and index.endswith(")") else index
-    return PATTERNS["getitem"]._replace(expression=f"{{0}}[{text.replace('{', '{{').replace('}', '}}')}]")
+    place = f"[{text}]".replace("{", "{{").replace("}", "}}")
+    return PATTERNS["getitem"]._replace(expression="{0}" + place, pullbacks=("{g} at " + place + ", 0 elsewhere",))
 
 
 def transpose_pattern(node: Node) -> Pattern:

@@ -66,6 +66,12 @@ def test_labels_of_values_without_a_name():
     ]
 
 
+def test_the_index_of_an_element_is_written():
+    x = mg.Tensor([1.0, 2.0, 3.0], "x")
+    found = written(x[1] * 2, backward=True).boxes[1]
+    assert found.label == "x[1]" and found.op.operands[0].formula == "2 at [1], 0 elsewhere"
+
+
 def test_a_leaf_keeps_its_label_after_its_data_has_changed():
     x = mg.Tensor(3.0)
     y = x * x
