@@ -64,13 +64,15 @@ def remark(graph: Graph, box: Box) -> str:
     if sign == "σ" and args[0].delta:
         for s in graph.users(box)[:1]:
             if s.op and s.op.sign == "·" and s.op.operands[0].box:
-                U, z, above = s.op.operands[0].box.label, args[0].label, f"∂{graph.root.label}/∂{s.label}"
-                return f"On the slides: δ = {U} ∘ f′({z}), the error signal; here times {above}."
+                U, z, above = s.op.operands[0].box.label, box.op.expression[1:], f"∂{graph.root.label}/∂{s.label}"
+                times = "" if s is graph.root else f"; here times {above}"
+                return f"On the slides: {args[0].delta} = {U} ∘ f′{z}, the error signal{times}."
     if sign == "+" and box.delta and args[-1].op is None:
-        return f"On the slides: the gradient of the bias {args[-1].label} is δ (the heading there says a, a slip)."
+        return f"On the slides: the gradient of {args[-1].label} is {box.delta} (the heading there says a, a slip)."
     if sign == "@" and box.delta and args[1].data.ndim == 1:
         W, x = (arg.label for arg in args)
-        return f"On the slides: the gradient of {W} is δ {x}ᵀ, error signal times input; that of {x} is {W}ᵀ δ."
+        d = box.delta
+        return f"On the slides: the gradient of {W} is {d} {x}ᵀ, error signal times input; that of {x} is {W}ᵀ {d}."
     return ""
 
 

@@ -439,23 +439,30 @@ def _section(title: str, found: list[Line]) -> str:
         d = line.derivation
         if d is not last:
             code = "".join(f"<code>{escape(name)}</code>" for name in d.code)
-            rows.append(
-                f'<tbody><tr class="head"><th colspan="5" scope="rowgroup"><span class="title">{escape(d.title)}</span>'
-                f'<span class="math">{_math(d.value)}</span><span class="code">{code}</span></th></tr>'
-            )
+            title = f'<span class="title">{escape(d.title)}</span><span class="math">{_math(d.value)}</span>'
+            head = f'<th colspan="5" scope="rowgroup" role="rowheader">{title}<span class="code">{code}</span></th>'
+            rows.append(f'<tbody role="rowgroup"><tr class="head" role="row">{head}</tr>')
             last = d
         verdict = line.verdict if d.claim else f"caught: {line.verdict}"
-        rows.append(
-            f'<tr class="{"good" if line.as_claimed else "bad"}"><td class="math">{_math(line.formula)}</td>'
-            f'<td class="shape">{_shape(line.shape)}</td><td class="number">{_ulp(line.ulp)}</td>'
-            f'<td class="number">{_ulp(line.numeric_ulp)}</td><td class="verdict">{escape(verdict)}</td></tr>'
+        cells = [("shape", _shape(line.shape)), ("number", _ulp(line.ulp)), ("number", _ulp(line.numeric_ulp))]
+        numbers = "".join(  # on a narrow screen each has its head beside it
+            f'<td class="{kind}" data-of="{head}" role="cell">{text}</td>'
+            for (kind, text), head in zip(cells, HEADS[1:])
         )
-    heads = (
-        '<thead><tr><th scope="col">formula</th><th scope="col">shape</th>'
-        '<th scope="col" class="number">by hand − autograd</th>'
-        '<th scope="col" class="number">autograd − complex step</th><th scope="col">verdict</th></tr></thead>'
+        rows.append(
+            f'<tr class="{"good" if line.as_claimed else "bad"}" role="row">'
+            f'<td class="math" role="cell">{_math(line.formula)}</td>{numbers}'
+            f'<td class="verdict" role="cell">{escape(verdict)}</td></tr>'
+        )
+    columns = "".join(
+        f'<th scope="col" role="columnheader"{" class=number" * ("−" in head)}>{head}</th>' for head in HEADS
     )
-    return f'<section><h2>{escape(title)}</h2><div class="scroll"><table>{heads}{"".join(rows)}</table></div></section>'
+    heads = f'<thead role="rowgroup"><tr role="row">{columns}</tr></thead>'
+    table = f'<div class="scroll"><table role="table">{heads}{"".join(rows)}</table></div>'
+    return f"<section><h2>{escape(title)}</h2>{table}</section>"
+
+
+HEADS = ("formula", "shape", "by hand − autograd", "autograd − complex step", "verdict")
 
 
 def _math(formula: str) -> str:

@@ -223,6 +223,10 @@ class Reader:
         if token == r"\sqrt":
             inside, self.waiting = braced(self.waiting)
             return np.sqrt(self.inside(inside))
+        if token == r"\mathbf{1}" and self.next() == "_":
+            self.take()
+            inside, self.waiting = braced(self.waiting)
+            return np.ones([int(n) for n in inside if n != r"\times"])
         if token == r"\mathbf{1}":
             assert self.waiting[:2] == [r"\left", r"\{"]
             self.waiting = self.waiting[2:]
@@ -318,7 +322,7 @@ class Reader:
             if re.fullmatch(r"\w+=", text):
                 self.take()
                 keywords[text[:-1]] = self.relation()
-            elif ":" in text or text in ("...", "None"):
+            elif (":" in text or text in ("...", "None")) and (self.next(),) not in self.symbols:
                 self.take()
                 args.append(eval(f"np.s_[{text}]", self.scope))
             else:

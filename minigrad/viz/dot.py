@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     >>> mg.draw(x * x).source.startswith("digraph")
     True
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.titles: dict[str, str] = {}  # of nodes, by their keys
 
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
@@ -82,7 +87,18 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             ExecutableNotFound: where no program is installed that writes it.
         """
         with installed_command(format or self.format) as noisy:
-            return super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
+            found = super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
+        return self._titled(found) if (format or self.format) == "svg" else found
+
+    def _titled(self, svg: Any) -> Any:
+        """An SVG whose titles are those of the values and ops, not Graphviz's keys."""
+        if isinstance(svg, bytes):
+            return self._titled(svg.decode()).encode()
+        return re.sub(r"<title>(.*?)</title>", lambda found: markup("<title>{}</title>", self._title(found[1])), svg)
+
+    def _title(self, key: str) -> str:
+        ends = [end.split(":")[0] for end in unescape(key).split("->")]
+        return " → ".join(self.titles.get(end, end) for end in ends)
 
     def render(self, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
         """Write the DOT text and the picture, as graphviz's own `render` does; `save` writes the picture alone.

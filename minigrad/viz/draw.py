@@ -14,7 +14,7 @@ from minigrad.text import Markup, joined, markup
 from minigrad.viz.dot import Picture, quoted
 from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, is_zero
-from minigrad.viz.names import Scope, variables
+from minigrad.viz.names import Scope, around
 from minigrad.viz.notation import annotate, derivative
 
 LINE = "#46525c"
@@ -65,8 +65,8 @@ def draw(
         ValueError: for gradients of a value that is not a scalar.
         RuntimeError: for backward=True after data has changed.
     """
-    around = variables(sys._getframe(1))
-    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=around)
+    names = around(sys._getframe(1))
+    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=names)
     return _Drawing(annotate(graph), values, backward).picture(rankdir)
 
 
@@ -83,6 +83,8 @@ class _Drawing:
         picture.attr("node", fontname="Helvetica", fontsize="12", margin="0.08,0.04")
         picture.attr("edge", fontname="Helvetica", fontsize="10", color=LINE, arrowsize="0.6")
         self.boxes(picture, ())
+        for box in self.graph.boxes:
+            picture.titles |= {box.key: box.label} | ({_op_key(box): box.op.sign} if box.op else {})
         for box in self.graph.boxes:
             if box.op:
                 self.edges(picture, box, box.op)
@@ -114,7 +116,7 @@ class _Drawing:
         look = LOOKS[box.kind] | ({"fontcolor": QUIET, "color": DEAD, "style": "dashed"} if off else {})
         if box is self.graph.root:
             look |= {"penwidth": "2.4"}
-        note = " (nothing flows back)" if off else ""
+        note = f" (nothing flows back: {box.why})" if off else ""
         tooltip = f"{box.label} {box.data.shape} {box.data.dtype}{note}"
         picture.node(box.key, **quoted(label=markup("<{}>", self.label(box)), tooltip=tooltip, **look))
         if box.op:
@@ -154,7 +156,7 @@ class _Drawing:
         if grad is not None and self.backward is not False:
             above, below = map(_short, derivative(self.graph, box))
             title = f"∂{above}/∂{below}" if self.graph.backward else "grad"
-            delta = markup(" = <b>{}</b>", _short(box.delta)) if box.delta else ""
+            delta = markup(" = <b>{}</b>", _short(box.symbol)) if box.delta else ""
             times = f"  (sum of {box.arrivals})" if box.arrivals > 1 else ""
             return [
                 markup('<font color="{}" point-size="10">{}{}{}</font>', BACK, title, delta, times),

@@ -21,7 +21,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Word(Formula):
-    """A variable ("italic"), a word ("upright"), a function ("function"), a number, a sign, or source ("code")."""
+    """A variable ("italic"), a word ("upright"), a "function", a "number", a "sign", source ("code"), or a "text"."""
 
     text: str
     style: str = "italic"
@@ -48,6 +48,21 @@ class Script(Formula):
     base: Formula
     below: Formula | None = None
     above: Formula | None = None
+
+
+@dataclass(frozen=True)
+class Name(Script):
+    """A name that is set as a base with an index; as code it is the text that it was."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Shaped(Formula):
+    """A factor with its shape below it, which MathML alone shows."""
+
+    factor: Formula
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class Equations(Formula):
 SPACE = Word(" ", "sign")  # between a number and what it scales
 TIMES = Word("@", "sign")  # between the factors of a product of matrices
 COMMA = Word(",", "sign")
+MINUS = Word("−", "sign")
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ", "eta": "η", "theta": "θ",
@@ -95,7 +111,7 @@ SIGNS = {
     "∘": r"\circ", "−": "-", "·": r"\cdot", "∑": r"\sum", "∏": r"\prod", "∂": r"\partial", "⊤": r"\top", "≥": r"\ge",
     "≤": r"\le", "≠": r"\ne", "∧": r"\land", "∨": r"\lor", "¬": r"\lnot", "←": r"\leftarrow", "∞": r"\infty",
     "{": r"\{", "}": r"\}", " ": r"\,", "@": r"\,", "⌊": r"\lfloor", "⌋": r"\rfloor", "⟨": r"\langle", "⟩": r"\rangle",
-    "𝟏": r"\mathbf{1}",
+    "𝟏": r"\mathbf{1}", "∈": r"\in",
     "⌈": r"\lceil", "⌉": r"\rceil",
 }  # fmt: skip
 LATEX_FUNCTIONS = {
@@ -113,18 +129,25 @@ LATEX_FUNCTIONS = {
     "max",
     "min",
 }
-SUPERSCRIPTS = str.maketrans("0123456789⊤", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ")
+SUPERSCRIPTS = str.maketrans("0123456789⊤()", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁽⁾")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def binding(x: Formula) -> int:
     """How strongly a part holds together."""
+    if isinstance(x, Shaped):
+        return binding(x.factor)
     return x.binds if isinstance(x, Row) else RELATION if isinstance(x, Cases) else ATOM
 
 
 def fenced(x: Formula, strength: int) -> Formula:
     """A part, in brackets where it binds less strongly."""
     return x if binding(x) >= strength else Fenced(x)
+
+
+def is_quotient(x: Formula) -> bool:
+    """Is it a fraction that divides? The derivative ∂J/∂W is one symbol."""
+    return isinstance(x, Fraction) and not (isinstance(x.above, Row) and x.above.parts[:1] == (Word("∂", "sign"),))
 
 
 def atom(x: Formula) -> Formula:
@@ -161,7 +184,7 @@ def name(text: str) -> Formula:
     between: list[Formula] = [below[0]]
     for index in below[1:]:
         between += [COMMA, index]
-    return Script(_word(base), between[0] if len(between) == 1 else Row(tuple(between)))
+    return Name(_word(base), between[0] if len(between) == 1 else Row(tuple(between)), text=text)
 
 
 def _word(text: str) -> Word:
@@ -171,6 +194,9 @@ def _word(text: str) -> Word:
 
 
 # text
+
+
+CODE = " @ "  # the sign of a product of matrices in source, where names are as they were
 
 
 def plain(x: Formula, times: str = " ") -> str:
@@ -188,7 +214,7 @@ def plain(x: Formula, times: str = " ") -> str:
         case Word(text, "sign"):
             return (
                 f" {text} "
-                if text in "∘+·−=<>≥≤≠←∧∨"
+                if text in "∘+·−=<>≥≤≠←∧∨∈" or text == "+="
                 else ", "
                 if text == ","
                 else text.replace("⊤", "ᵀ").replace("∑", "Σ").replace("𝟏", "1")
@@ -198,16 +224,21 @@ def plain(x: Formula, times: str = " ") -> str:
         case Row(parts, binds):
             factors = binds in (HADAMARD, PRODUCT)
             texts = [
-                f"({plain(part, times)})" if factors and i and isinstance(part, Fraction) else plain(part, times)
-                for i, part in enumerate(parts)
+                f"({plain(part, times)})" if factors and is_quotient(part) else plain(part, times) for part in parts
             ]
             if parts and parts[0] == Word("−", "sign"):
                 texts[0] = "−"
             return (" " if binds == REDUCTION and parts[1:2] != (SPACE,) else "").join(texts)
+        case Fraction(above, below) if not is_quotient(x):
+            return f"{plain(above, times)}/{plain(below, times)}"
         case Fraction(above, below):
             over, under = plain(above, times), plain(below, times)
             over = f"({over})" if binding(above) <= REDUCTION else over
             return f"{over} / {f'({under})' if binding(below) < ATOM or isinstance(below, Fraction) else under}"
+        case Name(text=text) if times == CODE:
+            return printable(text)
+        case Shaped(factor):
+            return plain(factor, times)
         case Script(base, below, above):
             text = plain(base, times)
             text = f"({text})" if isinstance(base, Fraction) else text
@@ -215,9 +246,12 @@ def plain(x: Formula, times: str = " ") -> str:
                 index = plain(below, "")
                 text += index.translate(SUBSCRIPTS) if index.isdigit() else f"_{index.replace(', ', ',')}"
             if above is not None:
-                power = plain(above)
-                small = power.translate(SUPERSCRIPTS)
-                text += small if power.isdigit() or power == "ᵀ" else f"^{power}" if _is_short(above) else f"^({power})"
+                power = plain(above).removeprefix(" ∘ ")
+                if isinstance(above, Fenced) or power.isdigit() or power == "ᵀ":
+                    text += "^∘" * (plain(above) != power) + power.translate(SUPERSCRIPTS)
+                else:
+                    text += "^∘" if plain(above) != power else "^"
+                    text += power if _is_short(above) else f"({power})"
             return text
         case Root(inside):
             return f"√{plain(fenced(inside, ATOM), times)}"
@@ -247,19 +281,23 @@ def latex(x: Formula) -> TeX:
         case Word(text, "sign"):
             return TeX(SIGNS.get(text, text))
         case Word(text, "number"):
-            return TeX(SIGNS.get(text, text.replace("−", "-")))
+            return TeX(SIGNS.get(text, text.replace("−", "-").replace("×", r" \times ")))
         case Word(text, "italic"):
             return TeX(COMMANDS.get(text, text)) if _is_letter(text) else tex(r"\mathrm{{{}}}", text)
         case Word(text, "function"):
             if text in COMMANDS:
                 return TeX(COMMANDS[text])
             return TeX(f"\\{text}") if text in LATEX_FUNCTIONS else tex(r"\operatorname{{{}}}", text)
+        case Word(text, "text"):
+            return tex(r"\text{{{}}}", text)
         case Word(text, style):
             return tex(r"\texttt{{{}}}" if style == "code" else r"\mathrm{{{}}}", text)
         case Row(parts):
             return TeX(" ".join(map(latex, parts)))
         case Fraction(above, below):
             return TeX(rf"\frac{{{latex(above)}}}{{{latex(below)}}}")
+        case Shaped(factor):
+            return latex(factor)
         case Script(base, below, above):
             low = f"_{{{latex(below)}}}" if below is not None else ""
             high = f"^{{{latex(above)}}}" if above is not None else ""
@@ -289,57 +327,77 @@ def _aligned(first: str, *rest: str) -> str:
 
 
 def mathml(x: Formula) -> Markup:
-    """A formula as MathML Core, which browsers set without any script or network.
+    """A formula as MathML Core, which browsers set without any script or network; `elements` is the inside of it.
 
     >>> print(mathml(Script(Word("s"), Word("c"))))
     <math display="block"><msub><mi>s</mi><mi>c</mi></msub></math>
     """
-    return markup('<math display="block">{}</math>', _mathml(x))
+    return markup('<math display="block">{}</math>', elements(x))
 
 
-def _mathml(x: Formula) -> Markup:
+def elements(x: Formula) -> Markup:
     match x:
         case Word(" " | "@", "sign"):
-            return markup('<mo lspace="0" rspace="0.22em">&#x2062;</mo>')
+            return markup('<mo rspace=".22em">\u2062</mo>')
         case Word("𝟏", "sign"):
-            return markup('<mi mathvariant="normal">𝟏</mi>')
+            return markup("<mi>𝟏</mi>")
         case Word("⊤", "sign"):
-            return markup('<mi mathvariant="normal">⊤</mi>')
+            return markup("<mi>⊤</mi>")
         case Word(text, "sign"):
             return markup("<mo>{}</mo>", text)
         case Word(text, "number"):
             return markup("<mn>{}</mn>", text)
         case Word(text, "italic"):
             return markup("<mi>{}</mi>", text)
+        case Word(text, "text"):
+            return markup("<mtext>{}</mtext>", text)
         case Word(text, "code"):
             return markup('<mtext style="font-family: monospace">{}</mtext>', text)
-        case Word(text):
-            return markup('<mi mathvariant="normal">{}</mi>', text)
-        case Row(parts):
-            return markup("<mrow>{}</mrow>", joined(map(_mathml, parts)))
+        case Word(text):  # of several letters, a browser sets it upright by itself
+            return markup("<mi>{}</mi>" if len(text) > 1 else '<mi mathvariant="normal">{}</mi>', text)
+        case Row((part,)):
+            return elements(part)
+        case Row():
+            return markup("<mrow>{}</mrow>", joined(map(elements, flat(x))))
         case Fraction(above, below):
-            return markup("<mfrac>{}{}</mfrac>", _mathml(above), _mathml(below))
+            return markup("<mfrac>{}{}</mfrac>", elements(above), elements(below))
+        case Shaped(factor, shape):
+            return markup("<munder>{}<mtext>{}</mtext></munder>", elements(factor), shape)
         case Script(base, below, above):
             big = base in (Word("∑", "sign"), Word("∏", "sign"), Word("max", "function"), Word("min", "function"))
             kinds = {(True, False): "munder" if big else "msub", (False, True): "msup", (True, True): "msubsup"}
             kind = Markup(kinds[below is not None, above is not None])
-            scripts = joined(_mathml(part) for part in (below, above) if part is not None)
-            return markup("<{}>{}{}</{}>", kind, _mathml(base), scripts, kind)
+            scripts = joined(elements(part) for part in (below, above) if part is not None)
+            return markup("<{}>{}{}</{}>", kind, elements(base), scripts, kind)
         case Root(inside):
-            return markup("<msqrt>{}</msqrt>", _mathml(inside))
+            return markup("<msqrt>{}</msqrt>", elements(inside))
         case Fenced(inside, left, right):
             size = Markup("" if _is_tall(inside) else ' stretchy="false"')
-            fence = '<mrow><mo fence="true" form="prefix"{}>{}</mo>{}<mo fence="true" form="postfix"{}>{}</mo></mrow>'
-            return markup(fence, size, left, _mathml(inside), size, right)
+            fence = "<mrow><mo{}>{}</mo>{}<mo{}>{}</mo></mrow>"
+            return markup(fence, size, left, joined(map(elements, flat(inside))), size, right)
         case Cases(where, value, otherwise):
             row = "<mtr>" + "<mtd>{}</mtd>" * 2 + "</mtr>"
-            first = markup(row, _mathml(value), _mathml(where))
-            last = markup(row, _mathml(otherwise), markup("<mtext>{}</mtext>", "otherwise"))
+            first = markup(row, elements(value), elements(where))
+            last = markup(row, elements(otherwise), markup("<mtext>{}</mtext>", "otherwise"))
             table = joined([first, last])
             return markup('<mrow><mo fence="true" form="prefix">{{</mo><mtable>{}</mtable></mrow>', table)
         case Equations(lines):
             return markup('<mtable displaystyle="true">{}</mtable>', joined(map(_line, lines)))
     raise TypeError(type(x))
+
+
+def flat(x: Formula) -> list[Formula]:
+    """The parts of rows within rows; one that begins with a minus is a row of its own, or the minus would subtract."""
+    if not isinstance(x, Row):
+        return [x]
+    return [e for i, part in enumerate(x.parts) for e in ([part] if i and leading(part) == MINUS else flat(part))]
+
+
+def leading(x: Formula) -> Formula:
+    """The part that a formula begins with."""
+    while isinstance(x, Row | Script | Shaped) and x != Row(()):
+        x = x.parts[0] if isinstance(x, Row) else x.factor if isinstance(x, Shaped) else x.base
+    return x
 
 
 def _is_tall(x: Formula) -> bool:
@@ -349,6 +407,8 @@ def _is_tall(x: Formula) -> bool:
             return False
         case Row(parts):
             return any(map(_is_tall, parts))
+        case Shaped(factor):
+            return _is_tall(factor)
         case Script(base, _, above):
             return _is_tall(base) or (above is not None and _is_tall(above))
         case Fenced(inside):
@@ -358,6 +418,6 @@ def _is_tall(x: Formula) -> bool:
 
 def _line(line: tuple[Formula, ...]) -> Markup:
     """A line of several equations: what stands before the first sign, and the rest."""
-    first = markup('<mtd style="text-align: right; padding: 0.25em 0">{}</mtd>', _mathml(line[0]))
-    rest = markup('<mtd style="text-align: left; padding: 0.25em 0">{}</mtd>', joined(map(_mathml, line[1:])))
+    first = markup('<mtd style="text-align:right;padding:.25em 0">{}</mtd>', elements(line[0]))
+    rest = markup('<mtd style="text-align:left;padding:.25em 0">{}</mtd>', joined(map(elements, line[1:])))
     return markup("<mtr>{}{}</mtr>", first, rest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,11 @@ class Box:
     label: str = ""  # its name, or a short expression
     term: Term | None = None  # its label in formulas
     delta: str = ""  # δ, where its gradient is an error signal
-    symbol: str = ""  # its gradient in the formulas of its op: δ, 1 or g
+    head: str = ""  # the key of the scalar that all of its gradient comes through
+    derivative: Term | None = None  # of its head with respect to it, as other formulas write it
+    parts: list[Term | str] = field(default_factory=list)  # the terms of that derivative, some of them in words
+    symbol: str = ""  # its gradient, as text
+    why: str = ""  # it is zero, where it is
 
     @property
     def op_name(self) -> str:
@@ -58,6 +62,7 @@ class Operand:
     # written by `notation.annotate`
     formula: str = ""  # of the flow
     term: Term | None = None  # the same as mathematics, None where it is in words
+    why: str = ""  # it is zero, where it is
 
 
 @dataclass(eq=False, repr=False)
@@ -71,6 +76,7 @@ class Op:
     expression: str = ""
     term: Term | None = None  # the expression as mathematics, None where it is in words
     local: str = ""  # the derivative of an elementwise op of one argument
+    local_term: Term | None = None  # the same as mathematics
     why: str = ""  # its pullbacks in a sentence
     ordered: bool = False  # does the order of its operands matter?
 

@@ -32,10 +32,12 @@ from minigrad.viz.formulas import (
     Root,
     Row,
     Script,
+    Shaped,
     Word,
     atom,
     binding,
     fenced,
+    leading,
     words,
 )
 
@@ -64,9 +66,16 @@ class Term:
         return elementwise("subtract", other, self)
 
     def __mul__(self, other: Any) -> Term:
+        other = term(other)
         if self.sign == "negative":
             return -(self.args[0] * other)
-        return other if is_one(self) else self if is_one(other) else elementwise("multiply", self, other)
+        if other.sign == "negative":
+            return -(self * other.args[0])
+        if self.sign == "multiply" and self.args[1].sign == "ones" and self.shape == other.shape:
+            return self.args[0] * other
+        if is_one(self) or (self.sign == "ones" and self.shape == other.shape):
+            return other
+        return self if is_one(other) else elementwise("multiply", self, other)
 
     def __rmul__(self, other: Any) -> Term:
         return term(other) * self
@@ -135,6 +144,24 @@ def product(x: Term, y: Term) -> Term:
     return Term("matmul", (x, y), shape)
 
 
+def ones(shape: Shape) -> Term:
+    """An array of ones."""
+    return Term("ones", (), shape)
+
+
+def ends(x: Term) -> list[Term]:
+    """The Terms that a Term is made of."""
+    return [e for arg in x.args for e in ends(arg)] if x.args else [x]
+
+
+def added(terms: Sequence[Term]) -> Term:
+    """A sum of Terms of one shape: a negative one is subtracted."""
+    total, *rest = terms
+    for x in rest:
+        total = total - x.args[0] if x.sign == "negative" else total + x
+    return total
+
+
 def outer(x: Term, y: Term) -> Term:
     return Term("outer", (x, y), x.shape + y.shape)
 
@@ -167,12 +194,20 @@ def unbroadcast(x: Term, shape: Shape) -> Term:
 class Notation:
     """Writes the Terms of one equation, with letters for indices that none of its names has."""
 
-    def __init__(self, taken: set[str]) -> None:
+    def __init__(self, taken: set[str], shapes: bool = False) -> None:
         self.letters = [letter for letter in "ijklmnpqrtuvwxyzabcdefgh" if letter not in taken]
+        self.shapes = shapes
 
     def __call__(self, x: Term) -> Formula:
         """A Term as a formula."""
         return WRITTEN[x.sign](self, x)
+
+    def factors(self, x: Term) -> list[Formula]:
+        """The arguments of a product, with their shapes where these are asked for."""
+        return [
+            Shaped(e, "×".join(map(str, arg.shape))) if self.shapes and arg.sign in BARE and arg.shape else e
+            for arg, e in ((arg, self(arg)) for arg in x.args)
+        ]
 
     def index(self, rank: int, named: Callable[[int], bool]) -> Formula:
         """An index of an array: letters for some axes, dots for the others."""
@@ -180,14 +215,18 @@ class Notation:
         return letters[0] if rank == 1 else Row(tuple(letters))
 
 
-def formula_of(x: Term, taken: set[str] = frozenset()) -> Formula:  # type: ignore[assignment]
-    """A Term as a formula.
+#: Factors without factors of their own.
+BARE = ("symbol", "transpose", "sum", "indicator", "one_hot")
+
+
+def formula_of(x: Term, shapes: bool = False) -> Formula:
+    """A Term as a formula, with the shapes of factors where these are asked for.
 
     >>> from minigrad.viz.formulas import latex, name
     >>> print(latex(formula_of(indicator(symbol(name("m"), ()) > 0))))
     \\mathbf{1} \\left\\{ m > 0 \\right\\}
     """
-    return Notation(set(taken) | names_in(x))(x)
+    return x.how[0] if x.sign == "symbol" else Notation(names_in(x), shapes)(x)
 
 
 def names_in(x: Term) -> set[str]:
@@ -265,9 +304,9 @@ def mean(x: Term, axes: Sequence[int], keep: bool) -> Term:
 def multiplied(notation: Notation, x: Term) -> Formula:
     """A number beside what it scales; ∘ between arrays. A number is written first."""
     left, right = x.args
+    first, second = notation.factors(x)
     if right.shape == () != left.shape or (right.sign == "number" != left.sign and left.shape == right.shape):
-        left, right = right, left
-    first, second = notation(left), notation(right)
+        left, right, first, second = right, left, second, first
     if left.shape != ():
         return Row((fenced(first, HADAMARD), sign("∘"), fenced(second, HADAMARD)), HADAMARD)
     first, second = fenced(first, PRODUCT), fenced(second, HADAMARD)
@@ -278,20 +317,13 @@ def multiplied(notation: Notation, x: Term) -> Formula:
     return Row((first, sign("·") if dot else SPACE, second), binds)
 
 
-def leading(x: Formula) -> Formula:
-    """The part that a formula begins with."""
-    while isinstance(x, Row | Script):
-        x = x.parts[0] if isinstance(x, Row) else x.base
-    return x
-
-
 def is_number(x: Formula) -> bool:
     return isinstance(x, Word) and x.style == "number"
 
 
 def matrices(notation: Notation, x: Term) -> Formula:
     """A product of matrices, each factor an atom or itself such a product."""
-    left, right = map(notation, x.args)
+    left, right = notation.factors(x)
     chain = x.args[0].sign == "matmul" and len(x.args[0].shape) > 1
     return Row((left if chain else fenced(left, ATOM), TIMES, fenced(right, ATOM)), PRODUCT)
 
@@ -364,7 +396,8 @@ def picked(notation: Notation, x: Term) -> Formula:
     at_class = Script(atom(probabilities), Row((i, SPACE, Script(atom(classes), i))))
     total = Script(sign("∑"), i)
     part = Fraction(Word("1", "number"), Word(str(x.args[1].shape[0]), "number"))
-    return Row((sign("−"), part, total, Row((Word("log", "function"), Fenced(at_class)))), SUM)
+    each = Row((total, Row((Word("log", "function"), Fenced(at_class)))), REDUCTION)
+    return Row((sign("−"), Row((part, each), PRODUCT)), SUM)
 
 
 def one_hot(notation: Notation, x: Term) -> Formula:
@@ -389,11 +422,21 @@ def absolute(notation: Notation, x: Term) -> Formula:
 
 
 def inner(notation: Notation, x: Term) -> Formula:
-    return Row((raised(notation(x.args[0]), sign("⊤")), TIMES, fenced(notation(x.args[1]), ATOM)), PRODUCT)
+    return Row((row_vector(notation, x.args[0]), TIMES, fenced(notation.factors(x)[1], ATOM)), PRODUCT)
 
 
 def outer_product(notation: Notation, x: Term) -> Formula:
-    return Row((fenced(notation(x.args[0]), ATOM), TIMES, raised(notation(x.args[1]), sign("⊤"))), PRODUCT)
+    return Row((fenced(notation.factors(x)[0], ATOM), TIMES, row_vector(notation, x.args[1])), PRODUCT)
+
+
+def row_vector(notation: Notation, x: Term) -> Formula:
+    written = raised(notation(x), sign("⊤"))
+    return Shaped(written, f"1×{x.shape[0]}") if notation.shapes and x.sign in BARE else written
+
+
+def all_ones(notation: Notation, x: Term) -> Formula:
+    """𝟏 with its shape: 𝟏_{3×4}."""
+    return Script(sign("𝟏"), Word("×".join(map(str, x.shape)), "number"))
 
 
 def choice(notation: Notation, x: Term) -> Formula:
@@ -410,6 +453,7 @@ WRITTEN: dict[str, Callable[[Notation, Term], Formula]] = {
     "code": lambda notation, x: Word(x.how[0], "code"),
     "list": lambda notation, x: listed(map(notation, x.args), *x.how),
     "number": number,
+    "ones": all_ones,
     "add": infix("+", SUM),
     "subtract": infix("−", SUM),
     "multiply": multiplied,

@@ -19,7 +19,7 @@ import numpy as np
 
 from minigrad.engine import Node
 from minigrad.mode import Block
-from minigrad.origin import users_frame
+from minigrad.origin import is_library, is_minigrad, is_users, users_frame
 from minigrad.text import printable
 
 # names
@@ -59,11 +59,77 @@ def name_of(value: Any, around: Mapping[int, str]) -> str:
 
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The local variables of a function that hold Tensors and arrays."""
+    return [(key, x) for key, x in held(frame).items() if is_name(key) and isinstance(x, Node | np.ndarray)]
+
+
+def is_name(key: Any) -> bool:
+    """Is a variable's name the user's? Not one with an underscore, nor a tool's such as pytest's @py_assert1."""
+    return isinstance(key, str) and key[:1] != "_" and key.isidentifier()
+
+
+def around(frame: FrameType) -> list[tuple[str, Any]]:
+    """The names that running code has for Tensors and arrays, as (name, value), the best name of a value first.
+
+    These are the variables of the functions that are running, those of the outermost first, as `trace_source` has them:
+    what a function calls its argument is less than the name that its caller has. Then the globals of their modules, and
+    what is inside of objects and containers there: `self.W`, `params[0]`, `params["W"]`. A library's code, and names
+    that begin with an underscore, do not count.
+    """
+    scopes: list[dict[str, Any]] = []
+    modules: dict[int, dict[str, Any]] = {}
+    walked: FrameType | None = frame
+    while walked is not None:
+        file = walked.f_code.co_filename
+        if not is_minigrad(file) and not is_library(file):
+            scopes.insert(0, held(walked))
+            modules.setdefault(id(walked.f_globals), walked.f_globals)
+        walked = walked.f_back
+    scopes += modules.values()
+    visible = [(key, value) for scope in scopes for key, value in list(scope.items()) if is_name(key)]
+    found = [(key, value) for key, value in visible if isinstance(value, Node | np.ndarray)]
+    seen: set[int] = set()
+    level = [(key, value) for key, value in visible if not isinstance(value, Node | np.ndarray)]
+    for _ in range(DEPTH):
+        inside = [pair for key, value in level for pair in _inside(key, value, seen)]
+        found += [(key, value) for key, value in inside if isinstance(value, Node | np.ndarray)]
+        level = [(key, value) for key, value in inside if not isinstance(value, Node | np.ndarray)][:MOST_INSIDE]
+    return found
+
+
+DEPTH = 3  # levels of objects and containers that are looked into: model.layers[0].W
+MOST_INSIDE = 200  # elements of one, and objects of a level
+
+
+def _inside(key: str, value: Any, seen: set[int]) -> list[tuple[str, Any]]:
+    """The elements of a list, a tuple or a dict, and the attributes of an object of the user's class."""
+    kind = type(value)
+    if id(value) in seen:
+        return []
+    if kind is dict:
+        found = [(f"{key}[{k!r}]", v) for k, v in list(value.items())[:MOST_INSIDE] if type(k) in (str, int)]
+    elif kind in (list, tuple):
+        found = [(f"{key}[{i}]", v) for i, v in enumerate(value[:MOST_INSIDE])]
+    elif issubclass(kind, tuple) and isinstance(fields := getattr(kind, "_fields", None), tuple):
+        found = [(f"{key}.{field}", v) for field, v in zip(fields, value)]
+    elif is_users(kind):
+        try:
+            attributes = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            return []
+        found = [(f"{key}.{k}", v) for k, v in list(attributes.items())[:MOST_INSIDE] if k[:1] != "_"]
+    else:
+        return []
+    seen.add(id(value))
+    return found
+
+
+def held(frame: FrameType) -> dict[str, Any]:
+    """The local variables of a function."""
     found = frame.f_locals
-    pairs = [(key, value) for key, value in found.items() if key[:1] != "_" and isinstance(value, Node | np.ndarray)]
+    copied = dict(found)
     if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(found) is dict and sys.getrefcount(found) <= 3:
         found.clear()  # Python 3.11 and 3.12 keep this snapshot with the frame, and with it all that it refers to
-    return pairs
+    return copied
 
 
 # scopes

@@ -1,396 +1,179 @@
-"""How values, ops, pullbacks and gradients are written.
+"""How a graph is written: a label and a symbol for each value, an expression for each op, a formula for each gradient.
 
-`annotate` writes a whole graph: a label for each box, a sign and an expression for each op, and a formula for each
-gradient that flows back.
+A gradient is a product of two. The error signals of a scalar s, as a score, are derivatives of s: δ = ∂s/∂z as on the
+slides. What J has of them is the factor ∂J/∂s beside it: ∂J/∂W = ∂J/∂s δ xᵀ. So each value has a *head*, the nearest
+scalar with a name that all of its gradient comes through, and J itself where there is none.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from minigrad.engine import Node
-from minigrad.origin import source_line
-from minigrad.text import op_name, printable
-from minigrad.viz.formats import number
-from minigrad.viz.formulas import SUBSCRIPTS, Fenced, Word, plain
-from minigrad.viz.graph import Box, Graph, Op, has_box
+from minigrad.sparse import RowSparse
+from minigrad.text import printable
+from minigrad.viz.formulas import (
+    CODE,
+    Fenced,
+    Formula,
+    Fraction,
+    Row,
+    Script,
+    Word,
+    name,
+    plain,
+)
+from minigrad.viz.graph import Box, Graph, Op, has_box, is_zero
 from minigrad.viz.mathematics import (
     Term,
-    elementwise,
+    added,
+    ends,
     formula_of,
-    indicator,
-    outer,
+    is_one,
+    ones,
     product,
-    reduced,
+    sign,
     symbol,
     term,
     unbroadcast,
 )
-from minigrad.walk import NONLINEARITIES, arguments, pullbacks
-
-# the patterns of ops
-
-#: A formula as a function of Terms, or words in which {0}, {1} are the arguments, {y} the result, {g} its gradient.
-Pullback = Callable[..., Term] | str
-
-
-class Pattern(NamedTuple):
-    """How an op is written: its value by its arguments, and each pullback by g, y and the arguments."""
-
-    sign: str
-    expression: Pullback
-    pullbacks: tuple[Pullback, ...] = ()
-    why: str = ""
-    ordered: bool = False  # does the order of the arguments matter?
-    local: bool = False  # is each pullback g times a local derivative?
-
-
-def call(sign: str) -> Callable[..., Term]:
-    return lambda *args: elementwise(sign, *args)
-
-
-def derivative_of(sign: str, factor: Callable[..., Term], word: str = "", why: str = "") -> Pattern:
-    """An elementwise op of one argument x: the factor by y and x that its gradient is multiplied by."""
-    return Pattern(word or sign, call(sign), (lambda g, y, x: g * factor(y, x),), why, local=True)
-
-
-PASSED_ON = "Each argument gets the elements that came from it."
-
-PATTERNS = {
-    "add": Pattern("+", call("add"), (lambda g, *_: g,) * 2, "A sum hands its gradient on, unchanged, to each term."),
-    "subtract": Pattern(
-        "−",
-        call("subtract"),
-        (lambda g, *_: g, lambda g, *_: -g),
-        "What is taken away gets the gradient with its sign turned.",
-        True,
-    ),
-    "multiply": Pattern(
-        "∘",
-        call("multiply"),
-        (lambda g, y, x, z: g * z, lambda g, y, x, z: g * x),
-        "Each factor gets the gradient times the other.",
-        local=True,
-    ),
-    "divide": Pattern("/", call("divide"), (lambda g, y, x, z: g / z, lambda g, y, x, z: -(g * (y / z))), "", True),
-    "negative": Pattern("−", call("negative"), (lambda g, *_: -g,), "The sign turns."),
-    "power": Pattern(
-        "^",
-        call("power"),
-        (lambda g, y, x, n: g * (n * x ** less_one(n)), lambda g, y, x, n: g * (y * call("log")(x))),
-        "",
-        True,
-        True,
-    ),
-    "exp": derivative_of("exp", lambda y, x: y, why="The exponential is its own derivative."),
-    "log": Pattern("log", call("log"), (lambda g, y, x: g / x,)),
-    "log1p": Pattern("log(1+·)", call("log1p"), (lambda g, y, x: g / (1 + x),)),
-    "tanh": derivative_of("tanh", lambda y, x: 1 - y**2, why="The derivative is made of the value already computed."),
-    "sin": derivative_of("sin", lambda y, x: call("cos")(x)),
-    "cos": derivative_of("cos", lambda y, x: -call("sin")(x)),
-    "sqrt": Pattern("√", call("sqrt"), (lambda g, y, x: g / (2 * y),)),
-    "square": derivative_of("square", lambda y, x: 2 * x, "(·)²"),
-    "abs": derivative_of("absolute", lambda y, x: call("sign")(x), "|·|"),
-    "sigmoid": derivative_of(
-        "sigmoid",
-        lambda y, x: y * (1 - y),
-        "σ",
-        "f′(z) = f(z) (1 − f(z)): the derivative is made of the value already computed.",
-    ),
-    "relu": derivative_of(
-        "relu",
-        lambda y, x: indicator(x > 0),
-        "max(0, ·)",
-        "The indicator lets the gradient through where the argument is above 0, and nothing elsewhere.",
-    ),
-    "where": Pattern("where", "where({0}, {1}, {2})", ("", "{g} where {0}", "{g} where not {0}"), PASSED_ON, True),
-    "sum": Pattern("Σ", "Σ {0}", ("{g} to every element",), "Every term of a sum has derivative 1."),
-    "mean": Pattern("mean", "mean({0})", ("{g} / n to every element",), "Every one of n terms has derivative 1/n."),
-    "logsumexp": Pattern("log Σ exp", "log Σ exp {0}", ("{g} ∘ softmax({0})",)),
-    "softmax": Pattern("softmax", "softmax({0})", ("{g} pulled back",)),
-    "log_softmax": Pattern("log softmax", "log softmax({0})", ("{g} pulled back",)),
-    "cross_entropy": Pattern("−log p", "−log p({0})", (), "The probabilities, less one at the class."),
-    "reshape": Pattern("reshape", "reshape({0})", ("{g} in the old shape",), "The same numbers in another shape."),
-    "transpose": Pattern("(·)ᵀ", "transpose({0})", ("{g} transposed back",)),
-    "expand_dims": Pattern("expand", "expand({0})", ("{g} in the old shape",)),
-    "squeeze": Pattern("squeeze", "squeeze({0})", ("{g} in the old shape",)),
-    "broadcast_to": Pattern("repeat", "repeat({0})", (lambda g, *_: g,), "What was repeated gets the sum."),
-    "concatenate": Pattern("join", "join(…)", (), PASSED_ON, True),
-    "getitem": Pattern("[·]", "{0}[…]", ("{g} at […], 0 elsewhere",), PASSED_ON),
-    "take": Pattern("take", "take({0})", ("{g} at its places, 0 elsewhere",), PASSED_ON),
-    "embedding": Pattern(
-        "rows", "{0}[{1}]", ("{g} at the rows of {1}",), "Only the rows that were looked up get a gradient.", True
-    ),
-    "identity": Pattern("=", lambda x: x, (lambda g, *_: g,), "The same value as a variable of its own."),
-}
-
-WHY_PRODUCTS: dict[tuple[int, ...], str] = {
-    (1, 1): "The score is linear in either vector: its derivative is the other one.",
-    (2, 1): "Error signal times input signal for every weight: an outer product. "
-    "The input reaches every unit, so what comes back is summed over them.",
-}
-
-
-def less_one(n: Term) -> Term:
-    """n − 1, worked out where n is a number."""
-    return term(n.how[0] - 1) if n.sign == "number" else n - 1
-
-
-def pattern(node: Node) -> Pattern:
-    """The pattern of the op that computed a value.
-
-    >>> import minigrad as mg
-    >>> pattern(mg.sigmoid(mg.Tensor(0.0))).sign
-    'σ'
-
-    An op that is not in the table is written by its own name, and its pullbacks by their source.
-    """
-    op = node._op
-    name = op_name(op) if op is not None else ""
-    if name in DEPENDS:
-        return DEPENDS[name](node)
-    if name in PATTERNS:
-        return PATTERNS[name]
-    places = [i for i, x in enumerate(arguments(node)) if isinstance(x, Node)]
-    literally = name.replace("{", "{{").replace("}", "}}")
-    return Pattern(
-        name,
-        f"{literally}({', '.join(f'{{{i}}}' for i in places)})",
-        tuple(source_of(pullback) for pullback in pullbacks(node)),
-        ordered=len(places) > 1,
-    )
-
-
-# the patterns that depend on the arguments
-
-
-def matmul_pattern(node: Node) -> Pattern:
-    """A product of vectors, matrices or stacks of matrices."""
-    ranks = tuple(np.ndim(getattr(x, "_data", x)) for x in arguments(node)[:2])
-    why = WHY_PRODUCTS.get(ranks, "Each factor gets the gradient times the other, transposed.")
-    formulas: tuple[Pullback, ...]
-    if ranks == (1, 1):
-        formulas = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
-        return Pattern("·", lambda a, b: Term("dot", (a, b), ()), formulas, why, True)
-    if ranks == (2, 1):
-        formulas = (lambda g, y, a, b: outer(g, b), lambda g, y, a, b: a.T @ g)
-    elif ranks == (1, 2):
-        formulas = (lambda g, y, a, b: b @ g, lambda g, y, a, b: outer(a, g))
-    elif min(ranks) > 1:
-        formulas = (lambda g, y, a, b: g @ b.T, lambda g, y, a, b: a.T @ g)
-    else:
-        return Pattern("@", "{0} @ {1}", ("{g} pulled back",) * 2, why, True)
-    return Pattern("@", product if ranks != (1, 2) else "{0} @ {1}", formulas, why, True)
-
-
-def power_pattern(node: Node) -> Pattern:
-    """x to the n; where x is 0 its logarithm says nothing, and where n is 0 there is nothing to multiply."""
-    how, (x, n) = PATTERNS["power"], (np.asarray(getattr(a, "_data", a)) for a in arguments(node)[:2])
-    first, second = how.pullbacks
-    if n.size == 1 and n == 0:
-        first = lambda g, *_: term(0) * g  # noqa: E731
-    elif np.any((x == 0) & (n == 0)):
-        first = "{g} ∘ {1} {0}^({1} − 1), 0 where {1} is 0"
-    if np.any(x == 0):
-        second = "{g} ∘ {y} ∘ log {0}, 0 where {0} is 0"
-    return how._replace(pullbacks=(first, second), local=callable(first) and callable(second))
-
-
-def larger_pattern(node: Node) -> Pattern:
-    """The larger or the smaller of two: where there are ties, both get half."""
-    x, y = (getattr(a, "_data", a) for a in arguments(node)[:2])
-    name = op_name(node._op)
-    wins = operator.gt if name == "maximum" else operator.lt
-    ties = bool(np.any(np.equal(x, y)))
-
-    def share(a: Term, b: Term) -> Term:
-        alone = indicator(wins(a, b))
-        return alone + term(0.5) * indicator(elementwise("equal", a, b)) if ties else alone
-
-    formulas = (lambda g, y, a, b: g * share(a, b), lambda g, y, a, b: g * share(b, a))
-    word = name.removesuffix("imum")
-    side = "larger" if name == "maximum" else "smaller"
-    return Pattern(word, call(name), formulas, f"The {side} one gets it; a tie shares.", local=True)
-
-
-def extreme_pattern(node: Node) -> Pattern:
-    """The largest or smallest of all elements."""
-    x, name = arguments(node)[0], op_name(node._op)
-    word = "largest" if name == "max" else "smallest"
-    alone = node._data.shape == () and np.count_nonzero(x._data == node._data) == 1
-    how: Pullback = "{g} where {0} is " + word
-    if alone:
-        how = lambda g, y, x, *_: g * indicator(elementwise("equal", x, y))  # noqa: E731
-    return Pattern(name, name + " {0}", (how,), f"Only the {word} gets the gradient; ties share it.")
-
-
-def sum_pattern(node: Node) -> Pattern:
-    """A sum of all elements, or over some axes."""
-    plain_sum = len(arguments(node)) == 1 and not node._kwargs
-    expression: Pullback = (lambda x: Term("total", (x,), ())) if plain_sum else PATTERNS["sum"].expression
-    return PATTERNS["sum"]._replace(expression=expression)
-
-
-def axis_of(node: Node) -> int | None:
-    """The axis of a softmax; None where there are several."""
-    rest = arguments(node)[1:]
-    axis = rest[0] if rest else node._kwargs.get("axis", -1)
-    return axis % node._data.ndim if isinstance(axis, int) and node._data.ndim else None
-
-
-def softmax_pattern(node: Node) -> Pattern:
-    """softmax and its logarithm along an axis: the gradient less what every element of the row gives up."""
-    how, axis = PATTERNS[op_name(node._op)], axis_of(node)
-    if axis is None:
-        return how
-    if op_name(node._op) == "softmax":
-        return how._replace(pullbacks=(lambda g, y, x, *_: y * (g - reduced("sum", g * y, [axis], True)),))
-    return how._replace(pullbacks=(lambda g, y, x, *_: g - call("exp")(y) * reduced("sum", g, [axis], True),))
-
-
-def logsumexp_pattern(node: Node) -> Pattern:
-    how = PATTERNS["logsumexp"]
-    if np.ndim(arguments(node)[0]._data) != 1 or node._data.ndim:
-        return how._replace(pullbacks=("{g} pulled back",))
-    return how._replace(pullbacks=(lambda g, y, x, *_: g * call("softmax")(x),))
-
-
-def cross_entropy_pattern(node: Node) -> Pattern:
-    """The mean over the rows of a batch."""
-    how, args = PATTERNS["cross_entropy"], arguments(node)
-    scores = args[0]._data
-    if scores.ndim != 2 or len(args) != 2 or node._kwargs or np.ndim(args[1]) != 1:
-        return how._replace(pullbacks=("{g} pulled back",))
-    n, k = scores.shape
-
-    def classes(y: Term) -> Term:
-        return Term("one_hot", (y,), (n, k), (k,))
-
-    return how._replace(pullbacks=(lambda g, y, x, c, *_: g * ((call("softmax")(x) - classes(c)) / n),))
-
-
-def transpose_pattern(node: Node) -> Pattern:
-    if node._data.ndim != 2 or len(arguments(node)) > 1 or node._kwargs:
-        return PATTERNS["transpose"]
-    return PATTERNS["transpose"]._replace(expression=lambda x: x.T, pullbacks=(lambda g, y, x: g.T,))
-
-
-DEPENDS: dict[str, Callable[[Node], Pattern]] = {
-    "matmul": matmul_pattern,
-    "power": power_pattern,
-    "maximum": larger_pattern,
-    "minimum": larger_pattern,
-    "max": extreme_pattern,
-    "min": extreme_pattern,
-    "sum": sum_pattern,
-    "softmax": softmax_pattern,
-    "log_softmax": softmax_pattern,
-    "logsumexp": logsumexp_pattern,
-    "cross_entropy": cross_entropy_pattern,
-    "transpose": transpose_pattern,
-}
-
-
-def source_of(pullback: Callable[..., Any] | None) -> str:
-    """The body of a lambda in its source, or "" where it cannot be found on one line."""
-    code = getattr(pullback, "__code__", None)
-    if code is None or code.co_name != "<lambda>":
-        return ""
-    spans = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
-    first, last = min((p[0], p[2]) for p in spans), max((p[1], p[3]) for p in spans)
-    line = source_line(code.co_filename, first[0])
-    if not line or first[0] != last[0]:
-        return ""
-    text = line.encode()[first[1] : last[1]].decode(errors="replace")  # columns count bytes
-    text = printable(text.expandtabs())
-    return text.replace("{", "{{").replace("}", "}}").replace("*", "·").replace("-", "−").replace("··", "^")
-
-
-def in_words(pattern: str, operands: Sequence[str], y: str, g: str) -> str:
-    """A pattern of words with its arguments written in; an argument that is itself an expression goes in brackets.
-
-    >>> in_words("{g} at the rows of {0}", ["W x"], "y", "δ")
-    'δ at the rows of (W x)'
-    """
-    lists = any(opening in pattern for opening in ("({", ", {"))
-    names = [f"({name})" if " " in name and not lists else name for name in operands]
-    return pattern.format(*names, *["…"] * 4, y=f"({y})" if " " in y else y, g=f"({g})" if " " in g else g)
-
-
-def constant(x: Any) -> str:
-    """An argument that is not differentiated: a number, an index, a shape.
-
-    >>> constant((slice(1, None), ...)), constant(-0.5), constant(np.float32(3.0))
-    ('(1:, …)', '−0.5', '3')
-    """
-    if isinstance(x, slice):
-        parts = [x.start, x.stop] + ([x.step] if x.step is not None else [])
-        return ":".join("" if p is None else str(p) for p in parts)
-    if isinstance(x, tuple):
-        return f"({', '.join(map(constant, x))}{',' if len(x) == 1 else ''})"
-    if isinstance(x, float | complex | np.inexact):
-        return number(x, 6)
-    if hasattr(x, "item") and getattr(x, "size", 0) == 1:
-        return constant(x.item())
-    text = "…" if x is Ellipsis else printable(x)
-    return text if len(text) <= 16 else text[:15] + "…"
-
-
-# a whole graph
+from minigrad.viz.patterns import Pullback, constant, in_words, pattern
+from minigrad.viz.zeros import reason
+from minigrad.walk import NONLINEARITIES, arguments
 
 
 def annotate(graph: Graph) -> Graph:
     """Write a graph: the labels of its boxes, the signs and expressions of its ops, the formulas of its gradients."""
-    for box in graph.boxes:
-        label = box.name or ("" if box.op else _leaf_label(box))
-        box.label, box.term = label, named(label or _variable(box), box)
-    for box in reversed(graph.boxes):  # the oldest first: an expression is written in the labels of its arguments
-        if box.op:
-            _write_op(box, box.op)
-            if not box.label:
-                short = len(box.op.expression) <= 14 and box.times == 1
-                box.label = box.op.expression if short else _variable(box)
-                box.term = (short and box.op.term) or named(box.label, box)
-    _mark_error_signals(graph)
-    names = {box.label for box in graph.boxes}
-    gradient = next(
-        letter for letter in ("g", "ḡ", "γ", *(f"g{i}" for i in range(len(names) + 1))) if letter not in names
-    )
-    for box in graph.boxes:  # the newest first, as δ is handed on to arguments
-        if box.op:
-            box.symbol = box.delta or ("1" if box is graph.root else gradient)
-            _write_gradients(box, box.op)
+    _Symbols(graph).write()
+    if graph.backward:
+        _Gradients(graph).write()
     return graph
 
 
-def named(label: str, box: Box) -> Term:
-    """A value by its label."""
-    word = Word(label, "upright")
-    return symbol(Fenced(word) if " " in label else word, np.shape(box.data))
+# the forward pass
 
 
-def derivative(graph: Graph, box: Box) -> tuple[str, str]:
-    """The names above and below the bar of the derivative of the root with respect to a value."""
-    names = {b.label for b in graph.boxes}
-    root = graph.root.name or next(n for n in ("J", "L", *(f"J{i}" for i in range(len(names) + 1))) if n not in names)
-    return (f"({root})" if " " in root else root), f"({box.label})" if " " in box.label else box.label
+class _Symbols:
+    """Labels as the code has them, and symbols in formulas, another one for each value."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.heads = Heads(graph)
+        self.names = {box.name for box in graph.boxes}
+        self.taken: dict[str, Any] = {}  # the value that has a symbol
+
+    def write(self) -> None:
+        graph = self.graph
+        leaves = Counter(_leaf_label(box) for box in graph.boxes if not (box.name or box.op))
+        numbers: Counter[str] = Counter()
+        for box in reversed(graph.boxes):
+            if not (box.name or box.op):
+                word = _leaf_label(box)
+                numbers[word] += 1
+                box.label = word if leaves[word] == 1 else f"{word}{numbers[word]}"
+            else:
+                box.label = box.name
+        if graph.backward and not graph.root.label:
+            graph.root.label = self.unused("J", "L")
+        by_label: dict[str, list[Box]] = {}
+        for box in reversed(graph.boxes):  # the oldest first
+            if box.label:
+                by_label.setdefault(box.label, []).append(box)
+        for label, boxes in by_label.items():
+            for box, formula in zip(boxes, self.distinct(label, boxes), strict=True):
+                box.term = symbol(formula, np.shape(box.data))
+        count = 0
+        for box in reversed(graph.boxes):  # an expression is written in the labels of its arguments
+            if not box.op:
+                continue
+            _write_op(box, box.op)
+            if box.label:
+                continue
+            if self.is_short(box, box.op):
+                self.taken[box.op.expression] = _identity(box)
+                box.label, box.term = box.op.expression, box.op.term
+            else:
+                while not box.label or box.label in self.names:
+                    count += 1
+                    box.label = f"v{count}"
+            box.term = box.term or self.new(label_formula(box.label), box)
+
+    def is_short(self, box: Box, op: Op) -> bool:
+        """Is a result without a name written by its expression? Not a function of another expression: σ(W x + b)."""
+        new = len(op.expression) <= 14 and box.times == 1 and op.expression not in self.taken
+        new = new and not (op.term and op.term.sign == "symbol")  # 1.0 * x is another value than x
+        args = [o.box for o in op.operands if o.box]
+        return new and not (len(args) == 1 and len(op.operands) == 1 and is_inlined(args[0]) and "(" in op.expression)
+
+    def unused(self, *letters: str) -> str:
+        many = (f"{letters[0]}{i}" for i in range(len(self.names) + 1))
+        return next(letter for letter in (*letters, *many) if letter not in self.names)
+
+    def new(self, formula: Formula, box: Box) -> Term:
+        self.taken.setdefault(plain(formula), _identity(box))
+        return symbol(formula, np.shape(box.data))
+
+    def distinct(self, label: str, boxes: list[Box]) -> Iterator[Formula]:
+        """A symbol for each of several values of one name.
+
+        The index of the scalar that a value leads to tells them apart, as z_c does that leads to s_c; else its number.
+        """
+        base = label_formula(label)
+        values = {v: i for i, v in enumerate(dict.fromkeys(map(_identity, boxes)), 1)}
+        suffixes: dict[int, str] = {}
+        for box in boxes:
+            suffixes.setdefault(_identity(box), _index(self.heads.scalar_above(box)))
+        with_index = {v: label_formula(label + suffixes[v]) for v in values}
+        texts = {plain(f) for f in with_index.values()}
+        free = all(self.taken.get(plain(f), v) == v for v, f in with_index.items())
+        clear = len(values) > 1 and len(texts) == len(values) and free and label.isidentifier()
+        clear = clear and not any(label + s in self.names for s in suffixes.values() if s)
+        for box in boxes:
+            v = _identity(box)
+            formula = with_index[v] if clear else base
+            if not clear and (len(values) > 1 or self.taken.get(plain(base), v) != v):
+                formula = _numbered(base, values[v])
+            self.taken.setdefault(plain(formula), v)
+            yield formula
+
+
+def _identity(box: Box) -> int:
+    """The value that a box shows: several may show one."""
+    return id(box.node if box.node is not None else box.data)
+
+
+def _numbered(x: Formula, i: int) -> Formula:
+    """A symbol with a number above it: h^(2)."""
+    number = Fenced(Word(str(i), "number"))
+    return Script(x.base, x.below, number) if isinstance(x, Script) else Script(x, above=number)
+
+
+def _index(head: Box) -> str:
+    """The index in a name: _c of s_c, 2 of s2."""
+    return re.sub(r"^[^\W\d_]+", "", head.name) if isinstance(name(head.name), Script) else ""
+
+
+def label_formula(label: str) -> Formula:
+    """A label as a symbol, with its last digits and what follows an underscore as an index."""
+    return Fenced(Word(label, "upright")) if " " in label else name(label)
 
 
 def equation(box: Box) -> str:
     """A result in terms of its arguments: "z = W @ x", or the expression alone where that is its label."""
     assert box.op is not None
-    return box.label if box.label == box.op.expression else f"{box.label} = {box.op.expression}"
+    if is_inlined(box) or box.term is None:
+        return box.op.expression
+    return f"{plain(formula_of(box.term), CODE)} = {box.op.expression}"
 
 
-def assignment(box: Box) -> str:
-    """A result as a line of code: "v3 = W @ x" where it has no name."""
-    assert box.op is not None
-    variable = _variable(box) if box.label == box.op.expression else box.label
-    return f"{variable} = {box.op.expression}"
+def is_inlined(box: Box) -> bool:
+    """Is a result written by its expression, inside that of another?"""
+    return box.op is not None and box.label == box.op.expression
 
 
 def _leaf_label(box: Box) -> str:
@@ -398,13 +181,9 @@ def _leaf_label(box: Box) -> str:
     return "constant" if box.node is None else "variable" if box.kind == "parameter" else "input"
 
 
-def _variable(box: Box) -> str:
-    return f"v{box.key[1:]}"
-
-
 def _labels(op: Op) -> dict[int, str]:
     """The labels of an op's operands by their places."""
-    return {o.place: o.box.label or _variable(o.box) if o.box else "…" for o in op.operands}
+    return {o.place: o.box.label if o.box else "…" for o in op.operands}
 
 
 def _arguments(op: Op) -> list[str]:
@@ -425,22 +204,12 @@ def _terms(op: Op) -> list[Term]:
 def _constant_term(x: Any) -> Term:
     """An argument that has no box."""
     x = x._data if isinstance(x, Node) else x
+    shape = np.shape(x) if hasattr(x, "shape") else ()
     if isinstance(x, int | float | np.number | np.ndarray) and np.size(x) == 1 and np.asarray(x).dtype.kind in "iuf":
-        return Term("number", (), np.shape(x), (np.asarray(x).item(),))
-    return symbol(
-        Word("…" if isinstance(x, np.ndarray) else constant(x), "upright"), np.shape(x) if hasattr(x, "shape") else ()
-    )
-
-
-def _written(
-    pattern: Pullback, terms: list[Term], y: Term, g: Term | None, *, times: str = " "
-) -> tuple[str, Term | None]:
-    """A pattern with its arguments written in, and its Term where it is a formula."""
-    if isinstance(pattern, str):
-        texts = [plain(formula_of(x), times) for x in terms]
-        return in_words(pattern, texts, plain(formula_of(y)), plain(formula_of(g)) if g is not None else ""), None
-    found = pattern(*terms) if g is None else pattern(g, y, *terms)
-    return plain(formula_of(found), times), found
+        return Term("number", (), shape, (np.asarray(x).item(),))
+    if 0 in shape:
+        return ones(shape)
+    return symbol(Word("…" if getattr(x, "size", 1) > 1 else constant(x), "upright"), shape)
 
 
 def _write_op(box: Box, op: Op) -> None:
@@ -448,76 +217,287 @@ def _write_op(box: Box, op: Op) -> None:
     how, args = pattern(op.node), arguments(op.node)
     op.sign, op.why, op.ordered = how.sign, how.why, how.ordered
     inline = [constant(x) for x in args if not has_box(x)]
-    if inline and len(args) == 2 and how.sign in SIGNED:
+    if inline and len(args) == 2 and how.sign in SIGNED and callable(how.expression):
         one = (1,)  # a shape that makes ∘ of every product
         places = [
-            symbol(Word("·", "upright"), one)
+            symbol(PLACE, one)
             if has_box(x)
             else Term("number", (), one, (x,))
             if isinstance(x, int | float)
             else symbol(Word(constant(x), "upright"), one)
             for x in args
         ]
-        op.sign = _written(how.expression, places, named("", box), None)[0]
+        op.sign = plain(formula_of(how.expression(*places)))
     elif inline:
         op.sign += f" {', '.join(inline)}"
     if op.node._kwargs:
         op.sign += " " + ", ".join(f"{printable(key)}={constant(value)}" for key, value in op.node._kwargs.items())
     if how.sign == "join":
         op.expression = f"join({', '.join(_labels(op).values())})"
-    elif op.node._kwargs and callable(how.expression):
-        op.expression = f"{how.sign}({', '.join(_arguments(op))})"
+    elif callable(how.expression):
+        op.term = how.expression(*_terms(op))
+        op.expression = plain(formula_of(op.term), CODE)
     else:
-        op.expression, op.term = _written(how.expression, _terms(op), named(box.name, box), None, times=" @ ")
+        texts = [x.label if x else plain(formula_of(t), CODE) for x, t in zip(_boxes(op), _terms(op), strict=True)]
+        op.expression = in_words(how.expression, texts, box.name, "")
+        if how.sign == "@" and min(len(t.shape) for t in _terms(op)) == 1:
+            op.term = product(*_terms(op))  # x @ W is W^⊤ x, as a vector is a column
 
 
-def _write_gradients(box: Box, op: Op) -> None:
-    """The pullbacks of an op as formulas, and its local derivative where it is elementwise in one argument."""
-    how, terms = pattern(op.node), _terms(op)
-    y = named(box.label, box) if box.term is None else box.term
-    g = term(1) if box.symbol == "1" else named(box.symbol, box)
-    for o in op.operands:
-        x = o.box
-        if o.place < len(how.pullbacks):
-            o.formula, o.term = _written(how.pullbacks[o.place], terms, y, g)
-            if o.term is not None and x is not None:
-                o.term = unbroadcast(o.term, np.shape(x.data)) if box.symbol != "1" or o.term.shape else o.term
-                o.formula = plain(formula_of(o.term))
-        elif x is not None and x.node is not None:
-            o.formula = f"{box.symbol} pulled back"
-        passed_on = bool(box.delta) and o.formula == box.delta  # as a sum does
-        if passed_on and x is not None and x.op and x.arrivals == 1 and x.data.shape == box.data.shape:
-            x.delta = box.delta
-    if len(op.operands) == 1 and how.local and op.operands[0].place < len(how.pullbacks):
-        op.local = _written(how.pullbacks[op.operands[0].place], terms, y, term(1))[0]
+def _boxes(op: Op) -> list[Box | None]:
+    """The boxes of the arguments of an op, None for what has none."""
+    boxes = {o.place: o.box for o in op.operands}
+    return [boxes.get(i) for i in range(len(arguments(op.node)))]
 
+
+PLACE = Word("·", "upright")  # of the variable, in the sign of an op with a constant
 
 #: Signs of two arguments that are shown with the constant one written in.
 SIGNED = {"+", "−", "∘", "/", "^", "max", "min"}
 
 
+# heads
+
+
+MOST_WAYS = 100  # on which a gradient comes to a value
+
+
+class Heads:
+    """For each value the scalars with a name that all of its gradient comes through."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.root = graph.root
+        self.above: dict[Box, Box] = {}  # of each value, the nearest one that all of its gradient comes through
+        self._nearest: dict[Box, Box] = {}
+        self.merged: set[Box] = set()  # scalars of derivative 1, which need no factor
+        users: dict[Box, list[Box]] = {}
+        depth = {graph.root: 0}
+        for user in graph.boxes:
+            for o in user.op.operands if user.op else ():
+                if o.box is not None:
+                    users.setdefault(o.box, []).append(user)
+        whole = not any(box.times > 1 for box in graph.boxes)
+        for box in graph.boxes:
+            if box is graph.root:
+                continue
+            found = users.get(box, ()) if whole else ()
+            found = found if len(found) <= MOST_WAYS else ()  # a weight of a loop: to look for another one takes long
+            ways = [user if user in depth else graph.root for user in found]
+            meeting = ways[0] if ways else graph.root
+            for way in ways[1:]:
+                while way is not meeting:
+                    if depth[way] < depth[meeting]:
+                        meeting = self.above[meeting]
+                    else:
+                        way = self.above[way]
+            self.above[box], depth[box] = meeting, depth[meeting] + 1
+
+    def scalar_above(self, box: Box) -> Box:
+        """The nearest scalar with a name, the root where there is none."""
+        passed = []
+        while box is not self.root and box not in self._nearest:
+            passed.append(box)
+            box = self.above[box]
+            if self.is_head(box):
+                break
+        else:
+            box = self._nearest.get(box, box)
+        self._nearest |= dict.fromkeys(passed, box)
+        return box
+
+    def is_head(self, box: Box) -> bool:
+        return box is self.root or bool(
+            box.name and box.op and box.data.size == 1 and box.op_name not in NONLINEARITIES and box not in self.merged
+        )
+
+
+# the backward pass
+
+
+class _Gradients:
+    """The gradients of a graph, from the root to the leaves, and the contributions of which each is the sum."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.heads = graph, Heads(graph)
+        self.parts: dict[Box, list[tuple[Box, Term | str]]] = {}  # of each value: a head, and a derivative of it
+        self.deltas = _error_signals(graph, self.heads)
+        self.heads.merged |= {*self.deltas}
+
+    def write(self) -> None:
+        for box in self.graph.boxes:
+            if box.grad is None:
+                continue
+            self.write_gradient(box)
+            if box.op:
+                self.write_flows(box, box.op)
+        self.explain_zeros()
+
+    def explain_zeros(self) -> None:
+        """Say of each gradient that is zero where it became so, and why."""
+        flows = (o.flow for box in self.graph.boxes if box.op for o in box.op.operands)
+        if not any(is_zero(flow) for flow in flows):
+            return
+        known: dict[Formula, Any] = {}
+        for box in self.graph.boxes:
+            if box.term is not None and box.term.sign == "symbol":
+                known[formula_of(box.term)] = box.data
+            if box.grad is not None and not isinstance(box.grad, RowSparse):
+                known[derivative_formula(self.graph.root, box)] = box.grad
+        users: dict[Box, list[str]] = {}
+        for box in self.graph.boxes:
+            if is_zero(box.grad):
+                box.why = "; ".join(dict.fromkeys(users.get(box, ())))
+            for o in box.op.operands if box.op else ():
+                if o.flow is None or o.box is None or not is_zero(o.flow):
+                    continue
+                if is_zero(box.grad):
+                    o.why = box.why or f"{plain(derivative_formula(self.graph.root, box))} is 0"
+                else:
+                    o.why = reason(o.term, known) if o.term else f"the pullback of {box.op_name} returns 0 here"
+                users.setdefault(o.box, []).append(o.why)
+
+    def write_gradient(self, box: Box) -> None:
+        """How the gradient of a value is written in the formulas of its op."""
+        parts, heads = self.parts.get(box, []), self.heads
+        head = heads.scalar_above(box)
+        box.head = head.key
+        terms = [times(factor_of(h, head), x) for h, x in parts]
+        whole: Term | None = None
+        if 0 < len(terms) <= MOST_TERMS and len(terms) == box.arrivals and box.times == 1:
+            known = [x for x in terms if isinstance(x, Term)]
+            whole = added(known) if len(known) == len(terms) else None
+        if box is self.graph.root:
+            box.derivative = whole = term(1)
+        elif box in self.deltas:
+            box.derivative = symbol(self.deltas[box], np.shape(box.data))
+            box.delta = plain(self.deltas[box])
+        elif whole is not None and (is_simple(whole) or (is_inlined(box) and size(whole) <= MOST_INLINED)):
+            box.derivative = whole
+            if len(parts) == 1 and box.op and np.shape(box.data) == whole.shape and whole.sign == "symbol":
+                box.delta = plain(formula_of(whole)) if whole.how[0] in self.deltas.values() else ""
+        else:
+            box.derivative = symbol(derivative_formula(head, box), np.shape(box.data))
+        box.parts = terms
+        if whole is not None and whole.sign == "number" and whole.how[0] == 1 and box is not self.graph.root:
+            heads.merged.add(box)
+        box.symbol = plain(formula_of(factor_of(head, self.graph.root) * box.derivative))
+
+    def write_flows(self, box: Box, op: Op) -> None:
+        """The pullbacks of an op as formulas, and its local derivative where it is elementwise in one argument."""
+        how, terms = pattern(op.node), _terms(op)
+        assert box.term is not None and box.derivative is not None
+        head = box if self.heads.is_head(box) else self.heads.scalar_above(box)
+        g = term(1) if head is box else box.derivative
+        factor = factor_of(head, self.graph.root)
+        for o in op.operands:
+            x = o.box
+            if x is None or x.node is None:
+                continue
+            found: Term | str
+            pullback: Pullback = how.pullbacks[o.place] if o.place < len(how.pullbacks) else "{g} pulled back"
+            if callable(pullback) and box.times == 1:
+                found = pullback(g, box.term, *terms)
+                found = unbroadcast(found, np.shape(x.data)) if found.shape else found
+                o.term = factor * found
+                o.formula = plain(formula_of(o.term))
+            elif callable(pullback):  # what flows is the sum of several, which are drawn as one
+                found = plain(formula_of(pullback(g, box.term, *terms)))
+                found += f", the sum of {o.times}" if o.times > 1 else ""
+            else:
+                found = in_words(pullback, _arguments(op), box.label, plain(formula_of(g)))
+            if isinstance(found, str):
+                o.formula = str(times(factor, found))
+            if o.flow is not None:
+                self.parts.setdefault(x, []).append((head, found))
+        if len(op.operands) == 1 and how.local:
+            local = how.pullbacks[op.operands[0].place]
+            assert callable(local)
+            op.local_term = local(term(1), box.term, *terms)
+            op.local = plain(formula_of(op.local_term))
+
+
+def factor_of(head: Box, above: Box) -> Term:
+    """The derivative of one head by another, 1 where they are the same."""
+    return term(1) if head is above else symbol(derivative_formula(above, head), ())
+
+
+def times(factor: Term, x: Term | str) -> Term | str:
+    """A derivative times the factor beside it."""
+    if isinstance(x, Term):
+        return factor * x
+    return x if is_one(factor) else f"{plain(formula_of(factor))} times {x}"
+
+
+def gradient_formula(x: Term | str) -> Formula:
+    """A gradient as a formula, with the shapes of its factors; or in words."""
+    return formula_of(x, shapes=True) if isinstance(x, Term) else Word(x, "text")
+
+
+MOST_TERMS = 3  # of a sum that may be written inside another formula
+MOST_INLINED = 8  # signs of a gradient that is written inside another
+
+
+def is_simple(x: Term) -> bool:
+    """Is a derivative as short as a symbol for it?"""
+    inside = x.args[0] if x.sign in ("negative", "transpose") else x
+    return inside.sign == "symbol" or (
+        size(x) <= 6 and all(e.sign in ("number", "ones") or not e.shape for e in ends(x))
+    )
+
+
+def size(x: Term) -> int:
+    """The number of signs in a Term."""
+    return 1 + sum(map(size, x.args))
+
+
+def root_formula(box: Box) -> Formula:
+    """A value above or below the bar of a derivative."""
+    assert box.term is not None
+    found = formula_of(box.term)
+    return found if isinstance(found, Word | Script | Fenced) else Fenced(found)
+
+
+def derivative_formula(above: Box, below: Box) -> Formula:
+    """∂s/∂z."""
+    return Fraction(Row((sign("∂"), root_formula(above))), Row((sign("∂"), root_formula(below))))
+
+
+def derivative(graph: Graph, box: Box) -> tuple[str, str]:
+    """The names above and below the bar of the derivative of the root with respect to a value."""
+    root = graph.root.label
+    return (f"({root})" if " " in root else root), f"({box.label})" if " " in box.label else box.label
+
+
 # error signals
 
 
-def _mark_error_signals(graph: Graph) -> None:
-    """Write δ for the gradient of z = W x + b, where a = f(z): δ_c for z_c, numbered where there are several."""
-    found = []
+def _error_signals(graph: Graph, heads: Heads) -> dict[Box, Formula]:
+    """δ for the derivative by z = W x + b, where a = f(z).
+
+    It has the index of z_c, or of the s_c that it is the derivative of; and numbers where there are several.
+    """
+    found: list[Box] = []
     for box in reversed(graph.boxes):
         z = box.op.operands[0].box if box.op and box.op_name in NONLINEARITIES else None
         if z is not None and z.grad is not None and _is_affine(z) and z not in found:
             found.append(z)
-    same_name: dict[Any, list[Box]] = {}
+    indices = {z: z.label.removeprefix("z") if z.label[:2] == "z_" else _index(heads.scalar_above(z)) for z in found}
+    suffixes = {z: index if index[:1] == "_" else "" for z, index in indices.items()}
+    names = {plain(formula_of(box.term)) for box in graph.boxes if box.term is not None}
+    letter = next(x for x in ("delta", "epsilon", "eta", "zeta", "Delta") if plain(name(x)) not in names)
+    same: dict[str, list[Box]] = {}
     for z in found:
-        suffix = z.label.removeprefix("z") if z.label.startswith("z_") else ""
-        same_name.setdefault((suffix, z.scopes), []).append(z)
-    for (suffix, _), boxes in same_name.items():
-        for i, z in enumerate(boxes, 1):
-            z.delta = f"δ{suffix}" + (str(i).translate(SUBSCRIPTS) if len(boxes) > 1 else "")
+        same.setdefault(suffixes[z], []).append(z)
+    return {
+        z: name(f"{letter}{i if len(boxes) > 1 else ''}{suffix}")
+        for suffix, boxes in same.items()
+        for i, z in enumerate(boxes, 1)
+    }
 
 
 def _is_affine(z: Box) -> bool:
-    """Is it W x, or W x + b?"""
+    """Is it W x, or a sum of such products and of leaves?"""
     if z.op_name != "add" or not z.op:
         return z.op_name == "matmul"
     args = [o.box for o in z.op.operands if o.box]
-    return any(a.op_name == "matmul" for a in args) and any(a.op is None for a in args)
+    return any(map(_is_affine, args)) and all(a.op is None or _is_affine(a) for a in args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os.path
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,20 @@ from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import printable
 from minigrad.viz.formats import elements, span
-from minigrad.viz.graph import Box, Graph, Op, build, reachable
+from minigrad.viz.formulas import Equations, Formula, Row, plain
+from minigrad.viz.graph import Box, Graph, Op, Operand, build, reachable
 from minigrad.viz.layout import layout
-from minigrad.viz.names import line_of, variables
-from minigrad.viz.notation import annotate, assignment, derivative, equation
+from minigrad.viz.mathematics import formula_of, sign
+from minigrad.viz.names import around, line_of
+from minigrad.viz.notation import (
+    annotate,
+    derivative_formula,
+    equation,
+    factor_of,
+    gradient_formula,
+    is_inlined,
+)
+from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,26 +84,26 @@ def replay(
     ops = sum(node._op is not None for node in reachable(root))
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
-    graph = annotate(build(root, inputs=inputs, backward=True, around=variables(sys._getframe(1))))
-    content = json.dumps(_Page(graph, remarks).content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
+    page = _Page(graph, remarks)
+    content = json.dumps(page.content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    parts = {"DATA": content.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
     # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
-    data = _assembled(content.replace("<", "\\u003c")).encode("utf-8", "backslashreplace")
+    data = _assembled(parts).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
 
-def _assembled(content: str) -> str:
+def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
     from pathlib import Path
 
     folder = Path(__file__).with_name("page")
-    parts = {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}
+    for key, files in {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}.items():
+        content[key] = "\n".join((folder / file).read_text(encoding="utf-8") for file in files.split())
     page = (folder / "page.html").read_text(encoding="utf-8")
-    for key, files in parts.items():
-        text = "\n".join((folder / file).read_text(encoding="utf-8") for file in files.split())
-        page = page.replace(f"{{{{{key}}}}}", text)
-    return page.replace("{{DATA}}", content)
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
 
 
 class _Page:
@@ -101,22 +112,25 @@ class _Page:
     def __init__(self, graph: Graph, remarks: Remarks | None) -> None:
         self.graph, self.remarks = graph, remarks
         self.arrays = _Arrays()
+        self.heads = {box.key: box for box in graph.boxes}
         self.results = [(box, box.op) for box in graph.boxes if box.op]
         self.ends = [(box, i, o.box) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
         self.numbers = {(box.key, i): number for number, (box, i, _) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
         self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
+        self.formulas = Formulas()
+        self.sheet = sheet(graph, self.formulas)
 
     def content(self) -> dict[str, Any]:
         """All that the page's script reads."""
         graph = self.graph
         width, height, places, frames, curves = layout(graph)
         return {
-            "root": derivative(graph, graph.root)[0],
+            "root": graph.root.label,
             "rootKey": graph.root.key,
             "width": width,
             "height": height,
-            "boxes": [self.box(box) | {"place": places[box.key]} for box in graph.boxes],
+            "boxes": [self.box(box) | {"place": places[box.key]} for box in reversed(graph.boxes)],
             "edges": [{"from": x.key, "to": box.key, "path": curves[box.key, i]} for box, i, x in self.ends],
             "frames": frames,
             "steps": self.steps(),
@@ -125,6 +139,8 @@ class _Page:
         }
 
     def box(self, box: Box) -> dict[str, Any]:
+        """A value; the boxes are in the order of the computation, which is that of the Tab key."""
+        assert box.term is not None
         return {
             "key": box.key,
             "kind": box.kind,
@@ -133,7 +149,8 @@ class _Page:
             "dtype": str(box.data.dtype),
             "value": self.arrays.add(box.data),
             "grad": None if box.grad is None else self.arrays.add(box.grad),
-            "under": derivative(self.graph, box)[1],
+            "symbol": self.formulas.add(formula_of(box.term)),
+            "derivative": self.formulas.add(derivative_formula(self.graph.root, box)),
             "delta": box.delta,
             "sign": box.op.sign if box.op else "",
         }
@@ -155,7 +172,7 @@ class _Page:
         return {
             "phase": "forward",
             "box": box.key,
-            "title": equation(box),
+            "title": self.formulas.add(value_equation(box)),
             "from": list(dict.fromkeys(o.box.key for o in op.operands if o.box)),
             "line": self.lines.get(box.key),
         }
@@ -168,14 +185,32 @@ class _Page:
         return {
             "phase": "backward",
             "box": box.key,
-            "g": box.symbol,
+            "g": self.formulas.add(self.incoming(box)),
             "moves": moves,
-            "title": equation(box),
+            "title": self.formulas.add(value_equation(box)),
             "why": op.why,
             "slide": self.remarks(self.graph, box) if self.remarks else "",
-            "local": op.local,
+            "local": self.formulas.add(formula_of(op.local_term)) if op.local_term else None,
             "line": self.lines.get(box.key),
         }
+
+    def incoming(self, box: Box) -> Formula:
+        """The gradient that arrives, as the formulas of this step write it."""
+        own = derivative_formula(self.graph.root, box)
+        assert box.derivative is not None
+        written = formula_of(factor_of(self.heads[box.head], self.graph.root) * box.derivative, shapes=True)
+        return own if plain(written) == plain(own) else equals(own, written)
+
+    def contribution(self, box: Box, o: Operand, whole: bool) -> Formula:
+        """∂J/∂W = δ xᵀ, or += where it is a part; of an error signal the derivative that it is."""
+        x = o.box
+        assert x is not None
+        head = self.heads[x.head]
+        if whole and is_signal(x):
+            lines = [equation for equation, _ in gradient_equations(self.graph, x, head)]
+            return lines[0] if len(lines) == 1 else Equations(tuple((Row(()), line) for line in lines))
+        right = gradient_formula(o.term if o.term is not None else o.formula)
+        return Row((derivative_formula(self.graph.root, x), sign("=" if whole else "+="), right))
 
     def moves(self, box: Box, op: Op) -> list[dict[str, Any]]:
         """The contributions of an op to the gradients of its operands, each with the sum so far."""
@@ -189,7 +224,8 @@ class _Page:
                 {
                     "to": o.box.key,
                     "edge": self.numbers[box.key, i],
-                    "formula": o.formula,
+                    "formula": self.formulas.add(self.contribution(box, o, o.box.arrivals == 1)),
+                    "why": f"{o.why}: nothing flows to {o.box.label}." if o.why else "",
                     "flow": self.arrays.add(o.flow),
                     "sum": self.arrays.add(sums[-1]),
                     "nth": len(sums),
@@ -251,7 +287,12 @@ def _code(results: list[tuple[Box, Op]]) -> tuple[list[dict[str, Any]], dict[str
         code.append({"title": printable(os.path.basename(block.co_filename)), "numbers": shown, "lines": texts})
         lines |= {key: [i, shown.index(line.lineno)] for key, line in found.items() if line.code is block}
     if not code:
-        texts = [assignment(box) for box, _ in reversed(results)]
+        shown_boxes = [box for box, _ in reversed(results) if not is_inlined(box)] or [results[0][0]]
+        texts = [equation(box) for box in shown_boxes]
         code.append({"title": "the graph, line by line", "numbers": [*range(1, len(texts) + 1)], "lines": texts})
-        lines = {box.key: [0, i] for i, (box, _) in enumerate(reversed(results))}
+        lines = {box.key: [0, i] for i, box in enumerate(shown_boxes)}
+        for box, op in results:  # the newest first: an expression is inside the line of its user
+            for o in op.operands:
+                if o.box and o.box.op and is_inlined(o.box):
+                    lines[o.box.key] = lines[box.key]
     return code, lines

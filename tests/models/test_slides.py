@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from playwright.sync_api import sync_playwright
 
 import minigrad as mg
 from minigrad.check.numeric import Problem
@@ -174,7 +175,7 @@ def page(tmp_path_factory):
 
 def test_the_page_has_every_formula_and_fetches_nothing(page):
     html = page.read_text()
-    assert html.count('<td class="math">') == sum(len(d.formulas) for d in DERIVATIONS)
+    assert html.count('<td class="math"') == sum(len(d.formulas) for d in DERIVATIONS)
     assert all(fetch not in html for fetch in ("src=", "href=", "url(", "@import", "<script"))
     assert "All agree." in html and "$" not in html
 
@@ -193,7 +194,7 @@ def test_the_page_in_a_browser(page, tmp_path, chromium):
         [chromium, *flags, f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert browser.stdout.count('<td class="math">') == sum(len(d.formulas) for d in DERIVATIONS)
+    assert browser.stdout.count('<td class="math"') == sum(len(d.formulas) for d in DERIVATIONS)
     assert "CONSOLE" not in browser.stderr
 
 
@@ -208,3 +209,19 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     monkeypatch.setattr("os.fsync", full)
     assert main(["compare", "--draws", "1", "--html", str(page)]) == 2
     assert page.read_text() == "the old one" and list(tmp_path.iterdir()) == [page]
+
+
+def test_the_page_is_read_on_a_phone(page, chromium):
+    """Every column, without moving the page sideways."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        view = opened.new_page(viewport={"width": 390, "height": 844}, is_mobile=True)
+        view.goto(page.as_uri())
+        assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert view.locator("td.verdict").first.inner_text().endswith("equal")
+        for cell in view.locator("tr.good >> nth=0").locator("td").all():
+            box = cell.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["height"] > 0
+        head = view.locator("td.number").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert "by hand − autograd" in head or head == 'attr(data-of) ": "'
+        opened.close()

@@ -159,10 +159,10 @@ def test_the_overlay_shows_what_flows_and_where():
     source = drawn(J)
     _, label = box(source, "W")
     assert "sum of 2" in label
-    for formula in ("δ xᵀ", "Wᵀ δ", "g U", "1{1 − s + s_c &gt; 0}"):
+    for formula in ("δ xᵀ", "Wᵀ δ", "∂J/∂s U", "1{1 − s + s_c &gt; 0}"):
         assert formula in source, formula
     assert "a ∘ (1 − a)" in source
-    assert source.count("= <b>δ</b>") == 4  # at z and W x of each window
+    assert source.count("= <b>∂J/∂s δ</b>") == source.count("= <b>∂J/∂s_c δ_c</b>") == 2  # at z and W x of each
     assert "−1" in box(source, "s")[1]
     assert "∂" not in drawn(J, backward=False) and "grad" not in drawn(J, backward=False)
 

@@ -5,56 +5,126 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case
+from cases import Case
 from dot_text import slide, written
-from latex_reader import Reader, tokens
+from latex_reader import Reader, split, tokens
+from random_programs import inputs, program
 from read_formulas import compare
+from totals import REAL, total, variables
 
 import minigrad as mg
-from minigrad.trees import leaves, map_leaves
-from minigrad.viz.formulas import Word, latex
-from minigrad.viz.graph import Graph, Op
-from minigrad.viz.mathematics import formula_of
-from minigrad.viz.notation import derivative
+from minigrad.viz.formulas import Equations, latex, plain
+from minigrad.viz.graph import Box, Graph, flows
+from minigrad.viz.mathematics import Term, added, formula_of
+from minigrad.viz.notation import _identity, derivative, derivative_formula, is_inlined
+from minigrad.viz.sheet import gradient_equations, value_equation
+from minigrad.walk import pullbacks
+from models.slides import DERIVATIONS
 
 
 def check(graph: Graph) -> int:
     """Evaluate all that is a formula; how many there were."""
+    known, by_heads = symbols(graph)
     count = 0
-    for box in graph.boxes:
-        if not box.op:
-            continue
-        values = symbols(box.op)
-        if values is None:  # two values of one label meet here
-            continue
-        if box.op.term is not None:
-            agree(evaluated(box.op.term, values), box.data, box.op.expression)
+
+    def holds(term: Term | None, expected: Any, text: str) -> None:
+        nonlocal count
+        if term is not None:
+            agree(evaluated(term, known), expected, text)
             count += 1
-        own = {} if box.term is None or box.term.sign != "symbol" else {latex(formula_of(box.term)): box.data}
-        gradient = {} if box.grad is None or box.symbol == "1" else {latex(Word(box.symbol, "upright")): box.grad}
-        for o in box.op.operands:
-            if o.term is not None and o.flow is not None:
-                agree(evaluated(o.term, own | values | gradient), np.asarray(o.flow), o.formula)
-                count += 1
+
+    for box in graph.boxes:
+        if box.op:
+            holds(box.op.term, box.data, box.op.expression)
+        if box.grad is not None and box.head and box.node is not None:
+            of_head = by_heads[box.head][box.node._stamp]
+            holds(box.derivative, of_head, f"{box.label}: {box.symbol}")
+            parts = [part for part in box.parts if isinstance(part, Term)]
+            if parts and len(parts) == len(box.parts):
+                holds(added(parts), of_head, f"the gradient of {box.label}")
+        for o in box.op.operands if box.op else ():
+            if o.flow is not None:
+                holds(o.term, np.asarray(o.flow), o.formula)
+                if o.term is None:
+                    as_source(box, o.place, o.formula)
+        if box.op and box.op.local_term is not None and box.grad is not None:
+            (o,) = box.op.operands
+            local = np.broadcast_to(evaluated(box.op.local_term, known), box.data.shape)
+            whole = mg.engine.unbroadcast(np.asarray(box.grad * local), np.asarray(o.box.data), None)
+            agree(whole, np.asarray(o.flow), box.op.local)
+            count += 1
     return count
 
 
-def symbols(op: Op) -> dict[str, Any] | None:
-    """The values of the symbols in the formulas of an op, None where one stands for two."""
-    found: dict[str, Any] = {}
-    waiting = [o.box for o in op.operands if o.box is not None]
-    while waiting:
-        box = waiting.pop()
+def symbols(graph: Graph) -> tuple[dict[str, Any], dict[str, dict[int, Any]]]:
+    """The values of all symbols, none of which stands for two; and the derivatives of each head, by stamp."""
+    known: dict[str, Any] = {}
+
+    def add(formula: Any, value: Any, owner: Any) -> None:
+        text = latex(formula)
+        assert owners.setdefault(text, owner) == owner, f"{text} stands for two values"
+        known[text] = value
+
+    owners: dict[str, Any] = {}
+    for box in graph.boxes:
         if box.term is not None and box.term.sign == "symbol":
-            if found.setdefault(latex(formula_of(box.term)), box.data) is not box.data:
-                return None
-        elif box.op:
-            waiting += [o.box for o in box.op.operands if o.box is not None]
-    return found
+            add(formula_of(box.term), box.data, _identity(box))
+    by_key = {box.key: box for box in graph.boxes}
+    heads = {by_key[box.head] for box in graph.boxes if box.head}
+    nodes = [box.node for box in graph.boxes if box.node is not None]
+    found = {head: flows(head.node, nodes)[0] for head in heads}
+    for head, gradients in found.items():
+        for box in graph.boxes:
+            if box.node is not None and box.node._stamp in gradients:
+                value = gradients[box.node._stamp]
+                if box in heads:  # of a scalar, a number
+                    value = np.reshape(value, ())
+                add(derivative_formula(head, box), value, ("∂", id(head), _identity(box)))
+    by_heads = {head.key: gradients for head, gradients in found.items()}
+    for box in graph.boxes:
+        if box.delta and box.derivative is not None and box.derivative.sign == "symbol":
+            text = latex(formula_of(box.derivative))
+            known.setdefault(text, by_heads[box.head][box.node._stamp])
+    return known, by_heads
+
+
+def sheet_holds(graph: Graph) -> int:
+    """Evaluate the equations of the sheet as they are printed: every side of each is the same; how many there were."""
+    known, _ = symbols(graph)
+    by_key = {box.key: box for box in graph.boxes}
+    count = 0
+    for box in graph.boxes:
+        printed = [value_equation(box)] if box.op and not is_inlined(box) else []
+        if box.grad is not None:
+            printed += [equation for equation, _ in gradient_equations(graph, box, by_key[box.head])]
+        for equation in printed:
+            text = latex(equation)
+            if isinstance(equation, Equations) or r"\text{" in text:  # its terms are those that `check` evaluates
+                continue
+            sides, _ = split(tokens(text))
+            reader = Reader(known, {})
+            with np.errstate(all="ignore"):
+                right = reader.value(sides[-1])
+            for side in sides[:-1]:
+                agree(right, reader.symbols[tuple(side)], text)
+            count += len(sides) > 1
+    return count
+
+
+def as_source(box: Box, place: int, text: str) -> None:
+    """A pullback that is printed as source is evaluated where it was written."""
+    if text.startswith("lambda"):
+        written = pullbacks(box.node)[place]
+        free = dict(
+            zip(written.__code__.co_freevars, (c.cell_contents for c in written.__closure__ or ()), strict=True)
+        )
+        again = eval(text, {**written.__globals__, **free})
+        np.testing.assert_array_equal(np.asarray(again(box.grad)), np.asarray(written(box.grad)), err_msg=text)
 
 
 def agree(got: Any, expected: Any, formula: str) -> None:
     """Equal; a value of one element is a scalar."""
+    expected = np.asarray(expected)
     one = np.size(got) == np.size(expected) == 1
     compare(np.reshape(got, np.shape(expected)) if one else got, expected, formula)
 
@@ -67,29 +137,6 @@ def evaluated(term: Any, values: dict[str, Any]) -> Any:
 def test_the_slides() -> None:
     J, _ = slide()
     assert check(written(J, backward=True)) > 20
-
-
-def variables(case: Case) -> list[Any]:
-    count = iter(range(100))
-
-    def variable(x: Any) -> Any:
-        floating = isinstance(x, float) or getattr(x, "dtype", np.dtype(int)).kind == "f"
-        return mg.Tensor(x, f"x{next(count)}") if floating else x
-
-    return [map_leaves(variable, x) if leaves(x) else x for x in case.args]
-
-
-def total(case: Case, args: list[Any]) -> Any:
-    parts = [part for y in leaves(case(*args)) if isinstance(y, mg.Tensor) for part in [y]]
-    return sum((mg.sum(mg.sin(part)) for part in parts), start=mg.Tensor(0.0, "zero"))
-
-
-EMPTY = "linspace-()-(3,)-0"  # whose formula stands for no element
-REAL = [
-    case
-    for case in CASES
-    if str(case) != EMPTY and not any(np.iscomplexobj(x) for a in case.args for x in leaves(a) if x is not None)
-]
 
 
 @pytest.mark.parametrize("case", REAL, ids=str)
@@ -149,18 +196,54 @@ def test_a_bias_gets_the_sum_over_the_batch() -> None:
 def test_ties_are_shared_in_the_formula_too() -> None:
     x, y = mg.Tensor([1.0, 2.0], "x"), mg.Tensor([1.0, 1.0], "y")
     graph = written(mg.sum(mg.maximum(x, y)), backward=True)
-    assert graph.boxes[1].op.operands[0].formula == "g ∘ (1{x > y} + 0.5 1{x = y})"
+    assert graph.boxes[1].op.operands[0].formula == "1{x > y} + 0.5 1{x = y}"
     check(graph)
 
 
-def test_the_root_has_its_own_name_and_no_variable_is_called_as_the_gradient() -> None:
-    g, w = mg.Tensor([1.0, 2.0], "g"), mg.Tensor([3.0, 4.0], "w")
-    loss = mg.sum(mg.exp(g * w))
+def test_names_do_not_collide_with_the_signs_of_gradients() -> None:
+    """A root called loss, a variable called g, another one called delta, and two that are one symbol when set."""
+    g, delta = mg.Tensor([1.0, 2.0], "g"), mg.Tensor(np.ones((2, 2)), "delta")
+    z1, z_1 = mg.Tensor([0.5, 1.0], "z1"), mg.Tensor([2.0, 3.0], "z_1")
+    loss = mg.sum(mg.exp(mg.tanh(delta @ g + z1 * z_1)) / z_1) + mg.sum(mg.tanh(delta @ z1))
     loss.name = "loss"
     graph = written(loss, backward=True)
     assert derivative(graph, graph.boxes[-1])[0] == "loss"
-    assert {box.symbol for box in graph.boxes if box.op} == {"1", "ḡ"}
-    check(graph)
+    assert [box.delta for box in graph.boxes if box.delta] == ["ϵ"]
+    assert check(graph) > 20
+
+
+def test_the_slides_derivation_in_the_slides_signs() -> None:
+    """δ is a derivative of its own score; what J has of it stands beside it."""
+    J, _ = slide()
+    graph = written(J, backward=True)
+    formulas = {o.formula for box in graph.boxes if box.op for o in box.op.operands}
+    assert {"∂J/∂s δ xᵀ", "∂J/∂s_c δ_c x_cᵀ", "∂J/∂s δ", "∂J/∂s_c Wᵀ δ_c", "∂J/∂s a", "∂J/∂s_c U"} <= formulas
+    assert {"−1{1 − s + s_c > 0}", "1{1 − s + s_c > 0}"} <= formulas
+    z = next(box for box in graph.boxes if box.delta == "δ" and box.label == "z")
+    assert plain(formula_of(z.parts[0])) == "U ∘ a ∘ (1 − a)"
+    s = next(box for box in graph.boxes if box.key == z.head)
+    score = written(s.node, backward=True)  # of the score alone there is no factor
+    assert {"δ xᵀ", "δ", "Wᵀ δ", "a", "U"} <= {o.formula for box in score.boxes if box.op for o in box.op.operands}
+    check(score)
+    assert sheet_holds(graph) > 15 and sheet_holds(score) > 8
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_random_programs(seed: int) -> None:
+    found = program(seed)
+    J = found.function(np)(*(mg.Tensor(x, name) for x, name in zip(inputs(seed), "xyzw", strict=True)))
+    if isinstance(J, mg.Tensor) and not any(np.iscomplexobj(b.data) for b in written(J).boxes):
+        check(written(J, backward=True))
+        sheet_holds(written(J, backward=True))
+
+
+@pytest.mark.parametrize("derivation", DERIVATIONS, ids=lambda d: d.title)
+def test_the_models(derivation: Any) -> None:
+    drawn = derivation.draw(np.random.default_rng(1), 1.0)
+    exact = {key for key, x in drawn.items() if np.asarray(x).dtype.kind != "f"}
+    J = derivation.f(*(x if key in exact else mg.Tensor(x, key) for key, x in drawn.items()))
+    assert check(written(J, backward=True)) > 1
+    assert sheet_holds(written(J, backward=True)) > 0
 
 
 def test_repeated_structure_has_names_and_the_sum_of_what_flows() -> None:

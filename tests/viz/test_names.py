@@ -31,6 +31,50 @@ def test_names_of_variables_here_and_in_functions():
     assert total.name == "renamed" and names._names[id(c)][1] == "data"
 
 
+class Model:
+    def __init__(self):
+        self.W = mg.Tensor(np.ones((2, 2)))
+        self.layers = [{"b": mg.Tensor(np.ones(2))}]
+
+    @property
+    def trap(self):
+        raise AssertionError("a picture calls nothing of the user's")
+
+    def draw(self, x):
+        z = self.W @ x + self.layers[0]["b"]
+        return picture_of(z)
+
+
+def picture_of(z):
+    return mg.draw(mg.sum(mg.tanh(z))).source
+
+
+def test_names_of_what_the_callers_hold_without_a_trace():
+    """Variables of the functions that called, attributes, items; a caller's name is better than a parameter's."""
+    params, data = {"U": mg.Tensor([1.0, 2.0])}, (mg.Tensor([1.0, 2.0]),)
+    s = params["U"] @ data[0]
+    source = Model().draw(data[0])
+    assert {"x", "z", "self.W", "self.layers[0]['b']"} <= set(re.findall("<b>(.*?)</b>", source))
+
+    def inside():
+        return mg.draw(s).source
+
+    def show(value):
+        return mg.draw(value).source
+
+    assert "<b>s</b>" in show(s) and "value" not in show(s)
+    assert {"s", "data[0]", "params['U']"} <= set(re.findall("<b>(.*?)</b>", inside()))
+
+
+def test_a_name_is_of_the_value_itself_never_of_another():
+    x = mg.Tensor([1.0, 2.0])
+    z = x * 2
+    y = mg.sum(mg.exp(z))
+    z = z + 1  # the code calls another value z by now
+    labels = set(re.findall("<b>(.*?)</b>", mg.draw(y).source))
+    assert {"x", "y"} <= labels and "z" not in labels
+
+
 def test_scopes_are_clusters_within_clusters():
     x = mg.Tensor(1.0, "x")
     with mg.scope("outer"):

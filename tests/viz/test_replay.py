@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -17,7 +18,15 @@ def content(path):
 
 def remarks_of(path):
     """The remarks of a page, by the titles of their steps."""
-    return {step["title"]: step["slide"] for step in content(path)["steps"] if step.get("slide")}
+    texts = formulas(path)
+    return {texts[step["title"]]: step["slide"] for step in content(path)["steps"] if step.get("slide")}
+
+
+def formulas(path):
+    """The formulas of a page as text, by their numbers, each of which is there once."""
+    found = re.findall(r'<math id="f(\d+)" alttext="(.*?)">', path.read_text(encoding="utf-8"))
+    assert len({number for number, _ in found}) == len(found)
+    return {int(number): unescape(text) for number, text in found}
 
 
 def test_refusals(tmp_path):
@@ -86,7 +95,7 @@ def test_remarks_are_those_of_the_caller(tmp_path):
 
     J = mg.sum(W @ x)
     path = mg.replay(J, tmp_path / "a.html", remarks=remark)
-    assert remarks_of(path) == {"W @ x": "the product of W and x"}
+    assert remarks_of(path) == {"W x": "the product of W and x"}
     assert seen == [("J", "J", []), ("W @ x", "J", ["J"])]  # the newest first
     assert remarks_of(mg.replay(J, tmp_path / "b.html")) == {}
 
@@ -94,5 +103,5 @@ def test_remarks_are_those_of_the_caller(tmp_path):
 def test_the_library_has_no_remarks_of_its_own(window, tmp_path):
     """Those on the slides' model are the model's."""
     J, path = window
-    assert len(remarks_of(path)) == 7
+    assert len(remarks_of(path)) == 8
     assert remarks_of(mg.replay(J, tmp_path / "a.html")) == {}

@@ -49,7 +49,7 @@ function strip(parent, x, left, top, width, mark) {
   if (!x.data.length) return;
   if (x.data.length === 1) {
     const text = make("text", {x: left, y: top + 11}, parent, `${mark} ${shown(x.data[0])}`.trim());
-    if (!finite(x.data[0])) text.style.fill = "#c8102e";
+    if (!finite(x.data[0])) text.style.fill = "var(--bad)";
     return;
   }
   if (mark) make("text", {x: left, y: top + 11}, parent, mark);

@@ -32,7 +32,7 @@ function colour(v, scale) {
   const end = v < 0 ? [33, 102, 172] : [224, 130, 20];
   return `rgb(${end.map(c => Math.round(247 + (c - 247) * share)).join(",")})`;
 }
-function ink(v, scale) { return !finite(v) || v < 0 && -v > .55 * scale ? "#fff" : "#111" }
+function ink(v, scale) { return !finite(v) || v < 0 && -v > .87 * scale ? "#fff" : "#000" }
 
 function index(shape, i) {
   const places = [];

@@ -1,8 +1,20 @@
+// formulas: each is in the page once, in the sheet of the derivation or else in a template
+
+const template = $("formulas").content, set = i => template.getElementById(`f${i}`) || $(`f${i}`);
+const text = i => set(i).getAttribute("alttext");
+function formula(i, parent, tag = "span", attributes = {}) {
+  const holder = make(tag, attributes, parent), math = set(i).cloneNode(true);
+  math.removeAttribute("id");
+  holder.append(math);
+  holder.classList.add("formula");
+  return holder;
+}
+
 // the steps
 
 const bar = $("scrub");
 bar.max = steps.length - 1;
-const d = b => `∂${root}/∂${b.under}`;
+const d = b => text(b.derivative);
 const isDead = x => x.data.every(v => v === 0);
 
 /** The gradients that have arrived after some steps: for each box an array, and whether it is all of it. */
@@ -33,11 +45,13 @@ function show(step, smooth = true) {
     for (const [name, on] of Object.entries(c)) b.g.classList.toggle(name, Boolean(on));
     if (g) {
       const [x, y, w] = b.place, top = y + (b.sign ? PILL / 2 + 27 : 20);
-      strip(b.gradAt, arrays[g.array], x + 10, top + 27, w - 20, b.delta || "∂");
+      strip(b.gradAt, arrays[g.array], x + 10, top + 27, w - 20, "∂");
     }
     const value = arrays[b.value];
-    const says = values.has(b.key) ? (value.data.length === 1 ? shown(value.data[0]) : `shape ${b.shape}`) : "not computed yet";
-    b.g.setAttribute("aria-label", `${b.kind} ${b.label}, ${says}${g ? ", gradient " + (arrays[g.array].data.length === 1 ? shown(arrays[g.array].data[0]) : "here") : ""}`);
+    const label = `${b.kind} ${b.label}, ${values.has(b.key) ? spoken(value) : "not computed yet"}${g ? ", gradient " + spoken(arrays[g.array]) : ""}`;
+    b.g.setAttribute("aria-label", label);
+    b.title ||= b.g.insertBefore(make("title", {}, svg), b.g.firstChild);
+    b.title.textContent = label;
   }
   edges.forEach((e, i) => {
     const move = (at.moves || []).find(m => m.edge === i), on = move || at.phase === "forward" && e.to === at.box;
@@ -80,16 +94,28 @@ function pulse(line, back) {
   })(began);
 }
 
+/** An array for those who listen: a small one whole, of a larger one the shape, the range and the norm. */
+function spoken(x) {
+  const numbers = x.data.filter(finite), said = v => shown(v, 3);
+  if (!x.data.length) return "empty";
+  if (x.data.length === 1) return said(x.data[0]);
+  if (x.data.length <= 8) return x.data.map(said).join(", ");
+  const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
+  if (x.note) return x.note;
+  if (!numbers.length) return `${shape} numbers, none finite`;
+  const norm = Math.hypot(...numbers), range = `from ${said(Math.min(...numbers))} to ${said(Math.max(...numbers))}`;
+  return `${shape} numbers ${range}, norm ${said(norm)}${bad ? `, ${bad} not finite` : ""}`;
+}
+
 /** A step in one sentence, for those who listen. */
 function say(at) {
   const b = at.box && byKey[at.box];
-  const value = x => x.data.length === 1 ? ` is ${shown(x.data[0])}` : "";
   return {
-    start: () => `Before the start: ${at.boxes.map(k => byKey[k].label).join(", ")}`,
-    forward: () => `Forward: ${at.title}${value(arrays[b.value])}`,
+    start: () => `Before the start: ${at.boxes.map(k => `${byKey[k].label} is ${spoken(arrays[byKey[k].value])}`).join("; ")}`,
+    forward: () => `Forward: ${text(at.title)}, which is ${spoken(arrays[b.value])}`,
     seed: () => `The backward pass begins: ∂${root}/∂${root} is 1`,
-    backward: () => `Backward through ${at.title}: ${at.moves.map(m => `${d(byKey[m.to])} gets ${m.formula}${value(arrays[m.flow])}`).join("; ")}`,
-    end: () => `Done: the gradients of ${at.boxes.map(k => byKey[k].label).join(", ")}`,
+    backward: () => `Backward through ${text(at.title)}: ${at.moves.map(m => `${text(m.formula)}, which is ${spoken(arrays[m.flow])}${m.why ? `: ${m.why}` : ""}`).join("; ")}`,
+    end: () => `Done, the gradients: ${at.boxes.map(k => `${d(byKey[k])} is ${spoken(arrays[byKey[k].grad])}`).join("; ")}`,
   }[at.phase]();
 }
 
@@ -105,25 +131,26 @@ function tell(at, gradients) {
   if (at.phase === "start") {
     make("h2", {}, card, `What ${root} is computed from`);
     make("p", {class: "why"}, card, "Parameters and inputs have their values. Step on, and every result is computed from what stands above it.");
-    list(card, at.boxes, key => byKey[key].label, key => arrays[byKey[key].value], false);
+    for (const key of at.boxes) row(card, byKey[key].symbol, arrays[byKey[key].value]);
   } else if (at.phase === "forward") {
-    make("h2", {}, card, at.title);
-    for (const key of at.from) row(card, byKey[key].label, arrays[byKey[key].value]);
-    row(card, `result ${b.label}`, arrays[b.value]);
+    formula(at.title, card, "h2");
+    for (const key of at.from) row(card, byKey[key].symbol, arrays[byKey[key].value]);
+    row(card, b.symbol, arrays[b.value]).prepend("result ");
   } else if (at.phase === "seed") {
     make("h2", {}, card, `∂${root}/∂${root} = 1`);
-    make("p", {class: "why"}, card, `From here on back: how much does ${root} change with each value? Every op turns the gradient g of its result into the gradients of its arguments.`);
+    make("p", {class: "why"}, card, `From here on back: how much does ${root} change with each value? Every op turns the gradient of its result into the gradients of its arguments.`);
   } else if (at.phase === "backward") {
-    make("h2", {}, card, at.title);
+    formula(at.title, card, "h2");
     if (at.why) make("p", {class: "why"}, card, at.why);
-    row(card, at.g === d(b) || at.g === "1" ? d(b) : `${at.g} = ${d(b)}`, arrays[b.grad], "g");
-    if (at.local) make("p", {}, card, "local derivative ").append(make("span", {class: "formula"}, null, at.local));
+    row(card, at.g, arrays[b.grad], "g", d(b));
+    if (at.local !== null) formula(at.local, make("p", {}, card, "local derivative "));
     if (at.slide) make("p", {class: "slide"}, card, at.slide);
     for (const m of at.moves) {
       const to = byKey[m.to], move = make("div", {class: "move"}, card), head = make("h3", {}, move);
       const whole = m.of === 1;
-      make("span", {class: "formula g"}, head, `${to.delta && whole && m.formula !== to.delta ? to.delta + " = " : ""}${d(to)} ${whole ? "=" : "+="} ${m.formula || "…"}`);
+      formula(m.formula, head, "span", {class: "g"});
       heat(move, arrays[m.flow], `contribution to ${d(to)}`, arrays[m.flow].data.length <= 16);
+      if (m.why) make("p", {class: "zero"}, move, m.why);
       if (!whole) {
         make("p", {class: "why"}, move, `${to.label} is used ${m.of} times: its contributions add up. ${m.nth} of ${m.of} ${m.nth === m.of ? "are in, the sum is" : "is in so far."}`);
         if (m.nth > 1) heat(move, arrays[m.sum], d(to), arrays[m.sum].data.length <= 16);
@@ -131,15 +158,13 @@ function tell(at, gradients) {
     }
   } else {
     make("h2", {}, card, `The gradient of ${root}`);
-    list(card, at.boxes, key => d(byKey[key]), key => arrays[byKey[key].grad], true);
+    for (const key of at.boxes) row(card, byKey[key].derivative, arrays[byKey[key].grad], "g");
   }
 }
-function row(parent, label, x, mark = "") {
-  make("h3", {class: mark}, parent, label);
-  heat(parent, x, label, x.data.length <= 16);
-}
-function list(parent, keys, label, array, gradient) {
-  for (const key of keys) row(parent, label(key), array(key), gradient ? "g" : "");
+function row(parent, i, x, mark = "", name = text(i)) {
+  const head = formula(i, parent, "h3", {class: mark});
+  heat(parent, x, name, x.data.length <= 16);
+  return head;
 }
 
 /** What is under the pointer: its whole value and gradient. */
@@ -156,10 +181,10 @@ function choose(b) {
   const close = make("button", {"aria-label": "Close"}, card, "×");
   close.onclick = () => { choose(null); b.g.focus({preventScroll: true}) };
   make("div", {class: "phase"}, card, b.kind);
-  make("h2", {}, card, b.label).append(" ", make("small", {class: "why"}, null, `${b.shape} ${b.dtype}`));
+  formula(b.symbol, card, "h2").append(" ", make("small", {class: "why"}, null, `${b.shape} ${b.dtype}`));
   if (b.g.classList.contains("pending")) make("p", {class: "why"}, card, "not computed yet");
   else heat(card, arrays[b.value], b.label, true, true);
-  make("h3", {class: "g"}, card, `${d(b)}${b.delta ? " = " + b.delta : ""}${g && !g.whole ? ` (so far ${g.nth} of ${g.of})` : ""}`);
+  formula(b.derivative, card, "h3", {class: "g"}).append(g && !g.whole ? ` (so far ${g.nth} of ${g.of})` : "");
   if (g) heat(card, arrays[g.array], d(b), true, true);
   else make("p", {class: "why"}, card, b.grad === null ? "a constant: no gradient is computed for it" : "no gradient yet");
 }
@@ -198,11 +223,16 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") choose(null);
   const move = {ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: steps.length - 1}[event.key];
-  if (move !== undefined) go(move);
-  else if (event.key === " " && event.target.tagName !== "BUTTON") $("play").click();
+  if (move !== undefined && !scrolls(event.target)) go(move);
+  else if (event.key === " " && event.target === document.body) $("play").click();
   else return;
   event.preventDefault();
 });
+/** Does a focused pane scroll, so that the arrows are its own? */
+function scrolls(pane) {
+  if (pane === document.body || !/auto|scroll/.test(getComputedStyle(pane).overflowX + getComputedStyle(pane).overflowY)) return false;
+  return pane.scrollWidth > pane.clientWidth || pane.scrollHeight > pane.clientHeight;
+}
 addEventListener("resize", () => { fit(); show(now, false) });
 fit();
 show(0, false);
