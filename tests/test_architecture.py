@@ -35,7 +35,22 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "transforms",
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
-    ("viz", ["names", "formulas", "mathematics", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
+    (
+        "viz",
+        [
+            "names",
+            "folding",
+            "formulas",
+            "mathematics",
+            "graph",
+            "notation",
+            "command",
+            "dot",
+            "draw",
+            "layout",
+            "replay",
+        ],
+    ),
     (
         "compiler",
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],

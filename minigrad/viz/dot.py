@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import graphviz
+from graphviz.backend.dot_command import command
 
 from minigrad.text import Markup, markup, printable
-from minigrad.viz.command import NoGraphviz, installed_command
+from minigrad.viz.command import NoGraphviz, installed_command, run
 
 #: What Graphviz reads as a character of HTML, in plain text too.
 ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -40,6 +41,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     >>> mg.draw(x * x).source.startswith("digraph")
     True
     """
+
+    smaller: list[str] | None = None  # the body of a picture to draw in its place where laying it out takes too long
 
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
@@ -75,14 +78,36 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         path.write_bytes(data)
         return str(path)
 
-    def pipe(self, format: str | None = None, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
+    def pipe(
+        self,
+        format: str | None = None,
+        renderer: str | None = None,
+        formatter: str | None = None,
+        neato_no_op: bool | int | None = None,
+        quiet: bool = False,
+        *,
+        engine: str | None = None,
+        encoding: str | None = None,
+    ) -> Any:
         """The picture in a format, as bytes, or as text with `encoding=`.
+
+        A picture that is not laid out within 10 seconds becomes one of its part nearest to the result, and says so.
 
         Raises:
             ExecutableNotFound: where no program is installed that writes it.
+            TimeoutError: where a small one cannot be laid out either.
         """
-        with installed_command(format or self.format) as noisy:
-            return super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
+        how = engine or self.engine, format or self.format
+        options = command(*how, renderer=renderer, formatter=formatter, neato_no_op=neato_no_op)[1:]
+        try:
+            drawn = run(how[1], self.source.encode(self.encoding), options, quiet)
+        except TimeoutError:
+            if self.smaller is None:
+                raise
+            self.body[:], self.smaller = self.smaller, None
+            return self.pipe(format, renderer, formatter, neato_no_op, quiet, engine=engine, encoding=encoding)
+        drawn = compact(drawn) if how[1] == "svg" else drawn
+        return drawn.decode(encoding) if encoding else drawn
 
     def render(self, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
         """Write the DOT text and the picture, as graphviz's own `render` does; `save` writes the picture alone.
@@ -93,7 +118,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         format = kwargs.get("format") or (Path(outfile).suffix[1:] if outfile else self.format)
         with installed_command(format) as noisy:
             how = {key: kwargs[key] for key in ("renderer", "formatter", "neato_no_op", "engine") if key in kwargs}
-            super().pipe(format, quiet=quiet or noisy, **how)
+            self.pipe(format, quiet=quiet, **how)
             return super().render(*args, quiet=quiet or noisy, **kwargs)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
@@ -103,12 +128,26 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             return {"text/plain": f"{self.source}\n({missing})"}
 
 
+FONT = b' font-family="Helvetica,sans-Serif"'
+
+
+def compact(svg: bytes) -> bytes:
+    """An SVG of Graphviz in fewer bytes: the font is named once, and attributes that state a default are left out.
+
+    >>> compact(b'<svg width="9"><text text-anchor="start" font-family="Helvetica,sans-Serif">x</text></svg>')
+    b'<svg font-family="Helvetica,sans-Serif" width="9"><text>x</text></svg>'
+    """
+    for attribute in (FONT, b' text-anchor="start"', b' stroke="none"'):
+        svg = svg.replace(attribute, b"")
+    return svg.replace(b"<svg ", b"<svg" + FONT + b" ", 1)
+
+
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<style>body {{ margin: 1rem; background: white }} svg {{ max-width: 100%; height: auto }}</style>
+<style>body {{ margin: 1rem; background: white }}</style>
 {svg}
 </html>
 """

@@ -16,8 +16,8 @@ from minigrad.engine import Node
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
-from minigrad.viz.formulas import SUBSCRIPTS, Fenced, Word, plain
-from minigrad.viz.graph import Box, Graph, Op, has_box
+from minigrad.viz.formulas import SUBSCRIPTS, SUPERSCRIPTS, Fenced, Word, plain
+from minigrad.viz.graph import Box, Graph, Op, Operand, has_box
 from minigrad.viz.mathematics import (
     Term,
     elementwise,
@@ -348,11 +348,12 @@ def annotate(graph: Graph) -> Graph:
     for box in graph.boxes:
         label = box.name or ("" if box.op else _leaf_label(box))
         box.label, box.term = label, named(label or _variable(box), box)
+    carried = {id(o.box) for _, op in graph.ops() for o in op.operands if o.step}  # from one step of a loop to the next
     for box in reversed(graph.boxes):  # the oldest first: an expression is written in the labels of its arguments
         if box.op:
             _write_op(box, box.op)
             if not box.label:
-                short = len(box.op.expression) <= 14 and box.times == 1
+                short = len(box.op.expression) <= 14 and box.op.scope is None and id(box) not in carried
                 box.label = box.op.expression if short else _variable(box)
                 box.term = (short and box.op.term) or named(box.label, box)
     _mark_error_signals(graph)
@@ -404,7 +405,14 @@ def _variable(box: Box) -> str:
 
 def _labels(op: Op) -> dict[int, str]:
     """The labels of an op's operands by their places."""
-    return {o.place: o.box.label or _variable(o.box) if o.box else "…" for o in op.operands}
+    return {o.place: operand_label(o) if o.box else "…" for o in op.operands}
+
+
+def operand_label(o: Operand) -> str:
+    """The label of an operand that has a box, with its step where that is not the one shown: "v1⁽⁴⁹⁾"."""
+    assert o.box is not None
+    label = o.box.label or _variable(o.box)
+    return f"{label}⁽{str(o.step).translate(SUPERSCRIPTS)}⁾" if o.step else label
 
 
 def _arguments(op: Op) -> list[str]:
@@ -415,11 +423,8 @@ def _arguments(op: Op) -> list[str]:
 
 def _terms(op: Op) -> list[Term]:
     """The arguments of an op as formulas name them."""
-    boxes = {o.place: o.box for o in op.operands}
-    return [
-        box.term if (box := boxes.get(i)) is not None and box.term is not None else _constant_term(x)
-        for i, x in enumerate(arguments(op.node))
-    ]
+    found = {o.place: named(operand_label(o), o.box) if o.step else o.box.term for o in op.operands if o.box}
+    return [found.get(i) or _constant_term(x) for i, x in enumerate(arguments(op.node))]
 
 
 def _constant_term(x: Any) -> Term:
@@ -445,6 +450,9 @@ def _written(
 
 def _write_op(box: Box, op: Op) -> None:
     """The sign and the expression of an op; constants that have no box are part of its sign."""
+    if op.scope:
+        op.sign, op.expression = op.scope.name, f"{op.scope.name}({', '.join(_labels(op).values())})"
+        return
     how, args = pattern(op.node), arguments(op.node)
     op.sign, op.why, op.ordered = how.sign, how.why, how.ordered
     inline = [constant(x) for x in args if not has_box(x)]
@@ -473,6 +481,8 @@ def _write_op(box: Box, op: Op) -> None:
 
 def _write_gradients(box: Box, op: Op) -> None:
     """The pullbacks of an op as formulas, and its local derivative where it is elementwise in one argument."""
+    if op.scope:
+        return
     how, terms = pattern(op.node), _terms(op)
     y = named(box.label, box) if box.term is None else box.term
     g = term(1) if box.symbol == "1" else named(box.symbol, box)
@@ -485,7 +495,7 @@ def _write_gradients(box: Box, op: Op) -> None:
                 o.formula = plain(formula_of(o.term))
         elif x is not None and x.node is not None:
             o.formula = f"{box.symbol} pulled back"
-        passed_on = bool(box.delta) and o.formula == box.delta  # as a sum does
+        passed_on = bool(box.delta) and not o.step and o.formula == box.delta  # as a sum does
         if passed_on and x is not None and x.op and x.arrivals == 1 and x.data.shape == box.data.shape:
             x.delta = box.delta
     if len(op.operands) == 1 and how.local and op.operands[0].place < len(how.pullbacks):

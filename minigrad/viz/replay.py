@@ -14,8 +14,8 @@ from minigrad.engine import Array, Node
 from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import printable
-from minigrad.viz.formats import elements, span
-from minigrad.viz.graph import Box, Graph, Op, build, reachable
+from minigrad.viz.formats import elements, norm, span
+from minigrad.viz.graph import Box, Graph, Op, build, loops_of, reachable
 from minigrad.viz.layout import layout
 from minigrad.viz.names import line_of, variables
 from minigrad.viz.notation import annotate, assignment, derivative, equation
@@ -102,23 +102,29 @@ class _Page:
         self.graph, self.remarks = graph, remarks
         self.arrays = _Arrays()
         self.results = [(box, box.op) for box in graph.boxes if box.op]
-        self.ends = [(box, i, o.box) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
-        self.numbers = {(box.key, i): number for number, (box, i, _) in enumerate(self.ends)}  # of edges
+        self.ends = [(box, i, o.box, o.copy) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
+        self.numbers = {(box.key, i): number for number, (box, i, *_) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
         self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
 
     def content(self) -> dict[str, Any]:
         """All that the page's script reads."""
         graph = self.graph
-        width, height, places, frames, curves = layout(graph)
+        at = layout(graph)
         return {
             "root": derivative(graph, graph.root)[0],
             "rootKey": graph.root.key,
-            "width": width,
-            "height": height,
-            "boxes": [self.box(box) | {"place": places[box.key]} for box in graph.boxes],
-            "edges": [{"from": x.key, "to": box.key, "path": curves[box.key, i]} for box, i, x in self.ends],
-            "frames": frames,
+            "width": at.width,
+            "height": at.height,
+            "note": at.note,
+            "boxes": [self.box(box) | {"place": at.places[box.key]} for box in graph.boxes],
+            "copies": [{"key": c.key, "of": c.box.key, "place": at.places[c.key]} for c in graph.copies],
+            "edges": [
+                {"from": x.key, "to": box.key, "path": at.curves[box.key, i]} | ({"copy": copy.key} if copy else {})
+                for box, i, x, copy in self.ends
+            ],
+            "frames": at.frames,
+            "loops": [[[box.key for box in step] for step in steps] for steps in loops_of(graph)],
             "steps": self.steps(),
             "code": self.code,
             "arrays": self.arrays.table,
@@ -133,6 +139,7 @@ class _Page:
             "dtype": str(box.data.dtype),
             "value": self.arrays.add(box.data),
             "grad": None if box.grad is None else self.arrays.add(box.grad),
+            "norm": None if box.grad is None else _json(norm(box.grad)),
             "under": derivative(self.graph, box)[1],
             "delta": box.delta,
             "sign": box.op.sign if box.op else "",
