@@ -83,13 +83,14 @@ def colour(x: Any, largest: float) -> str:
 
 
 def ink(background: str) -> str:
-    """Black or white, whichever is easier to read on a colour.
+    """Black or white, whichever has more contrast with a colour: at least 4.5 to 1 (WCAG 2.2, relative luminance).
 
     >>> ink("#762a83"), ink("#f7f7f7")
-    ('#ffffff', '#111111')
+    ('#ffffff', '#000000')
     """
-    r, g, b = (int(background[i : i + 2], 16) for i in (1, 3, 5))
-    return "#111111" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+    shares = (int(background[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return "#000000" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 else "#ffffff"
 
 
 def scale(values: list[Any]) -> float:

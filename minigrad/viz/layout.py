@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import graphviz
 
 BODY = 72  # the height of a box
-PILL = 24  # the height of an op's sign, half of which is above its result's box
+PILL = 19  # by which the sign of an op makes its result's box higher
 COPY = 46  # the height of a copy of a leaf
 FEW = 4  # elements: an array of up to this size is written out in its box
 QUICK = ["-Gnslimit=1", "-Gnslimit1=1", "-Gmclimit=0.1", "-Gsplines=line"]  # options of `dot`, for a rough layout
@@ -114,7 +114,7 @@ def _rows(graph: Graph) -> Layout:
             width, height = _size(box)
             places[box.key] = [round(left, 1), top, round(width, 1), height]
             left += width + 22
-        top += BODY + PILL / 2 + 30
+        top += BODY + PILL + 30
     curves = {}
     for key, i, source in _edges(graph):
         (x, y, w, h), (to, end, wide, _) = places[source], places[key]
@@ -157,7 +157,7 @@ def _size(box: Box | Copy) -> tuple[float, float]:
     text = 8.4 * len(box.label) + 6.4 * shape + 30
     values = 84 if box.data.size == 1 else 46 * box.data.size + 44 if box.data.size <= FEW else 132
     width = max(values, text, 8 * len(box.op.sign) + 28 if box.op else 0)
-    return width, BODY + (PILL / 2 if box.op else 0)
+    return width, BODY + (PILL if box.op else 0)
 
 
 def _curve(pos: str, height: float) -> str:

@@ -90,7 +90,8 @@ def _assembled(content: str) -> str:
     parts = {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}
     page = (folder / "page.html").read_text(encoding="utf-8")
     for key, files in parts.items():
-        text = "\n".join((folder / file).read_text(encoding="utf-8") for file in files.split())
+        lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
+        text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
         page = page.replace(f"{{{{{key}}}}}", text)
     return page.replace("{{DATA}}", content)
 
@@ -207,18 +208,21 @@ class _Page:
 
 
 class _Arrays:
-    """The arrays of a page, each once."""
+    """The arrays of a page, each once: a contribution is often the gradient itself, and a last sum always is."""
 
     def __init__(self) -> None:
         self.table: list[dict[str, Any]] = []
-        self._known: dict[int, tuple[int, Array]] = {}  # with the array itself, so that its id stays its own
+        self._known: dict[Any, int] = {}
 
     def add(self, x: Array) -> int:
         """The index of an array in the table."""
-        if id(x) not in self._known:
-            self._known[id(x)] = len(self.table), x
+        sparse = isinstance(x, RowSparse)
+        parts = (x.indices, x.rows) if sparse else (np.asarray(x),)
+        content = sparse, *((part.shape, part.dtype.str, part.tobytes()) for part in parts)
+        if content not in self._known:
+            self._known[content] = len(self.table)
             self.table.append(_array(x))
-        return self._known[id(x)][0]
+        return self._known[content]
 
 
 def _array(x: Array) -> dict[str, Any]:
