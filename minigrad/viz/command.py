@@ -46,19 +46,20 @@ def command(format: str) -> Path:
     return Path(pure)
 
 
-def run(format: str, source: bytes, options: Sequence[Any], quiet: bool = True, seconds: float = SECONDS) -> bytes:
-    """What the program draws, within some seconds; after that it is ended.
+def run(format: str, source: bytes, options: Sequence[Any], quiet: bool = True, share: float = 1.0) -> bytes:
+    """What the program draws, within `SECONDS`; after that it is ended.
 
     Args:
         options: its command line.
         quiet: show no warnings of its.
+        share: of `SECONDS`, the time that it may take.
 
     Raises:
         NoGraphviz: where there is no program for the format.
         CalledProcessError: where it refuses the text.
         TimeoutError: where it takes longer.
     """
-    program = command(format)
+    program, seconds = command(format), share * SECONDS
     try:
         done = subprocess.run([program, *options], input=source, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:

@@ -42,7 +42,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     True
     """
 
-    smaller: list[str] | None = None  # the body of a picture to draw in its place where laying it out takes too long
+    #: Where laying it out takes too long: the number of lines of the body to replace, and those of a smaller picture.
+    smaller: tuple[int, list[str]] | None = None
 
     def save(self, filename: Any = None, directory: Any = None, *, skip_existing: bool | None = False) -> str:
         """Write the picture in the format of the suffix: svg, png, pdf, html (a page around it), or gv, the DOT text.
@@ -104,7 +105,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         except TimeoutError:
             if self.smaller is None:
                 raise
-            self.body[:], self.smaller = self.smaller, None
+            (lines, body), self.smaller = self.smaller, None
+            self.body[:lines] = body
             return self.pipe(format, renderer, formatter, neato_no_op, quiet, engine=engine, encoding=encoding)
         drawn = compact(drawn) if how[1] == "svg" else drawn
         return drawn.decode(encoding) if encoding else drawn

@@ -84,7 +84,7 @@ def draw(
     whole = drawing(limit)
     picture = whole.picture(rankdir)
     if len(whole.graph.boxes) > 2 * SMALL:
-        picture.smaller = drawing(SMALL).picture(rankdir).body
+        picture.smaller = len(picture.body), drawing(SMALL).picture(rankdir).body
     return picture
 
 

@@ -34,7 +34,7 @@ def layout(graph: Graph) -> Layout:
     Raises:
         RuntimeError: where Graphviz is missing.
     """
-    from minigrad.viz.command import SECONDS, NoGraphviz, run
+    from minigrad.viz.command import NoGraphviz, run
     from minigrad.viz.dot import Picture
 
     digraph = Picture()
@@ -49,9 +49,9 @@ def layout(graph: Graph) -> Layout:
         try:
             return _read(run("json", text, ["-Kdot", "-Tjson"]), graph, scopes)
         except TimeoutError as late:
-            note = f"{late}; it is laid out "
+            note = f"{late}; it is laid out"
         try:
-            found = _read(run("json", text, ["-Kdot", "-Tjson", *QUICK], seconds=SECONDS / 2), graph, scopes)
+            found = _read(run("json", text, ["-Kdot", "-Tjson", *QUICK], share=0.5), graph, scopes)
             return found._replace(note=f"{note} roughly")
         except TimeoutError:
             return _rows(graph)._replace(note=f"{note} in rows")
@@ -98,10 +98,8 @@ def _rows(graph: Graph) -> Layout:
     ranks = dict.fromkeys((box.key for box in drawn), 0)
     for box in drawn:
         ranks[box.key] = max((ranks[key] + 1 for key in sources.get(box.key, ())), default=0)
-    for key, above in sources.items():
-        for leaf in above:
-            if leaf not in sources:
-                ranks[leaf] = max(ranks[leaf], ranks[key] - 1)
+    for leaf in ranks.keys() - sources.keys():  # just above the first that uses it
+        ranks[leaf] = min((ranks[key] - 1 for key, above in sources.items() if leaf in above), default=0)
     rows: dict[int, list[Box | Copy]] = {}
     for box in drawn:
         rows.setdefault(ranks[box.key], []).append(box)
