@@ -13,6 +13,7 @@ from minigrad.text import printable
 Array = Any
 
 FULL = 8  # elements: an array of up to this size is shown in full, a larger one as a strip and its range
+WIDEST, LARGEST = 12, 60  # columns and elements of an array that a notebook shows in full
 NEGATIVE, ZERO, POSITIVE = (118, 42, 131), (247, 247, 247), (27, 120, 55)  # distinct for the colour-blind too
 BAD = "#c8102e"  # NaN and inf
 
@@ -136,7 +137,7 @@ def norm(data: Array) -> float:
 
 def table(data: Array) -> str:
     """An array as a small HTML table: numbers on colours, or a strip and the range."""
-    full = data.size <= FULL
+    full = data.size <= (LARGEST if data.ndim < 2 or data.shape[-1] <= WIDEST else FULL)
     lines = rows(data) if full else [elements(data, 24)]
     largest = scale([v for line in lines for v in line])
     style = "padding:1px 5px;text-align:right" if full else "padding:0;width:7px;height:14px"

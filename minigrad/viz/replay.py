@@ -6,7 +6,9 @@ import math
 import os.path
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +22,6 @@ from minigrad.viz.layout import layout
 from minigrad.viz.names import line_of, variables
 from minigrad.viz.notation import annotate, assignment, derivative, equation
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MAX_OPS = 300  # more than anyone steps through
 MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
 
@@ -35,7 +34,7 @@ def replay(
     *,
     inputs: Sequence[Node] = (),
     remarks: Remarks | None = None,
-) -> Path:
+) -> Page:
     """Write a page that steps through the forward and the backward pass of a scalar, and return its path.
 
     >>> import minigrad as mg
@@ -43,11 +42,13 @@ def replay(
     >>> with mg.trace_source():
     ...     J = x * x + x
     >>> mg.replay(J, "backprop.html")  # doctest: +SKIP
-    PosixPath('backprop.html')
+    Page('backprop.html')
 
-    The page is a single file and needs no network. Graphviz lays the graph out. Beside it is the code that
-    made each value: your source where `trace_source` was on, else the graph written line by line. Gradients are
-    computed for the page alone, and `.grad` stays as it is.
+    The page is a single file and needs no network; a notebook shows it where the path is the value of a cell.
+    Graphviz lays the graph out. Scopes can be closed, and of a loop, ops that repeat more than three times, one step
+    is shown at a time; a graph of more than 60 boxes starts so. Beside it is the code that made each value: your
+    source where `trace_source` was on, else the graph written line by line. Gradients are computed for the page
+    alone, and `.grad` stays as it is.
 
     Args:
         inputs: Tensors that are data, as distinct from parameters; arrays always are.
@@ -63,9 +64,8 @@ def replay(
             graphviz-pure` is enough).
     """
     import json  # here, as importing minigrad should cost little more than importing numpy
-    from pathlib import Path
 
-    path = Path(path)
+    path = Page(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(
             f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
@@ -82,10 +82,19 @@ def replay(
     return path
 
 
+class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this system
+    """The path of a page; a notebook shows the page itself."""
+
+    def _repr_html_(self) -> str | None:
+        if not self.is_file():
+            return None
+        page = escape(self.read_text(encoding="utf-8"))
+        look = "width: 100%; height: 760px; border: 0"
+        return f'<iframe srcdoc="{page}" title="{escape(self.name)}" style="{look}"></iframe>'
+
+
 def _assembled(content: str) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
-    from pathlib import Path
-
     folder = Path(__file__).with_name("page")
     parts = {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}
     page = (folder / "page.html").read_text(encoding="utf-8")

@@ -96,6 +96,7 @@ def overlaps(page):
 
 def test_scopes_fold(layers, opened):
     page = opened(layers)
+    assert "large" not in page.inner_text("#tools")
     whole = visible(page)
     edges = edges_shown(page)
     high = page.locator("main > svg").bounding_box()["height"]
@@ -134,6 +135,7 @@ def test_a_long_loop_is_rolled_and_its_steps_can_be_chosen(network, opened):
     page.click("#last")
     assert len(visible(page)) < 12 and overlaps(page) == 0
     assert f"×{STEPS}, step {STEPS}" in page.text_content("main")
+    assert "A large graph: of loops one step is shown." in page.inner_text("#tools")
     chosen = page.get_by_label(f"The step of {STEPS} that is shown")
     seen = []
     for step in (1, 7, STEPS):
@@ -399,3 +401,19 @@ def test_on_a_phone_the_tools_fit(network, opened):
     assert len(visible(page)) > 5 * STEPS
     for button in page.locator("#tools button").all():
         assert button.bounding_box()["height"] >= 40
+
+
+def test_a_notebook_shows_the_page_itself(layers, network, browser):
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    try:
+        for path, boxes in ((layers, 7), (network[0], 5 * STEPS + 5)):
+            page = context.new_page()
+            trouble = []
+            page.on("pageerror", lambda error, trouble=trouble: trouble.append(str(error)))
+            page.set_content(f"<p>Out[1]:</p>{path._repr_html_()}")
+            inside = page.frame_locator("iframe")
+            inside.locator("#next").click()
+            assert inside.locator("body").get_attribute("data-step") == "1"
+            assert inside.locator(".box").count() >= boxes - 1 and not trouble
+    finally:
+        context.close()

@@ -428,7 +428,7 @@ function controls() {
   const same = focused && selectors.querySelector(`[data-loop=${focused}]`);
   if (same) same.focus();
 }
-if (data.note) make("p", {class: "why"}, tools, data.note);
+if (data.note) make("p", {}, tools, data.note);
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
   const action = {"+": () => zoom(view.factor * 1.25), "=": () => zoom(view.factor * 1.25), "-": () => zoom(view.factor / 1.25), "0": () => zoom(1), f: () => zoom(Math.min(1.35, whole())), "/": () => search.focus()}[event.key];
@@ -438,6 +438,8 @@ document.addEventListener("keydown", event => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { legend(); show(now, false) });
 foldMany();
+const ways = [["scope", "scopes are closed"], ["loop", "of loops one step is shown"]].filter(([of]) => folds.some(f => f.of === of && f.closed));
+if (ways.length) make("p", {}, tools, `A large graph: ${ways.map(w => w[1]).join(", ")}.`);
 legend();
 controls();
 arrange();
