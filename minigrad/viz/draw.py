@@ -105,6 +105,8 @@ class _Drawing:
         self.boxes(picture, ())
         for _, op in graph.ops():
             self.edges(picture, op)
+        for copy in graph.first_copies():  # the box stands near to where it is used first
+            picture.edge(copy.box.key, copy.key, style="invis")
         if graph.more:
             picture.node("more", **quoted(label=f"… {graph.more:,} more", shape="plaintext", fontcolor=QUIET))
         if lines := self.caption():

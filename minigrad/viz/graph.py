@@ -116,6 +116,10 @@ class Graph:
         """The boxes that are computed from a box, the newest first."""
         return [b for b in self.boxes if b.op and any(o.box is box for o in b.op.operands)]
 
+    def first_copies(self) -> list[Copy]:
+        """The copy of each leaf at the first op that uses it."""
+        return list({id(copy.box): copy for copy in self.copies}.values())
+
     def ops(self) -> list[tuple[Box, Op]]:
         """Every op once, with its result, the newest first."""
         return list({id(box.op): (box, box.op) for box in reversed(self.boxes) if box.op}.values())[::-1]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BODY = 72  # the height of a box
 PILL = 19  # by which the sign of an op makes its result's box higher
 COPY = 46  # the height of a copy of a leaf
+LONGEST = 40  # characters of a name; the page cuts a longer one
 FEW = 4  # elements: an array of up to this size is written out in its box
 QUICK = ["-Gnslimit=1", "-Gnslimit1=1", "-Gmclimit=0.1", "-Gsplines=line"]  # options of `dot`, for a rough layout
 
@@ -44,6 +45,8 @@ def layout(graph: Graph) -> Layout:
     _add_boxes(digraph, graph, (), scopes)
     for key, i, source in _edges(graph):
         digraph.edge(f"{source}:s", f"{key}:n", comment=f"{key} {i}")
+    for copy in graph.first_copies():
+        digraph.edge(f"{copy.box.key}:s", f"{copy.key}:n", style="invis")
     text = digraph.source.encode()
     try:
         try:
@@ -84,8 +87,9 @@ def _read(text: bytes, graph: Graph, scopes: list[tuple[Scope, ...]]) -> Layout:
             w, h = float(item["width"]) * 72, float(item["height"]) * 72
             places[item["name"]] = [round(v, 1) for v in (x - w / 2, height - y - h / 2, w, h)]
     for edge in laid_out.get("edges", ()):
-        key, i = edge["comment"].split()
-        curves[key, int(i)] = _curve(edge["pos"], height)
+        if "comment" in edge:  # it is drawn
+            key, i = edge["comment"].split()
+            curves[key, int(i)] = _curve(edge["pos"], height)
     return Layout(width, height, places, frames, curves)
 
 
@@ -152,8 +156,8 @@ def _size(box: Box | Copy) -> tuple[float, float]:
     if isinstance(box, Copy):
         return max(60, 8.4 * len(box.box.label) + 20), COPY
     shape = len(str(box.data.shape)) if box.data.shape else 0
-    text = 8.4 * len(box.label) + 6.4 * shape + 30
-    values = 84 if box.data.size == 1 else 46 * box.data.size + 44 if box.data.size <= FEW else 132
+    text = 8.4 * min(len(box.label), LONGEST) + 6.4 * shape + 30
+    values = 84 if box.data.size == 1 else 50 * box.data.size + 44 if box.data.size <= FEW else 132
     width = max(values, text, 8 * len(box.op.sign) + 28 if box.op else 0)
     return width, BODY + (PILL if box.op else 0)
 

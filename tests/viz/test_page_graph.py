@@ -324,15 +324,25 @@ def test_vanishing_over_the_steps_is_seen(network, opened):
     assert len(heights) == STEPS and heights[0] < heights[STEPS // 2] < heights[-1]
 
 
-def test_four_numbers_are_written_out(tmp_path, opened):
-    x = mg.Tensor([0.5, -1.25, np.nan, 2.0], "x")
-    page = opened(mg.replay(mg.sum(x * np.ones(4)), tmp_path / "x.html"))
-    text = page.locator('.box[aria-label*=" x,"] .value').text_content()
-    assert text == "0.5−1.25NaN2"
-    inside = page.locator('.box[aria-label*=" x,"]').evaluate(
-        "g => g.querySelector('.value text').getBBox().width <= g.querySelector('.body').getBBox().width - 20"
-    )
-    assert inside
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([0.5, -1.25, np.nan, 2.0], "0.5 −1.25 NaN 2"),
+        ([-0.0123456, -0.00123456, -1.23e-7, -0.00123456], "−0.012 −0.0012 −1e−7 −0.0012"),
+        ([-0.0123456, 1e30], "−0.0123 1.0e30"),
+        ([0.123456], "0.1235"),
+    ],
+)
+def test_four_numbers_are_written_out_and_fit(tmp_path, opened, numbers, expected):
+    x = mg.Tensor(numbers, "x")
+    page = opened(mg.replay(mg.sum(x * np.array(numbers)), tmp_path / "x.html"))
+    page.click("#last")
+    box = page.locator('.box[aria-label^="parameter x,"]')
+    assert " ".join(box.locator(".value tspan").all_text_contents()) == expected
+    for row in (".value text", ".grad text"):
+        assert box.evaluate(
+            "(g, row) => g.querySelector(row).getBBox().width <= g.querySelector('.body').getBBox().width - 14", row
+        )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -24,7 +24,7 @@ for (const b of [...boxes].reverse()) {  // from the inputs to the output, as th
     make("text", {x: x + w / 2, y: y + 16.5}, sign, b.sign);
   }
   const line = top + (b.sign ? 27 : 20);
-  make("text", {class: "name", x: x + 10, y: line}, g, b.label);
+  make("text", {class: "name", x: x + 10, y: line}, g, b.label.length > 40 ? `${b.label.slice(0, 39)}…` : b.label);
   make("text", {class: "shape", x: x + w - (b.kind === "input" ? 15 : 10), y: line, "text-anchor": "end"}, g, b.shape);
   b.valueAt = make("g", {class: "value"}, g);
   b.gradAt = make("g", {class: "grad"}, g);
@@ -74,10 +74,12 @@ function strip(parent, x, left, top, width, mark) {
   parent.replaceChildren();
   if (!x.data.length) return;
   if (x.data.length <= 4) {
-    const text = make("text", {x: left, y: top + 11}, parent, mark ? `${mark} ` : "");
-    x.data.forEach((v, i) => {
-      const part = make("tspan", i ? {dx: 7} : {}, text, shown(v, x.data.length > 1 ? 3 : 4));
-      if (!finite(v)) part.style.fill = "var(--bad)";
+    const several = x.data.length > 1, text = make("text", several ? {class: "several", x: left, y: top + 11} : {x: left, y: top + 11}, parent, mark ? `${mark} ` : "");
+    let digits = several ? 4 : 5, texts;
+    do texts = x.data.map(v => shown(v, digits - 1)); while (--digits > 2 && several && 7 * texts.join(" ").length + (mark ? 16 : 0) > width);
+    texts.forEach((number, i) => {
+      const part = make("tspan", i ? {dx: 7} : {}, text, number);
+      if (!finite(x.data[i])) part.style.fill = "var(--bad)";
     });
     return;
   }
