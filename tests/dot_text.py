@@ -32,6 +32,9 @@ def nodes(source):
 
 
 def edges(source):
+    """The keys at both ends of each edge; a copy of a leaf, c3_1, is the leaf, t3."""
+    source = re.sub(r"^.*style=invis.*$", "", source, flags=re.M)
+    source = re.sub(r"^(\s*)c(\d+)_\d+ -> ", r"\1t\2 -> ", source, flags=re.M)
     return re.findall(r"^\s*(\w+) -> (\w+)", source, re.M)
 
 

@@ -36,7 +36,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "transforms",
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
-    ("viz", ["names", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet"]),
+    ("viz", ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet"]),
     ("viz", ["command", "dot", "draw", "layout", "replay"]),
     (
         "compiler",

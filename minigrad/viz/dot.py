@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import graphviz
+from graphviz.backend.dot_command import command
 
 from minigrad.text import Markup, markup, printable
-from minigrad.viz.command import NoGraphviz, installed_command
+from minigrad.viz.command import NoGraphviz, installed_command, run
 
 #: What Graphviz reads as a character of HTML, in plain text too.
 ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -41,6 +42,9 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     >>> mg.draw(x * x).source.startswith("digraph")
     True
     """
+
+    #: Where laying it out takes too long: the number of lines of the body to replace, and the smaller picture.
+    smaller: tuple[int, Picture] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,21 +84,44 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         path.write_bytes(data)
         return str(path)
 
-    def pipe(self, format: str | None = None, *args: Any, quiet: bool = False, **kwargs: Any) -> Any:
+    def pipe(
+        self,
+        format: str | None = None,
+        renderer: str | None = None,
+        formatter: str | None = None,
+        neato_no_op: bool | int | None = None,
+        quiet: bool = False,
+        *,
+        engine: str | None = None,
+        encoding: str | None = None,
+    ) -> Any:
         """The picture in a format, as bytes, or as text with `encoding=`.
+
+        A picture that is not laid out within 10 seconds becomes one of its part nearest to the result, and says so.
 
         Raises:
             ExecutableNotFound: where no program is installed that writes it.
+            TimeoutError: where a small one cannot be laid out either.
         """
-        with installed_command(format or self.format) as noisy:
-            found = super().pipe(format, *args, quiet=quiet or noisy, **kwargs)
-        return self._titled(found) if (format or self.format) == "svg" else found
+        how = engine or self.engine, format or self.format
+        options = command(*how, renderer=renderer, formatter=formatter, neato_no_op=neato_no_op)[1:]
+        try:
+            drawn = run(how[1], self.source.encode(self.encoding), options, quiet)
+        except TimeoutError:
+            if self.smaller is None:
+                raise
+            (lines, small), self.smaller = self.smaller, None
+            self.body[:lines], self.titles = small.body, small.titles
+            return self.pipe(format, renderer, formatter, neato_no_op, quiet, engine=engine, encoding=encoding)
+        drawn = self._titled(compact(drawn)) if how[1] == "svg" else drawn
+        return drawn.decode(encoding) if encoding else drawn
 
-    def _titled(self, svg: Any) -> Any:
+    def _titled(self, svg: bytes) -> bytes:
         """An SVG whose titles are those of the values and ops, not Graphviz's keys."""
-        if isinstance(svg, bytes):
-            return self._titled(svg.decode()).encode()
-        return re.sub(r"<title>(.*?)</title>", lambda found: markup("<title>{}</title>", self._title(found[1])), svg)
+        titled = re.sub(
+            r"<title>(.*?)</title>", lambda found: markup("<title>{}</title>", self._title(found[1])), svg.decode()
+        )
+        return titled.encode()
 
     def _title(self, key: str) -> str:
         ends = [end.split(":")[0] for end in unescape(key).split("->")]
@@ -109,7 +136,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
         format = kwargs.get("format") or (Path(outfile).suffix[1:] if outfile else self.format)
         with installed_command(format) as noisy:
             how = {key: kwargs[key] for key in ("renderer", "formatter", "neato_no_op", "engine") if key in kwargs}
-            super().pipe(format, quiet=quiet or noisy, **how)
+            self.pipe(format, quiet=quiet, **how)
             return super().render(*args, quiet=quiet or noisy, **kwargs)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
@@ -119,12 +146,26 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             return {"text/plain": f"{self.source}\n({missing})"}
 
 
+FONT = b' font-family="Helvetica,sans-Serif"'
+
+
+def compact(svg: bytes) -> bytes:
+    """An SVG of Graphviz in fewer bytes: the font is named once, and attributes that state a default are left out.
+
+    >>> compact(b'<svg width="9"><text text-anchor="start" font-family="Helvetica,sans-Serif">x</text></svg>')
+    b'<svg font-family="Helvetica,sans-Serif" width="9"><text>x</text></svg>'
+    """
+    for attribute in (FONT, b' text-anchor="start"', b' stroke="none"'):
+        svg = svg.replace(attribute, b"")
+    return svg.replace(b"<svg ", b"<svg" + FONT + b" ", 1)
+
+
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<style>body {{ margin: 1rem; background: white }} svg {{ max-width: 100%; height: auto }}</style>
+<style>body {{ margin: 1rem; background: white }}</style>
 {svg}
 </html>
 """

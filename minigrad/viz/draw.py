@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from minigrad.sparse import RowSparse
 from minigrad.text import Markup, joined, markup
 from minigrad.viz.dot import Picture, quoted
 from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
-from minigrad.viz.graph import Box, Graph, Op, Operand, build, is_zero
+from minigrad.viz.graph import Box, Builder, Copy, Graph, Op, Operand, is_zero
 from minigrad.viz.names import Scope, around
 from minigrad.viz.notation import annotate, derivative
 
@@ -21,10 +22,12 @@ LINE = "#46525c"
 BACK = "#b23a00"  # gradients
 QUIET = "#5b6770"
 DEAD = "#b8bec4"
+FEW = 4  # elements: an array of up to this size is shown in full on an edge too
+SMALL = 25  # Tensors: of a picture that takes too long to lay out, these are drawn
 
 #: Kinds differ in form as well as in colour: for grey print, and for the colour-blind.
 LOOKS = {
-    "parameter": {"shape": "box", "style": "filled", "fillcolor": "#dcebf9", "color": "#1f5f99", "penwidth": "2.4"},
+    "parameter": {"shape": "box", "style": "filled", "fillcolor": "#e4e8ec", "color": "#2b343b", "penwidth": "2.4"},
     "input": {"shape": "note", "style": "filled", "fillcolor": "#fdf1cf", "color": "#8a6a12", "penwidth": "1.2"},
     "result": {"shape": "box", "style": "rounded,filled", "fillcolor": "#ffffff", "color": LINE},
 }
@@ -37,8 +40,9 @@ def draw(
     values: bool = True,
     backward: bool | None = None,
     collapse: bool = False,
+    depth: int | None = None,
     limit: int = 100,
-    rankdir: str = "LR",
+    rankdir: str = "TB",
 ) -> Picture:
     """Draw the computation graph of a value, from the variables to the value.
 
@@ -48,26 +52,39 @@ def draw(
     >>> picture.save("picture.svg")  # doctest: +SKIP
     'picture.svg'
 
-    A parameter is a blue box with a thick border, an input a yellow sheet with a folded corner, a result a white box
-    with round corners, an op a circle with its sign. Notebooks show the picture; `.source` is its DOT text. Drawing
-    does not change the graph.
+    A parameter is a grey box with a thick border, an input a yellow sheet with a folded corner, a result a white box
+    with round corners, an op a circle with its sign. Numbers are on colours, negative ones on violet and positive
+    ones on green, each array on a scale of its own; gradients are orange. A leaf that more than three ops use is
+    drawn beside each of them by its name, and once with its value and the sum of its gradient. Notebooks show the
+    picture; `.source` is its DOT text. Drawing does not change the graph.
 
     Args:
         inputs: Tensors that are data, as distinct from parameters; arrays always are.
         values: show numbers: small arrays in full, larger ones as a strip of colours and their range.
         backward: show gradients, and on every edge the contribution that flows back along it; None: if `backward()`
             has been called.
-        collapse: draw repeated structure once, with the number of times it occurs.
-        limit: the largest number of Tensors drawn, those nearest to the root; the picture says how many are left out.
-        rankdir: "LR" from left to right, "TB" from top to bottom.
+        collapse: of a loop, ops that repeat more than three times, draw the last step alone, with the number of steps;
+            edges from other steps are dashed, and say from which.
+        depth: draw the scopes inside this many others as single ops, 0 for all; None: look into every scope.
+        limit: the largest number of Tensors drawn. Of a larger graph the scopes are closed, from the innermost, then
+            the loops are rolled as by `collapse`, then those nearest to the root are drawn; the picture says so.
+            A picture that Graphviz does not lay out within 10 seconds is drawn with a limit of 25.
+        rankdir: "TB" from top to bottom, "LR" from left to right.
 
     Raises:
-        ValueError: for gradients of a value that is not a scalar.
+        ValueError: for gradients of a value that is not a scalar; for a depth below 0.
         RuntimeError: for backward=True after data has changed.
     """
-    names = around(sys._getframe(1))
-    graph = build(root, inputs=inputs, backward=backward, collapse=collapse, limit=limit, around=names)
-    return _Drawing(annotate(graph), values, backward).picture(rankdir)
+    builder = Builder(root, inputs, backward, around(sys._getframe(1)))
+
+    def drawing(limit: int) -> _Drawing:
+        return _Drawing(annotate(builder.graph(collapse, depth, limit)), values, backward)
+
+    whole = drawing(limit)
+    picture = whole.picture(rankdir)
+    if len(whole.graph.boxes) > 2 * SMALL:
+        picture.smaller = len(picture.body), drawing(SMALL).picture(rankdir)
+    return picture
 
 
 class _Drawing:
@@ -75,34 +92,55 @@ class _Drawing:
 
     def __init__(self, graph: Graph, values: bool, backward: bool | None) -> None:
         self.graph, self.values, self.backward = graph, values, backward
+        self.keys = {id(op): _op_key(box) for box, op in graph.ops()}
+        self.copies = Counter(id(copy.box) for copy in graph.copies)
 
     def picture(self, rankdir: str) -> Picture:
-        picture = Picture()
+        graph, picture = self.graph, Picture()
         picture.attr("graph", rankdir=rankdir, bgcolor="white", fontname="Helvetica", fontsize="11", nodesep="0.22")
         picture.attr("graph", ranksep="0.32")
         picture.attr("node", fontname="Helvetica", fontsize="12", margin="0.08,0.04")
         picture.attr("edge", fontname="Helvetica", fontsize="10", color=LINE, arrowsize="0.6")
         self.boxes(picture, ())
-        for box in self.graph.boxes:
+        picture.titles |= {copy.key: copy.box.label for copy in graph.copies}
+        for box in graph.boxes:
             picture.titles |= {box.key: box.label} | ({_op_key(box): box.op.sign} if box.op else {})
-        for box in self.graph.boxes:
-            if box.op:
-                self.edges(picture, box, box.op)
-        if self.graph.more:
-            picture.node("more", **quoted(label=f"… {self.graph.more:,} more", shape="plaintext", fontcolor=QUIET))
+        for _, op in graph.ops():
+            self.edges(picture, op)
+        for copy in graph.first_copies():  # the box stands near to where it is used first
+            picture.edge(copy.box.key, copy.key, style="invis")
+        if graph.more:
+            picture.node("more", **quoted(label=f"… {graph.more:,} more", shape="plaintext", fontcolor=QUIET))
+        if lines := self.caption():
+            label = markup("<{}>", _table(lines))
+            picture.attr("graph", **quoted(label=label, labelloc="b", fontcolor=QUIET))
         return picture
+
+    def caption(self) -> list[Markup]:
+        """What is written below: how the picture is folded, and the scale of the colours, where there are any."""
+        notes = self.graph.notes
+        lines = [markup("too large to be drawn whole: {}", ", ".join(notes))] if notes else []
+        if self.values and any(box.data.size > 1 for box in self.graph.boxes):
+            cells = (markup('<td bgcolor="{}" width="14" height="9"></td>', colour(v, 2)) for v in range(-2, 3))
+            bar = markup("<tr><td>−max</td>{}<td>max of each array</td></tr>", joined(cells))
+            lines.append(markup('<table border="0" cellborder="0" cellspacing="0">{}</table>', bar))
+        return lines
 
     def boxes(self, picture: Any, scopes: tuple[Scope, ...]) -> None:
         """Draw the boxes inside these scopes, and a frame for every scope within."""
         depth = len(scopes)
         inner: list[Scope] = []
-        for box in self.graph.boxes:
+        drawn: list[Box | Copy] = [*self.graph.boxes, *self.graph.copies]
+        for box in drawn:
             if box.scopes[:depth] != scopes:
                 continue
-            if len(box.scopes) == depth:
+            if len(box.scopes) > depth:
+                if box.scopes[depth] not in inner:
+                    inner.append(box.scopes[depth])
+            elif isinstance(box, Copy):
+                _draw_copy(picture, box)
+            else:
                 self.box(picture, box)
-            elif box.scopes[depth] not in inner:
-                inner.append(box.scopes[depth])
         for i, scope in enumerate(inner):
             outer = picture.name or "cluster"
             with picture.subgraph(name=f"{outer}_{i}") as cluster:
@@ -120,35 +158,64 @@ class _Drawing:
         tooltip = f"{box.label} {box.data.shape} {box.data.dtype}{note}"
         picture.node(box.key, **quoted(label=markup("<{}>", self.label(box)), tooltip=tooltip, **look))
         if box.op:
-            _draw_op(picture, box, box.op, off)
+            self.op(picture, box, box.op, off)
 
-    def edges(self, picture: Any, box: Box, op: Op) -> None:
-        """Draw the edges from the operands to an op."""
+    def op(self, picture: Any, box: Box, op: Op, off: bool) -> None:
+        """Draw the op that computed a value, once, and the edge between."""
+        key, line = self.keys[id(op)], DEAD if off else LINE
+        if key == _op_key(box):
+            label = markup("<b>{}</b>", _short(op.sign))
+            is_circle = len(label) == len("<b>+</b>")
+            if box.grad is not None and op.local and not off:
+                label = markup('{}<br/><font color="{}" point-size="10">{}</font>', label, BACK, _short(op.local))
+                is_circle = False
+            if op.scope:
+                label = markup('{}<br/><font color="{}" point-size="9">{} ops</font>', label, QUIET, op.inside)
+            form = {"shape": "circle", "margin": "0.02", "width": "0.34"} if is_circle else {"shape": "box"}
+            form["style"] = "filled" if is_circle else "rounded,filled"
+            form |= {"shape": "box3d", "style": "filled"} if op.scope else {}
+            form |= {"fillcolor": "#eceff1", "color": line, "tooltip": op.expression}
+            picture.node(key, **quoted(label=markup("<{}>", label), **form))
+        picture.edge(key, box.key, **quoted(color=line))
+
+    def edges(self, picture: Any, op: Op) -> None:
+        """Draw the edges from the operands to an op; those from the same value in other steps of a loop are one."""
         several = len(op.operands) > 1 and op.ordered
-        for i, o in enumerate(op.operands, 1):
+        elsewhere = Counter(id(o.box) for o in [*op.operands, *op.elsewhere] if o.step)
+        for i, o in enumerate([*op.operands, *op.elsewhere], 1):
             look: dict[str, str] = {}
-            if several:
+            lines: list[Markup] = []
+            if several and i <= len(op.operands):
                 look = {"headlabel": f"{i}", "labelfontcolor": QUIET, "labelfontsize": "9"}
-            if o.times > 1:
-                look["label"] = f"×{o.times:,}"
+            if o.step:
+                if not (times := elsewhere.pop(id(o.box), 0)):
+                    continue
+                lines = [
+                    markup('<font color="{}">{}</font>', QUIET, f"step {o.step}" if times == 1 else f"{times} steps")
+                ]
+                look["style"] = "dashed"
+                if o.box and o.box.node is not None and o.box.node._stamp <= op.node._stamp:
+                    look["constraint"] = "false"  # back to where the next step begins
             if o.flow is not None:
                 if is_zero(o.flow):
-                    look |= {"color": DEAD, "style": "dashed", "label": markup('<<font color="{}">0</font>>', QUIET)}
+                    lines.append(markup('<font color="{}">0</font>', QUIET))
+                    look |= {"color": DEAD, "style": "dashed"}
                 else:
-                    flow = markup("<{}>", self.flow(o, o.flow, op))
-                    look |= {"label": flow, "color": f"{LINE}:{BACK}", "dir": "both"}
-            picture.edge(o.box.key if o.box else "more", _op_key(box), **quoted(**look))
+                    lines += self.flow(o, o.flow, op)
+                    look |= {"color": f"{LINE}:{BACK}", "dir": "both"}
+            if lines:
+                look["label"] = markup("<{}>", _table(lines, "") if len(lines) > 1 else lines[0])
+            picture.edge(o.key or "more", self.keys[id(op)], **quoted(**look))
 
     def label(self, box: Box) -> Markup:
         """The inside of a box: name, shape and dtype, the value, the gradient."""
         shape = f"{box.data.shape} " if box.data.shape else ""
         head = '<b>{}</b>  <font point-size="8" color="{}">{}{}</font>'
         lines = [markup(head, _short(box.label), QUIET, shape, box.data.dtype)]
-        if box.times > 1:
-            lines[0] = markup("{}  <b>×{}</b>", lines[0], f"{box.times:,}")
-        else:
-            lines += (_array(box.data) if self.values else []) + self.gradient(box)
-        return _table(lines)
+        if self.copies[id(box)]:
+            note = '<font point-size="9" color="{}">drawn beside each of {} ops</font>'
+            lines.append(markup(note, QUIET, self.copies[id(box)]))
+        return _table(lines + (_array(box.data) if self.values else []) + self.gradient(box))
 
     def gradient(self, box: Box) -> list[Markup]:
         """The gradient of a box, or that there is none yet."""
@@ -166,27 +233,19 @@ class _Drawing:
             return [markup('<font color="{}" point-size="9"><i>no gradient yet</i></font>', QUIET)]
         return []
 
-    def flow(self, operand: Operand, flow: Array, op: Op) -> Markup:
+    def flow(self, operand: Operand, flow: Array, op: Op) -> list[Markup]:
         """The label of an edge: the contribution, and its formula where the op does not show the local derivative."""
         lines = _array(flow, BACK, small=True) if self.values else []
         if operand.formula and not (op.local and self.values):
             lines.insert(0, markup('<font color="{}">{}</font>', BACK, _short(operand.formula)))
-        return _table(lines, "")
+        return lines
 
 
-def _draw_op(picture: Any, box: Box, op: Op, off: bool) -> None:
-    label = markup("<b>{}</b>", _short(op.sign))
-    is_circle = len(label) == len("<b>+</b>")
-    if box.grad is not None and op.local and not off:
-        label = markup('{}<br/><font color="{}" point-size="10">{}</font>', label, BACK, _short(op.local))
-        is_circle = False
-    form = {"shape": "circle", "margin": "0.02", "width": "0.34"} if is_circle else {"shape": "box"}
-    form["style"] = "filled" if is_circle else "rounded,filled"
-    line = DEAD if off else LINE
-    form |= {"fillcolor": "#eceff1", "color": line, "tooltip": op.expression}
-    picture.node(_op_key(box), **quoted(label=markup("<{}>", label), **form))
-    times = {"label": f"×{box.times:,}"} if box.times > 1 else {}
-    picture.edge(_op_key(box), box.key, **quoted(color=line, **times))
+def _draw_copy(picture: Any, copy: Copy) -> None:
+    """Draw a leaf once more, by its name alone."""
+    tooltip = f"{copy.box.label}, which is drawn beside each op that uses it"
+    label = markup("<<b>{}</b>>", _short(copy.box.label))
+    picture.node(copy.key, **quoted(label=label, tooltip=tooltip, height="0.2", **LOOKS[copy.box.kind]))
 
 
 def _op_key(box: Box) -> str:
@@ -210,8 +269,8 @@ def _array(data: Array, tone: str = "#111111", small: bool = False) -> list[Mark
         return [markup('<font color="{}">{}</font>', tone if np.isfinite(data) else BAD, text)]
     if data.size == 0:
         return [markup('<font color="{}" point-size="9">empty</font>', QUIET)]
-    full = data.size <= FULL and not small
-    lines = rows(data) if full else [elements(data, 16)]
+    full = data.size <= (FEW if small else FULL)
+    lines = rows(data) if full else [elements(data, 12 if small else 16)]
     largest = scale([v for line in lines for v in line])
 
     def cell(v: Any) -> Markup:

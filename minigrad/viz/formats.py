@@ -13,7 +13,8 @@ from minigrad.text import printable
 Array = Any
 
 FULL = 8  # elements: an array of up to this size is shown in full, a larger one as a strip and its range
-NEGATIVE, ZERO, POSITIVE = (33, 102, 172), (247, 247, 247), (224, 130, 20)  # distinct for the colour-blind too
+WIDEST, LARGEST = 12, 60  # columns and elements of an array that a notebook shows in full
+NEGATIVE, ZERO, POSITIVE = (118, 42, 131), (247, 247, 247), (27, 120, 55)  # distinct for the colour-blind too
 BAD = "#c8102e"  # NaN and inf
 
 
@@ -69,10 +70,10 @@ def elements(data: Array, most: int) -> list[Any]:
 
 
 def colour(x: Any, largest: float) -> str:
-    """The colour of a number on a scale from -largest (blue) through 0 (white) to largest (orange).
+    """The colour of a number on a scale from -largest (violet) through 0 (white) to largest (green).
 
     >>> colour(-2.0, 2.0), colour(0.0, 2.0), colour(float("nan"), 2.0) == BAD
-    ('#2166ac', '#f7f7f7', True)
+    ('#762a83', '#f7f7f7', True)
     """
     x = abs(x) if isinstance(x, complex) else x
     if not math.isfinite(x):
@@ -83,13 +84,14 @@ def colour(x: Any, largest: float) -> str:
 
 
 def ink(background: str) -> str:
-    """Black or white, whichever is easier to read on a colour.
+    """Black or white, whichever has more contrast with a colour: at least 4.5 to 1 (WCAG 2.2, relative luminance).
 
-    >>> ink("#2166ac"), ink("#f7f7f7")
-    ('#ffffff', '#111111')
+    >>> ink("#762a83"), ink("#f7f7f7")
+    ('#ffffff', '#000000')
     """
-    r, g, b = (int(background[i : i + 2], 16) for i in (1, 3, 5))
-    return "#111111" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+    shares = (int(background[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return "#000000" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 else "#ffffff"
 
 
 def scale(values: list[Any]) -> float:
@@ -121,9 +123,21 @@ def span(data: Array) -> str:
         return f"min {number(np.min(data))} · mean {number(np.mean(data))} · max {number(np.max(data))}"
 
 
+def norm(data: Array) -> float:
+    """The length of an array as a vector; of a row-sparse gradient, of its rows.
+
+    >>> norm(np.array([[3.0, 0.0], [0.0, 4.0]])), norm(np.array([3e-200, 4e-200]))
+    (5.0, 5e-200)
+    """
+    sizes = np.abs(np.ravel(data.rows if hasattr(data, "rows") else data))
+    largest = float(np.max(sizes, initial=0.0))
+    # divided first, as the square of a small number would be 0, and that of a large one infinite
+    return largest * float(np.linalg.norm(sizes / largest)) if 0 < largest < math.inf else largest
+
+
 def table(data: Array) -> str:
     """An array as a small HTML table: numbers on colours, or a strip and the range."""
-    full = data.size <= FULL
+    full = data.size <= (LARGEST if data.ndim < 2 or data.shape[-1] <= WIDEST else FULL)
     lines = rows(data) if full else [elements(data, 24)]
     largest = scale([v for line in lines for v in line])
     style = "padding:1px 5px;text-align:right" if full else "padding:0;width:7px;height:14px"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from minigrad._tensor import unit_seed
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
 from minigrad.text import op_name
+from minigrad.viz.folding import FEW, Folding, Loop, close, loops, roll, users_of
 from minigrad.viz.mathematics import Term
 from minigrad.viz.names import Scope, name_of, scopes_around
 from minigrad.walk import ancestors, arguments, contribution, edges
@@ -30,7 +31,6 @@ class Box:
     name: str  # "" where it has none
     data: Array
     node: Node | None = None  # None for a constant
-    times: int = 1  # the number of values it stands for, where repeated structure is collapsed
     scopes: tuple[Scope, ...] = ()
     grad: Array | None = None  # the gradient of the root with respect to it
     op: Op | None = None  # the op that computed it
@@ -58,19 +58,37 @@ class Operand:
     box: Box | None  # None: beyond the picture's limit
     place: int
     flow: Array | None = None
-    times: int = 1
+    step: int = 0  # where it belongs to a step of a loop that is not shown: which one, from 1
+    copy: Copy | None = None  # the copy of its box that it is drawn from
     # written by `notation.annotate`
     formula: str = ""  # of the flow
     term: Term | None = None  # the same as mathematics, None where it is in words
     why: str = ""  # it is zero, where it is
 
+    @property
+    def key(self) -> str | None:
+        """The key of what its edge is drawn from."""
+        at = self.copy or self.box
+        return at.key if at else None
+
+
+class Copy(NamedTuple):
+    """A leaf drawn once more, beside an op that uses it: many edges to one box could be neither laid out nor read."""
+
+    key: str
+    box: Box
+    scopes: tuple[Scope, ...]
+
 
 @dataclass(eq=False, repr=False)
 class Op:
-    """An op in a picture."""
+    """An op in a picture, or a closed scope."""
 
     node: Node  # the value it computed
     operands: list[Operand]
+    elsewhere: list[Operand] = field(default_factory=list)  # of the op in steps of its loop that are not shown
+    scope: Scope | None = None  # a closed scope, which computes all that is used outside of it
+    inside: int = 1  # the number of ops
     # written by `notation.annotate`
     sign: str = ""
     expression: str = ""
@@ -83,7 +101,7 @@ class Op:
     @property
     def name(self) -> str:
         assert self.node._op is not None
-        return op_name(self.node._op)
+        return "" if self.scope else op_name(self.node._op)
 
 
 @dataclass(eq=False, repr=False)
@@ -93,6 +111,8 @@ class Graph:
     boxes: list[Box]
     more: int  # the number of Tensors left out
     backward: bool  # does it have gradients?
+    notes: list[str]  # how it is folded, to be said in the picture
+    copies: list[Copy] = field(default_factory=list)
 
     @property
     def root(self) -> Box:
@@ -101,6 +121,14 @@ class Graph:
     def users(self, box: Box) -> list[Box]:
         """The boxes that are computed from a box, the newest first."""
         return [b for b in self.boxes if b.op and any(o.box is box for o in b.op.operands)]
+
+    def first_copies(self) -> list[Copy]:
+        """The copy of each leaf at the first op that uses it."""
+        return list({id(copy.box): copy for copy in self.copies}.values())
+
+    def ops(self) -> list[tuple[Box, Op]]:
+        """Every op once, with its result, the newest first."""
+        return list({id(box.op): (box, box.op) for box in reversed(self.boxes) if box.op}.values())[::-1]
 
 
 def reachable(root: Node) -> list[Node]:
@@ -121,6 +149,7 @@ def build(
     inputs: Sequence[Node] = (),
     backward: bool | None = None,
     collapse: bool = False,
+    depth: int | None = None,
     limit: int | None = None,
     around: Sequence[tuple[str, Any]] = (),
 ) -> Graph:
@@ -130,137 +159,242 @@ def build(
         root: the value whose computation is shown.
         inputs: variables that are data, not parameters.
         backward: add the gradients; None: if `backward()` has been called.
-        collapse: show similar values as one.
-        limit: the largest number of Tensors, those nearest to the root.
+        collapse: show one step of each loop.
+        depth: close the scopes inside this many others.
+        limit: the largest number of Tensors; more are folded.
         around: the variables around, as (name, value): they name values that have no name of their own.
     """
-    builder = _Builder(root, collapse, limit)
-    builder.differentiate(backward)
-    return builder.graph({id(x) for x in inputs}, {id(value): key for key, value in reversed(around)})
+    return Builder(root, inputs, backward, around).graph(collapse, depth, limit)
 
 
-class _Builder:
-    """The Tensors of a graph in classes of similar ones, their gradients, and a box for each class."""
+class Builder:
+    """The Tensors of a graph and their gradients, of which pictures of several sizes can be made."""
 
-    def __init__(self, root: Node, collapse: bool, limit: int | None) -> None:
+    def __init__(
+        self,
+        root: Node,
+        inputs: Sequence[Node] = (),
+        backward: bool | None = None,
+        around: Sequence[tuple[str, Any]] = (),
+    ) -> None:
         self.root = root
         self.nodes = reachable(root)
         self.scopes = scopes_around(self.nodes)
-        if collapse:
-            self.classes = refined_classes(root, self.nodes, self.scopes)
-        else:
-            self.classes = {id(node): i for i, node in enumerate(self.nodes)}
-        self.members: dict[int, list[Node]] = {}  # of each class, the newest first
-        for node in self.nodes:
-            self.members.setdefault(self.classes[id(node)], []).append(node)
-        self.shown = self.nearest(limit)
-        self.drawn = [node for node in self.nodes if self.is_drawn(node)]
-        self.gradients: dict[int, Array] = {}
-        self.contributions: dict[tuple[int, int], Array] = {}
-        self.backward = False
-        self.boxes: dict[int, Box] = {}  # by class
-        self.constants: dict[int, Box] = {}  # by id: constants that are arrays
+        self.users = users_of(self.nodes)
+        self.inputs = {id(x) for x in inputs}
+        self.names = {id(value): key for key, value in reversed(around)}
+        self.backward = self.is_differentiated(backward)
+        self.must = backward is True
+        self.loops: list[Loop] | None = None  # not looked for yet
 
-    def is_drawn(self, node: Node) -> bool:
-        """Does a box of the picture stand for it, or for its class through it?"""
-        c = self.classes[id(node)]
-        return c in self.shown and self.members[c][0] is node
-
-    def nearest(self, limit: int | None) -> set[int]:
-        """The classes nearest to the root, breadth first."""
-        start = self.classes[id(self.root)]
-        shown, waiting = {start}, deque([start])
-        while waiting:
-            for node in self.members[waiting.popleft()]:
-                for x in arguments(node):
-                    if isinstance(x, Node) and self.classes[id(x)] not in shown:
-                        if limit is not None and len(shown) >= limit:
-                            return shown
-                        shown.add(self.classes[id(x)])
-                        waiting.append(self.classes[id(x)])
-        return shown
-
-    def differentiate(self, backward: bool | None) -> None:
-        """Compute the gradients and contributions, where they are asked for."""
-        automatic = backward is None
-        if automatic:
-            backward = self.root._data.size == 1 and any(node.grad is not None for node in self.nodes)
-        if not backward:
-            return
-        if self.root._data.size != 1:
+    def is_differentiated(self, backward: bool | None) -> bool:
+        scalar = self.root._data.size == 1
+        if backward is None:
+            return scalar and any(node.grad is not None for node in self.nodes)
+        if backward and not scalar:
             raise ValueError(f"gradients need a scalar, got shape {self.root._data.shape}; draw the graph of its sum")
-        try:
-            self.gradients, self.contributions = flows(self.root, [n for c in self.shown for n in self.members[c]])
-            self.backward = True
-        except RuntimeError:  # data has changed since the forward pass: these values have no gradient any more
-            if not automatic:
-                raise
+        return backward
 
-    def graph(self, inputs: set[int], around: dict[int, str]) -> Graph:
-        """The boxes and their ops; inputs and names of variables around by id."""
-        for node in self.drawn:
-            self.add_box(node, inputs, around)
-        for node in reversed(self.drawn):  # the oldest first: the order in which constants are met
-            if node._op is not None:
-                self.boxes[self.classes[id(node)]].op = self.op(node, around)
-        boxes = list(self.boxes.values())
-        used = Counter(id(o.box) for box in boxes if box.op for o in box.op.operands if o.flow is not None)
-        for box in boxes:
-            box.arrivals = used[id(box)]
-        more = len(self.nodes) - sum(len(self.members[c]) for c in self.shown)
-        return Graph([*boxes, *self.constants.values()], more, self.backward)
+    def graph(self, collapse: bool = False, depth: int | None = None, limit: int | None = None) -> Graph:
+        """The boxes and ops of a picture, folded as is asked for, and further as far as it takes to meet the limit."""
+        if depth is not None and depth < 0:
+            raise ValueError(f"depth is the number of scopes to look into, 0 or more, got {depth}")
+        folding, shown, notes = self.folded(collapse, depth, limit)
+        near = shown if limit is None else self.nearest(folding, shown, limit)
+        return _Picture(self, folding, near, len(shown) - len(near), notes).graph()
 
-    def add_box(self, node: Node, inputs: set[int], around: dict[int, str]) -> None:
-        c = self.classes[id(node)]
-        kind = "result" if node._op is not None else "input" if id(node) in inputs else "parameter"
-        self.boxes[c] = Box(
+    def folded(self, collapse: bool, depth: int | None, limit: int | None) -> tuple[Folding, list[Node], list[str]]:
+        """The first folding that meets the limit, or the last; its Tensors that have a box; what to say about it."""
+        deepest = max(map(len, self.scopes.values()), default=0)
+        depth = deepest if depth is None else min(depth, deepest)
+        ways = [(collapse, d) for d in range(depth, -1, -1)] + [(True, d) for d in range(depth, -1, -1)]
+        for rolled, d in ways:
+            folding = self.folding(rolled, d)
+            shown = [node for node in self.nodes if folding.is_shown(node, self.users[id(node)])]
+            if limit is None or len(shown) <= limit:
+                break
+        notes = ["scopes closed"] * (d < depth) + ["loops rolled"] * (
+            rolled and not collapse and bool(folding.stand_ins)
+        )
+        return folding, shown, notes
+
+    def folding(self, rolled: bool, depth: int) -> Folding:
+        folding = Folding()
+        if rolled:
+            if self.loops is None:
+                self.loops = loops(self.nodes, self.users, self.scopes)
+            roll(folding, self.loops, self.users, self.scopes)
+        close(folding, self.scopes, depth)
+        return folding
+
+    def nearest(self, folding: Folding, shown: list[Node], limit: int) -> list[Node]:
+        """The Tensors nearest to the root, breadth first, as if what has no box were not on the way."""
+        if len(shown) <= limit:
+            return shown
+        may, found = set(map(id, shown)), {id(self.root)}
+        seen, waiting = {id(self.root)}, deque([self.root])
+        while waiting and len(found) < limit:
+            for x in arguments(waiting.popleft()):
+                x = folding.stand_ins.get(id(x), x)
+                if isinstance(x, Node) and id(x) not in seen:
+                    seen.add(id(x))
+                    waiting.append(x)
+                    if id(x) in may and len(found) < limit:
+                        found.add(id(x))
+        return [node for node in shown if id(node) in found]
+
+
+class _Picture:
+    """A graph that is being made: a box for each Tensor that is shown, and for each constant that it uses."""
+
+    def __init__(self, builder: Builder, folding: Folding, shown: list[Node], more: int, notes: list[str]) -> None:
+        self.all, self.folding, self.shown, self.more, self.notes = builder, folding, shown, more, notes
+        self.boxes: dict[int, Box] = {}  # by the id of the Tensor
+        self.constants: dict[int, Box] = {}  # by the id of the array
+        self.closed: dict[int, Op] = {}  # by the id of the scope
+        self.members: dict[int, list[Node]] = {}  # the Tensors in each closed scope
+        for node in builder.nodes:
+            if (scope := folding.closed.get(id(node))) is not None and id(node) not in folding.stand_ins:
+                self.members.setdefault(id(scope), []).append(node)
+        wanted = {id(node): node for node in shown} | {id(m): m for members in self.members.values() for m in members}
+        self.gradients: dict[int, Array] = {}
+        self.arrivals: Counter[int] = Counter()
+        self.backward = False
+        if builder.backward:
+            try:
+                self.gradients, self.arrivals = gradients(builder.root, list(wanted.values()))
+                self.backward = True
+            except RuntimeError:  # data has changed since the forward pass: these values have no gradient any more
+                if builder.must:
+                    raise
+
+    def graph(self) -> Graph:
+        for node in self.shown:
+            self.add_box(node)
+        results = [node for node in reversed(self.shown) if node._op is not None]
+        for node in results:  # the oldest first: the order in which constants are met
+            self.boxes[id(node)].op = self.op(node)
+        if self.folding.stand_ins:
+            self.add_other_steps()
+        boxes = [*self.boxes.values(), *self.constants.values()]
+        graph = Graph(boxes, self.more, self.backward, self.notes)
+        add_copies(graph)
+        return graph
+
+    def add_box(self, node: Node) -> None:
+        key, kind = id(node), "result" if node._op is not None else "parameter"
+        scopes = self.all.scopes.get(key, ())
+        if (scope := self.folding.closed.get(key)) is not None:
+            scopes = scopes[: scopes.index(scope)]
+        if (frame := self.folding.frames.get(key)) is not None:
+            scopes = (*scopes[: frame.outside], frame.scope, *scopes[frame.outside :])
+        self.boxes[key] = Box(
             key=f"t{len(self.boxes)}",
-            kind=kind,
-            name=name_of(node, around),
+            kind="input" if key in self.all.inputs and kind == "parameter" else kind,
+            name=name_of(node, self.all.names),
             data=node._data,
             node=node,
-            times=len(self.members[c]),
-            scopes=self.scopes.get(id(node), ()),
+            scopes=scopes,
             grad=self.gradients.get(node._stamp),
+            arrivals=self.arrivals[key],
         )
 
-    def op(self, node: Node, around: dict[int, str]) -> Op:
+    def op(self, node: Node) -> Op:
         """The op of a result: an operand for each argument but the numbers, which are part of the op's sign."""
+        if (scope := self.folding.closed.get(id(node))) is not None:
+            if id(scope) not in self.closed:
+                self.closed[id(scope)] = self.closed_scope(scope, node)
+            return self.closed[id(scope)]
+        flows = self.flows(node)
         operands = []
         for place, x in enumerate(arguments(node)):
             if isinstance(x, Node):
-                box = self.boxes.get(self.classes[id(x)])
-                operands.append(Operand(box, place, self.contributions.get((node._stamp, place))))
+                shown, step = self.in_its_place(x)
+                operands.append(Operand(self.boxes.get(id(shown)), place, flows.get(place), step))
             elif has_box(x):
-                operands.append(Operand(self.constant(x, around), place))
-        members = self.members[self.classes[id(node)]]
-        return Op(node, operands if len(members) == 1 else self.merged(operands, members))
+                operands.append(Operand(self.constant(x), place))
+        return Op(node, operands)
 
-    def constant(self, x: Array, around: dict[int, str]) -> Box:
+    def in_its_place(self, x: Node) -> tuple[Node, int]:
+        """The Tensor that is shown in the place of an argument, and the step of the argument where that is another."""
+        if id(x) not in self.folding.stand_ins:
+            return x, 0
+        return self.folding.stand_ins[id(x)], self.folding.steps[id(x)]
+
+    def flows(self, node: Node) -> dict[int, Array]:
+        """What flows back from an op to each argument, by its place."""
+        g = self.gradients.get(node._stamp)
+        return {} if g is None else {edge.place: contribution(node, edge, g) for edge in edges(node)}
+
+    def closed_scope(self, scope: Scope, node: Node) -> Op:
+        """A closed scope: an operand for each Tensor outside that it uses; what flows back to it is added up."""
+        operands: dict[int, Operand] = {}
+        members = [m for m in self.members[id(scope)] if m._op is not None]
+        for member in members:
+            flows = self.flows(member)
+            for place, x in enumerate(arguments(member)):
+                if not isinstance(x, Node) or self.folding.closed.get(id(x)) is scope:
+                    continue
+                shown, step = self.in_its_place(x)
+                if self.folding.closed.get(id(shown)) is scope:
+                    continue
+                flow = flows.get(place)
+                if (o := operands.get(id(shown))) is None:
+                    operands[id(shown)] = Operand(self.boxes.get(id(shown)), len(operands), flow, step)
+                elif flow is not None:
+                    o.flow = flow if o.flow is None else o.flow + flow
+        return Op(node, list(operands.values()), scope=scope, inside=len(members))
+
+    def constant(self, x: Array) -> Box:
         """The box of an array that is no variable: one, however often it is used."""
         if id(x) not in self.constants:
             key = f"t{len(self.boxes) + len(self.constants)}"
-            self.constants[id(x)] = Box(key, "input", name_of(x, around), x)
+            self.constants[id(x)] = Box(key, "input", name_of(x, self.all.names), x)
         return self.constants[id(x)]
 
-    def merged(self, operands: list[Operand], members: list[Node]) -> list[Operand]:
-        """The operands of a whole class: one for each class of arguments and place, with how often it occurs.
+    def add_other_steps(self) -> None:
+        """Add to the ops of rolled loops what they take in steps that are not shown, such as a state at the start."""
+        for node in reversed(self.all.nodes):
+            box = self.boxes.get(id(self.folding.stand_ins.get(id(node))))
+            if box is None or box.op is None or node._op is None:
+                continue
+            known = {(id(o.box), o.place) for o in [*box.op.operands, *box.op.elsewhere]}
+            for place, x in enumerate(arguments(node)):
+                source = self.boxes.get(id(self.in_its_place(x)[0])) if isinstance(x, Node) else None
+                if source is not None and (id(source), place) not in known:
+                    box.op.elsewhere.append(Operand(source, place, None, self.folding.steps[id(node)]))
 
-        What flows back along it is the sum of all that flows to a single Tensor, such as shared weights.
-        """
-        counts: Counter[tuple[int, int]] = Counter()
-        sums: dict[tuple[int, int], Array] = {}
-        for member in members:
-            for place, x in enumerate(arguments(member)):
-                if isinstance(x, Node):
-                    end = self.classes[id(x)], place
-                    counts[end] += 1
-                    flow = self.contributions.get((member._stamp, place))
-                    if flow is not None and len(self.members[end[0]]) == 1:
-                        sums[end] = sums[end] + flow if end in sums else flow
-        constants = [o for o in operands if o.box is not None and o.box.node is None]
-        merged = [Operand(self.boxes.get(c), i, sums.get((c, i)), n) for (c, i), n in sorted(counts.items())]
-        return merged + constants
+
+def loops_of(graph: Graph) -> list[list[list[Box]]]:
+    """The loops in a graph that shows every step: the boxes of each; a leaf belongs to the step that alone uses it."""
+    nodes = [box.node for box in graph.boxes if box.node is not None]
+    users, boxes = users_of(nodes), {id(box.data if box.node is None else box.node): box for box in graph.boxes}
+    found = []
+    for steps in loops(nodes, users, scopes_around(nodes)):
+        rows = []
+        for step in steps:
+            inside = {id(node) for node in step}
+            own = dict.fromkeys(id(x) for node in step for x in arguments(node) if has_box(x))
+            leaves = [boxes[key] for key in own if not boxes[key].op and all(id(user) in inside for user in users[key])]
+            rows.append([boxes[id(node)] for node in step] + leaves)
+        found.append(rows)
+    return found
+
+
+def add_copies(graph: Graph) -> None:
+    """Draw the leaves that many ops use beside each of them."""
+    uses: dict[int, list[tuple[Box, Op]]] = {}
+    for box, op in graph.ops():
+        for key in {id(o.box) for o in op.operands if o.box and not o.box.op}:
+            uses.setdefault(key, []).append((box, op))
+    for leaf in graph.boxes:
+        found = uses.get(id(leaf), ())
+        for number, (box, op) in enumerate(found if len(found) > FEW else (), 1):
+            copy = Copy(f"c{leaf.key[1:]}_{number}", leaf, box.scopes)
+            graph.copies.append(copy)
+            for o in op.operands:
+                if o.box is leaf:
+                    o.copy = copy
 
 
 def has_box(x: Any) -> bool:
@@ -268,58 +402,17 @@ def has_box(x: Any) -> bool:
     return isinstance(x, Node) or (hasattr(x, "shape") and getattr(x, "size", 1) > 1)
 
 
-def flows(root: Node, drawn: list[Node]) -> tuple[dict[int, Array], dict[tuple[int, int], Array]]:
-    """The backward pass, observed: gradients by stamp, contributions by the op's stamp and the argument's place."""
-    stamps = {node._stamp for node in drawn}
-    gradients: dict[int, Array] = {}
+def gradients(root: Node, shown: list[Node]) -> tuple[dict[int, Array], Counter[int]]:
+    """The backward pass, observed: the gradients of some Tensors by stamp, and by id the number of their parts."""
+    stamps = {node._stamp for node in shown}
+    found: dict[int, Array] = {}
+    arrivals: Counter[int] = Counter()
 
     def visit(node: Node, g: Array) -> None:
+        arrivals.update(id(edge.node) for edge in edges(node))
         if node._stamp in stamps:
-            gradients[node._stamp] = g
+            found[node._stamp] = g
 
     with observing_passes(lambda: visit):
         deque(backward_pass([root], [unit_seed(root)]), maxlen=0)
-    contributions = {
-        (node._stamp, edge.place): contribution(node, edge, gradients[node._stamp])
-        for node in drawn
-        if node._stamp in gradients
-        for edge in edges(node)
-    }
-    return gradients, contributions
-
-
-def refined_classes(root: Node, nodes: list[Node], scopes: dict[int, tuple[Scope, ...]]) -> dict[int, int]:
-    """A class for each Tensor, by id, by colour refinement (Weisfeiler-Leman) in three rounds.
-
-    The first colour of a result is its op, shape and scopes; that of a leaf its shape, its name without a number, and
-    the ops that use it. Each round refines it by the colours of the arguments. The root has a colour of its own.
-    """
-    users: dict[int, set[Any]] = {}
-    for node in nodes:
-        for place, x in enumerate(arguments(node)):
-            if isinstance(x, Node) and x._op is None:
-                users.setdefault(id(x), set()).add((node._op, place))
-
-    def first_colour(node: Node) -> Any:
-        if node is root:
-            return root
-        if node._op is not None:
-            return node._op, node._data.shape, tuple(s.name for s in scopes.get(id(node), ()))
-        stem = str(node.name or "").rstrip("0123456789")
-        return stem, node._data.shape, frozenset(users.get(id(node), ()))
-
-    colours = _numbered({id(node): first_colour(node) for node in nodes})
-    for _ in range(3):
-        colours = _numbered(
-            {
-                id(node): (colours[id(node)], *(colours[id(x)] for x in arguments(node) if isinstance(x, Node)))
-                for node in nodes
-            }
-        )
-    return colours
-
-
-def _numbered(colours: dict[int, Any]) -> dict[int, int]:
-    """Colours as numbers, in the order of their first appearance."""
-    numbers: dict[Any, int] = {}
-    return {key: numbers.setdefault(colour, len(numbers)) for key, colour in colours.items()}
+    return found, arrivals

@@ -19,6 +19,7 @@ from minigrad.sparse import RowSparse
 from minigrad.text import printable
 from minigrad.viz.formulas import (
     CODE,
+    SUPERSCRIPTS,
     Fenced,
     Formula,
     Fraction,
@@ -28,7 +29,7 @@ from minigrad.viz.formulas import (
     name,
     plain,
 )
-from minigrad.viz.graph import Box, Graph, Op, has_box, is_zero
+from minigrad.viz.graph import Box, Graph, Op, Operand, has_box, is_zero
 from minigrad.viz.mathematics import (
     Term,
     added,
@@ -65,7 +66,10 @@ class _Symbols:
         self.graph = graph
         self.heads = Heads(graph)
         self.names = {box.name for box in graph.boxes}
+        # results that go from one step of a rolled loop to the next
+        self.carried = {o.box for _, op in graph.ops() for o in op.operands if o.step}
         self.taken: dict[str, Any] = {}  # the value that has a symbol
+        self.count = 0  # of the results without a name
 
     def write(self) -> None:
         graph = self.graph
@@ -87,7 +91,9 @@ class _Symbols:
         for label, boxes in by_label.items():
             for box, formula in zip(boxes, self.distinct(label, boxes), strict=True):
                 box.term = symbol(formula, np.shape(box.data))
-        count = 0
+        for box in reversed(graph.boxes):
+            if box in self.carried and not box.label:  # an op of the next step, which is older, is written in it
+                self.number(box)
         for box in reversed(graph.boxes):  # an expression is written in the labels of its arguments
             if not box.op:
                 continue
@@ -97,15 +103,21 @@ class _Symbols:
             if self.is_short(box, box.op):
                 self.taken[box.op.expression] = _identity(box)
                 box.label, box.term = box.op.expression, box.op.term
+                box.term = box.term or self.new(label_formula(box.label), box)
             else:
-                while not box.label or box.label in self.names:
-                    count += 1
-                    box.label = f"v{count}"
-            box.term = box.term or self.new(label_formula(box.label), box)
+                self.number(box)
+
+    def number(self, box: Box) -> None:
+        """A label for a result that has no name: v1, v2, ..."""
+        while not box.label or box.label in self.names:
+            self.count += 1
+            box.label = f"v{self.count}"
+        box.term = self.new(label_formula(box.label), box)
 
     def is_short(self, box: Box, op: Op) -> bool:
         """Is a result without a name written by its expression? Not a function of another expression: σ(W x + b)."""
-        new = len(op.expression) <= 14 and box.times == 1 and op.expression not in self.taken
+        new = len(op.expression) <= 14 and op.expression not in self.taken
+        new = new and op.scope is None and box not in self.carried
         new = new and not (op.term and op.term.sign == "symbol")  # 1.0 * x is another value than x
         args = [o.box for o in op.operands if o.box]
         return new and not (len(args) == 1 and len(op.operands) == 1 and is_inlined(args[0]) and "(" in op.expression)
@@ -183,7 +195,19 @@ def _leaf_label(box: Box) -> str:
 
 def _labels(op: Op) -> dict[int, str]:
     """The labels of an op's operands by their places."""
-    return {o.place: o.box.label if o.box else "…" for o in op.operands}
+    return {o.place: operand_label(o) if o.box else "…" for o in op.operands}
+
+
+def operand_label(o: Operand) -> str:
+    """The label of an operand that has a box, with its step where that is not the one shown: "v1⁽⁴⁹⁾"."""
+    assert o.box is not None
+    return f"{o.box.label}⁽{str(o.step).translate(SUPERSCRIPTS)}⁾" if o.step else o.box.label
+
+
+def operand_term(o: Operand) -> Term:
+    """The symbol of an operand that has a box."""
+    assert o.box is not None and o.box.term is not None
+    return symbol(Word(operand_label(o), "upright"), np.shape(o.box.data)) if o.step else o.box.term
 
 
 def _arguments(op: Op) -> list[str]:
@@ -194,11 +218,8 @@ def _arguments(op: Op) -> list[str]:
 
 def _terms(op: Op) -> list[Term]:
     """The arguments of an op as formulas name them."""
-    boxes = {o.place: o.box for o in op.operands}
-    return [
-        box.term if (box := boxes.get(i)) is not None and box.term is not None else _constant_term(x)
-        for i, x in enumerate(arguments(op.node))
-    ]
+    found = {o.place: operand_term(o) for o in op.operands if o.box}
+    return [found[i] if i in found else _constant_term(x) for i, x in enumerate(arguments(op.node))]
 
 
 def _constant_term(x: Any) -> Term:
@@ -214,6 +235,9 @@ def _constant_term(x: Any) -> Term:
 
 def _write_op(box: Box, op: Op) -> None:
     """The sign and the expression of an op; constants that have no box are part of its sign."""
+    if op.scope:
+        op.sign, op.expression = op.scope.name, f"{op.scope.name}({', '.join(_labels(op).values())})"
+        return
     how, args = pattern(op.node), arguments(op.node)
     op.sign, op.why, op.ordered = how.sign, how.why, how.ordered
     inline = [constant(x) for x in args if not has_box(x)]
@@ -238,16 +262,11 @@ def _write_op(box: Box, op: Op) -> None:
         op.term = how.expression(*_terms(op))
         op.expression = plain(formula_of(op.term), CODE)
     else:
-        texts = [x.label if x else plain(formula_of(t), CODE) for x, t in zip(_boxes(op), _terms(op), strict=True)]
+        labels = _labels(op)
+        texts = [labels[i] if i in labels else plain(formula_of(t), CODE) for i, t in enumerate(_terms(op))]
         op.expression = in_words(how.expression, texts, box.name, "")
         if how.sign == "@" and min(len(t.shape) for t in _terms(op)) == 1:
             op.term = product(*_terms(op))  # x @ W is W^⊤ x, as a vector is a column
-
-
-def _boxes(op: Op) -> list[Box | None]:
-    """The boxes of the arguments of an op, None for what has none."""
-    boxes = {o.place: o.box for o in op.operands}
-    return [boxes.get(i) for i in range(len(arguments(op.node)))]
 
 
 PLACE = Word("·", "upright")  # of the variable, in the sign of an op with a constant
@@ -276,7 +295,9 @@ class Heads:
             for o in user.op.operands if user.op else ():
                 if o.box is not None:
                     users.setdefault(o.box, []).append(user)
-        whole = not any(box.times > 1 for box in graph.boxes)
+        # in a part of a graph, or a folded one, gradients also come on ways that are not shown
+        whole = not graph.more and not any(op.scope or op.elsewhere for _, op in graph.ops())
+        whole = whole and not any(o.step for _, op in graph.ops() for o in op.operands)
         for box in graph.boxes:
             if box is graph.root:
                 continue
@@ -328,7 +349,7 @@ class _Gradients:
             if box.grad is None:
                 continue
             self.write_gradient(box)
-            if box.op:
+            if box.op and not box.op.scope:
                 self.write_flows(box, box.op)
         self.explain_zeros()
 
@@ -350,11 +371,14 @@ class _Gradients:
             for o in box.op.operands if box.op else ():
                 if o.flow is None or o.box is None or not is_zero(o.flow):
                     continue
-                if is_zero(box.grad):
+                if box.op and box.op.scope:
+                    o.why = f"nothing flows back through {box.op.scope.name}"
+                elif is_zero(box.grad):
                     o.why = box.why or f"{plain(derivative_formula(self.graph.root, box))} is 0"
                 else:
                     o.why = reason(o.term, known) if o.term else f"the pullback of {box.op_name} returns 0 here"
-                users.setdefault(o.box, []).append(o.why)
+                if not o.step:
+                    users.setdefault(o.box, []).append(o.why)
 
     def write_gradient(self, box: Box) -> None:
         """How the gradient of a value is written in the formulas of its op."""
@@ -363,7 +387,7 @@ class _Gradients:
         box.head = head.key
         terms = [times(factor_of(h, head), x) for h, x in parts]
         whole: Term | None = None
-        if 0 < len(terms) <= MOST_TERMS and len(terms) == box.arrivals and box.times == 1:
+        if 0 < len(terms) <= MOST_TERMS and len(terms) == box.arrivals:
             known = [x for x in terms if isinstance(x, Term)]
             whole = added(known) if len(known) == len(terms) else None
         if box is self.graph.root:
@@ -377,7 +401,7 @@ class _Gradients:
                 box.delta = plain(formula_of(whole)) if whole.how[0] in self.deltas.values() else ""
         else:
             box.derivative = symbol(derivative_formula(head, box), np.shape(box.data))
-        box.parts = terms
+        box.parts = terms if len(terms) == box.arrivals else []  # others are not shown
         if whole is not None and whole.sign == "number" and whole.how[0] == 1 and box is not self.graph.root:
             heads.merged.add(box)
         box.symbol = plain(formula_of(factor_of(head, self.graph.root) * box.derivative))
@@ -395,19 +419,16 @@ class _Gradients:
                 continue
             found: Term | str
             pullback: Pullback = how.pullbacks[o.place] if o.place < len(how.pullbacks) else "{g} pulled back"
-            if callable(pullback) and box.times == 1:
+            if callable(pullback):
                 found = pullback(g, box.term, *terms)
                 found = unbroadcast(found, np.shape(x.data)) if found.shape else found
                 o.term = factor * found
                 o.formula = plain(formula_of(o.term))
-            elif callable(pullback):  # what flows is the sum of several, which are drawn as one
-                found = plain(formula_of(pullback(g, box.term, *terms)))
-                found += f", the sum of {o.times}" if o.times > 1 else ""
             else:
                 found = in_words(pullback, _arguments(op), box.label, plain(formula_of(g)))
             if isinstance(found, str):
                 o.formula = str(times(factor, found))
-            if o.flow is not None:
+            if o.flow is not None and not o.step:
                 self.parts.setdefault(x, []).append((head, found))
         if len(op.operands) == 1 and how.local:
             local = how.pullbacks[op.operands[0].place]
@@ -478,7 +499,7 @@ def _error_signals(graph: Graph, heads: Heads) -> dict[Box, Formula]:
     """
     found: list[Box] = []
     for box in reversed(graph.boxes):
-        z = box.op.operands[0].box if box.op and box.op_name in NONLINEARITIES else None
+        z = box.op.operands[0].box if box.op and box.op_name in NONLINEARITIES and not box.op.operands[0].step else None
         if z is not None and z.grad is not None and _is_affine(z) and z not in found:
             found.append(z)
     indices = {z: z.label.removeprefix("z") if z.label[:2] == "z_" else _index(heads.scalar_above(z)) for z in found}

@@ -7,7 +7,9 @@ import os.path
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +17,9 @@ from minigrad.engine import Array, Node
 from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import printable
-from minigrad.viz.formats import elements, span
+from minigrad.viz.formats import elements, norm, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
-from minigrad.viz.graph import Box, Graph, Op, Operand, build, reachable
+from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
 from minigrad.viz.layout import layout
 from minigrad.viz.mathematics import formula_of, sign
 from minigrad.viz.names import around, line_of
@@ -31,9 +33,6 @@ from minigrad.viz.notation import (
 )
 from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MAX_OPS = 300  # more than anyone steps through
 MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
 
@@ -46,7 +45,7 @@ def replay(
     *,
     inputs: Sequence[Node] = (),
     remarks: Remarks | None = None,
-) -> Path:
+) -> Page:
     """Write a page that steps through the forward and the backward pass of a scalar, and return its path.
 
     >>> import minigrad as mg
@@ -54,11 +53,13 @@ def replay(
     >>> with mg.trace_source():
     ...     J = x * x + x
     >>> mg.replay(J, "backprop.html")  # doctest: +SKIP
-    PosixPath('backprop.html')
+    Page('backprop.html')
 
-    The page is a single file and needs no network. Graphviz lays the graph out. Beside it is the code that
-    made each value: your source where `trace_source` was on, else the graph written line by line. Gradients are
-    computed for the page alone, and `.grad` stays as it is.
+    The page is a single file and needs no network; a notebook shows it where the path is the value of a cell.
+    Graphviz lays the graph out. Scopes can be closed, and of a loop, ops that repeat more than three times, one step
+    is shown at a time; a graph of more than 60 boxes starts so. Beside it is the code that made each value: your
+    source where `trace_source` was on, else the graph written line by line. Gradients are computed for the page
+    alone, and `.grad` stays as it is.
 
     Args:
         inputs: Tensors that are data, as distinct from parameters; arrays always are.
@@ -74,9 +75,8 @@ def replay(
             graphviz-pure` is enough).
     """
     import json  # here, as importing minigrad should cost little more than importing numpy
-    from pathlib import Path
 
-    path = Path(path)
+    path = Page(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(
             f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
@@ -95,13 +95,23 @@ def replay(
     return path
 
 
+class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this system
+    """The path of a page; a notebook shows the page itself."""
+
+    def _repr_html_(self) -> str | None:
+        if not self.is_file():
+            return None
+        page = escape(self.read_text(encoding="utf-8"))
+        look = "width: 100%; height: 760px; border: 0"
+        return f'<iframe srcdoc="{page}" title="{escape(self.name)}" style="{look}"></iframe>'
+
+
 def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
-    from pathlib import Path
-
     folder = Path(__file__).with_name("page")
     for key, files in {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}.items():
-        content[key] = "\n".join((folder / file).read_text(encoding="utf-8") for file in files.split())
+        lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
+        content[key] = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
 
@@ -114,8 +124,8 @@ class _Page:
         self.arrays = _Arrays()
         self.heads = {box.key: box for box in graph.boxes}
         self.results = [(box, box.op) for box in graph.boxes if box.op]
-        self.ends = [(box, i, o.box) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
-        self.numbers = {(box.key, i): number for number, (box, i, _) in enumerate(self.ends)}  # of edges
+        self.ends = [(box, i, o.box, o.copy) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
+        self.numbers = {(box.key, i): number for number, (box, i, *_) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
         self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
         self.formulas = Formulas()
@@ -124,15 +134,21 @@ class _Page:
     def content(self) -> dict[str, Any]:
         """All that the page's script reads."""
         graph = self.graph
-        width, height, places, frames, curves = layout(graph)
+        at = layout(graph)
         return {
             "root": graph.root.label,
             "rootKey": graph.root.key,
-            "width": width,
-            "height": height,
-            "boxes": [self.box(box) | {"place": places[box.key]} for box in reversed(graph.boxes)],
-            "edges": [{"from": x.key, "to": box.key, "path": curves[box.key, i]} for box, i, x in self.ends],
-            "frames": frames,
+            "width": at.width,
+            "height": at.height,
+            "note": at.note,
+            "boxes": [self.box(box) | {"place": at.places[box.key]} for box in reversed(graph.boxes)],
+            "copies": [{"key": c.key, "of": c.box.key, "place": at.places[c.key]} for c in graph.copies],
+            "edges": [
+                {"from": x.key, "to": box.key, "path": at.curves[box.key, i]} | ({"copy": copy.key} if copy else {})
+                for box, i, x, copy in self.ends
+            ],
+            "frames": at.frames,
+            "loops": [[[box.key for box in step] for step in steps] for steps in loops_of(graph)],
             "steps": self.steps(),
             "code": self.code,
             "arrays": self.arrays.table,
@@ -149,6 +165,7 @@ class _Page:
             "dtype": str(box.data.dtype),
             "value": self.arrays.add(box.data),
             "grad": None if box.grad is None else self.arrays.add(box.grad),
+            "norm": None if box.grad is None else _json(norm(box.grad)),
             "symbol": self.formulas.add(formula_of(box.term)),
             "derivative": self.formulas.add(derivative_formula(self.graph.root, box)),
             "delta": box.delta,
@@ -236,18 +253,21 @@ class _Page:
 
 
 class _Arrays:
-    """The arrays of a page, each once."""
+    """The arrays of a page, each once: a contribution is often the gradient itself, and a last sum always is."""
 
     def __init__(self) -> None:
         self.table: list[dict[str, Any]] = []
-        self._known: dict[int, tuple[int, Array]] = {}  # with the array itself, so that its id stays its own
+        self._known: dict[Any, int] = {}
 
     def add(self, x: Array) -> int:
         """The index of an array in the table."""
-        if id(x) not in self._known:
-            self._known[id(x)] = len(self.table), x
+        sparse = isinstance(x, RowSparse)
+        parts = (x.indices, x.rows) if sparse else (np.asarray(x),)
+        content = sparse, *((part.shape, part.dtype.str, part.tobytes()) for part in parts)
+        if content not in self._known:
+            self._known[content] = len(self.table)
             self.table.append(_array(x))
-        return self._known[id(x)][0]
+        return self._known[content]
 
 
 def _array(x: Array) -> dict[str, Any]:

@@ -1,15 +1,22 @@
 """Pictures saved by suffix, by Graphviz, by graphviz-pure, and without either."""
 
 import inspect
+import json
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import time
 from pathlib import Path
 
 import graphviz
 import graphviz.backend.dot_command
+import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.viz import command
 
 
 def test_saved_by_suffix(tmp_path):
@@ -102,3 +109,96 @@ def test_importing_minigrad_imports_no_graphviz():
     code = "import sys, minigrad; sys.exit('graphviz' in sys.modules)"
     root = Path(inspect.getfile(mg)).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.fixture
+def slow_dot(tmp_path, monkeypatch):
+    """A `dot` that never ends for a graph of more than 30 boxes, and a limit of half a second."""
+    real = shutil.which("dot") or shutil.which("graphviz-pure", path=sysconfig.get_path("scripts"))
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!{sys.executable}
+import os, re, subprocess, sys, time
+text = sys.stdin.read()
+open({str(tmp_path / "pids")!r}, "a").write(f"{{os.getpid()}}\\n")
+rough = any(a.startswith("-Gnslimit") for a in sys.argv) and os.path.exists({str(tmp_path / "rough")!r})
+if not rough and len(re.findall(r"^\\s*t\\d+ \\[", text, re.M)) > 30:
+    time.sleep(60)
+sys.exit(subprocess.run([{real!r}, *sys.argv[1:]], input=text.encode()).returncode)
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setattr(command, "SECONDS", 1.5)
+    yield tmp_path
+    for pid in (tmp_path / "pids").read_text().split():
+        assert not Path(f"/proc/{pid}").exists()  # none is left running
+
+
+def unlike(count):
+    """A graph without loops: its ops are at random."""
+    ops, made = [mg.add, mg.multiply, mg.maximum, mg.subtract], [mg.Tensor(0.5, "x"), mg.Tensor(0.25, "y")]
+    for which, i in np.random.default_rng(1).integers([len(ops), 1000], size=(count, 2)):
+        made.append(ops[which](made[-1], made[i % len(made)]))
+    made[-1].backward()
+    return made[-1]
+
+
+def test_a_picture_that_takes_too_long_becomes_its_part_nearest_to_the_result(slow_dot):
+    J = unlike(60)
+    picture = mg.draw(J)
+    picture.node("mine", label="a node of my own")
+    start = time.perf_counter()
+    svg = picture.pipe("svg", encoding="utf-8")
+    assert time.perf_counter() - start < 30
+    assert (
+        re.search(r"… \d+ more", svg)
+        and "a node of my own" in svg
+        and sum(svg.count(f"<title>{title}</title>") > 0 for key, title in picture.titles.items() if key[0] == "t")
+        == 25
+    )
+    assert picture.pipe("svg", encoding="utf-8") == svg  # at once: `.source` is what is drawn
+    small = mg.draw(unlike(20))
+    assert small.smaller is None
+
+
+def test_a_small_picture_that_takes_too_long_is_an_error(slow_dot, monkeypatch):
+    monkeypatch.setattr(command, "SECONDS", 0.0001)
+    picture = mg.draw(mg.Tensor(1.0, "x") * 2)
+    (slow_dot / "pids").touch()
+    with pytest.raises(TimeoutError, match=r"dot did not lay the picture out within 0\.0001 seconds"):
+        picture.pipe("svg")
+
+
+def test_a_page_is_laid_out_roughly_or_in_rows_where_dot_takes_too_long(slow_dot):
+    J = unlike(60)
+    pages = []
+    for how in ("in rows", "roughly"):
+        page = mg.replay(J, slow_dot / "page.html").read_text(encoding="utf-8")
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))
+        assert data["note"] == f"dot did not lay the picture out within 1.5 seconds; it is laid out {how}"
+        pages.append(data)
+        (slow_dot / "rough").touch()
+    for data in pages:
+        spots = [item["place"] for item in [*data["boxes"], *data["copies"]]]
+        assert len(spots) > 60
+        for i, (x, y, w, h) in enumerate(spots):
+            for x2, y2, w2, h2 in spots[:i]:
+                assert x >= x2 + w2 or x2 >= x + w or y >= y2 + h2 or y2 >= y + h
+        place = {item["key"]: item["place"] for item in [*data["boxes"], *data["copies"]]}
+        for edge in data["edges"]:  # from top to bottom
+            assert place[edge.get("copy", edge["from"])][1] < place[edge["to"]][1]
+
+
+def test_graphviz_pure_draws_and_replays_fifty_steps(no_dot, tmp_path):
+    W, h = mg.Tensor(np.eye(3) / 2, "W"), mg.Tensor(np.ones(3), "h0")
+    for _ in range(50):
+        h = mg.tanh(W @ h + 1)
+    J = mg.sum(h)
+    J.backward()
+    start = time.perf_counter()
+    assert b"loops rolled" in mg.draw(J).pipe("svg").replace(b"&#160;", b" ")
+    text = mg.replay(J, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert time.perf_counter() - start < 60
+    assert '"note":""' in text

@@ -3,6 +3,7 @@
 import json
 import re
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,36 @@ def test_the_library_has_no_remarks_of_its_own(window, tmp_path):
     J, path = window
     assert len(remarks_of(path)) == 8
     assert remarks_of(mg.replay(J, tmp_path / "a.html")) == {}
+
+
+def test_the_path_is_a_page_in_a_notebook(tmp_path):
+    x = mg.Tensor(2.0, '"x" & y')
+    page = mg.replay(x * x, tmp_path / "a.html")
+    assert isinstance(page, Path) and page == tmp_path / "a.html" and page.read_text("utf-8").startswith("<!DOCTYPE")
+    (source,) = re.fullmatch(r'<iframe srcdoc="([^"]*)" title="a.html" [^>]*></iframe>', page._repr_html_()).groups()
+    assert unescape(source) == page.read_text("utf-8")
+    assert page.parent._repr_html_() is None
+
+
+def test_each_array_is_written_once(tmp_path):
+    """A sum passes its gradient on unchanged, and the last sum of contributions is the gradient."""
+    a, b = mg.Tensor([0.25, 0.5], "a"), mg.Tensor([1.5, 2.5], "b")
+    data = content(mg.replay(mg.sum((a + b) + b), tmp_path / "a.html"))
+    texts = [json.dumps(array) for array in data["arrays"]]
+    assert len(texts) == len(set(texts))
+
+
+def test_loops_copies_and_norms(tmp_path):
+    W, h = mg.Tensor(np.eye(2), "W"), mg.Tensor(np.ones(2), "h0")
+    for _ in range(5):
+        h = mg.tanh(W @ h)
+    J = mg.sum(h)
+    data = content(mg.replay(J, tmp_path / "a.html"))
+    boxes = {box["key"]: box for box in data["boxes"]}
+    (steps,) = data["loops"]
+    assert [[boxes[key]["label"] for key in step][2:] for step in steps] == [["h0"], [], [], [], []]
+    W_key = next(key for key, box in boxes.items() if box["label"] == "W")
+    assert len(data["copies"]) == 5 and {copy["of"] for copy in data["copies"]} == {W_key}
+    assert sum("copy" in edge for edge in data["edges"]) == 5
+    J.backward()
+    assert np.isclose(boxes[W_key]["norm"], np.linalg.norm(W.grad), rtol=1e-14)

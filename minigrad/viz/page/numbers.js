@@ -26,13 +26,40 @@ function shown(v, digits = 4) {
   return text.replaceAll("-", "−").replace("e+", "e");
 }
 const largest = x => Math.max(0, ...x.data.filter(finite).map(Math.abs));
-function colour(v, scale) {
-  if (!finite(v)) return "#c8102e";
-  const share = scale ? Math.min(1, Math.abs(v) / scale) : 0;
-  const end = v < 0 ? [33, 102, 172] : [224, 130, 20];
-  return `rgb(${end.map(c => Math.round(247 + (c - 247) * share)).join(",")})`;
+
+// colours: violet is negative, green is positive, grey is zero, red is no number
+
+let mode = "own";  // the scale: of each array, "shared" by all values and by all gradients, or "log"arithmic over them
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const values = new Set(boxes.map(b => b.value));
+arrays.forEach((x, i) => { x.gradient = !values.has(i) });
+const shared = {};
+for (const gradient of [false, true]) {
+  const sizes = arrays.filter(x => x.gradient === gradient).flatMap(x => x.data.filter(finite).map(Math.abs)).filter(v => v > 0);
+  const high = sizes.reduce((a, v) => Math.max(a, v), 0);
+  shared[gradient] = {high, low: sizes.reduce((a, v) => Math.min(a, v), high)};
 }
-function ink(v, scale) { return !finite(v) || v < 0 && -v > .87 * scale ? "#fff" : "#000" }
+
+/** The scale of an array's colours: the largest magnitude, and the smallest where it is logarithmic. */
+function scaleOf(x) {
+  const {high, low} = shared[x.gradient];
+  return mode === "own" ? {high: largest(x)} : mode === "shared" ? {high} : {high, low};
+}
+function colour(v, {high, low}) {
+  if (!finite(v)) return "#c8102e";
+  const size = Math.abs(v);
+  let share = high ? Math.min(1, size / high) : 0;
+  if (low && size) share = high > low ? Math.max(.1, .1 + .9 * Math.log(size / low) / Math.log(high / low)) : 1;
+  const zero = dark.matches ? [52, 60, 67] : [244, 244, 244];
+  const end = dark.matches ? (v < 0 ? [204, 150, 220] : [116, 204, 138]) : v < 0 ? [118, 42, 131] : [27, 120, 55];
+  return `rgb(${end.map((c, i) => Math.round(zero[i] + (c - zero[i]) * Math.min(1, share))).join(",")})`;
+}
+/** Black or white, whichever has more contrast. */
+function ink(v, scale) {
+  const rgb = finite(v) ? colour(v, scale).match(/\d+/g).map(Number) : [200, 16, 46];
+  const [r, g, b] = rgb.map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b > .179 ? "#000" : "#fff";
+}
 
 function index(shape, i) {
   const places = [];
@@ -53,7 +80,7 @@ function heat(parent, x, name, numbers, exact = !numbers) {
     make("p", {class: "why"}, holder, `all ${x.data.length} are 0`);
     return;
   }
-  const scale = largest(x), full = numbers && x.data.length <= 400;
+  const scale = scaleOf(x), full = numbers && x.data.length <= 400;
   const table = make("table", {class: !full ? "heat strip" : x.data.length > 60 ? "heat dense" : "heat", "aria-label": `${name}, ${x.shape.join(" by ")}`}, holder);
   const flat = x.shape.length < 2;
   const columns = flat ? (full && x.data.length > 8 ? 5 : full && x.data.length > 4 ? 4 : Math.min(40, x.data.length)) : Math.min(60, x.shape[x.shape.length - 1]);
@@ -65,7 +92,7 @@ function heat(parent, x, name, numbers, exact = !numbers) {
     cell.style.color = ink(v, scale);
   });
   if (full && !exact) return;
-  const readout = make("div", {class: "readout"}, holder, `${x.data.length} numbers, none beyond ±${shown(scale, 3)}`);
+  const readout = make("div", {class: "readout"}, holder, `${x.data.length} numbers, none beyond ±${shown(largest(x), 3)}`);
   const tell = event => {
     const cell = event.target.closest("td");
     if (cell) readout.textContent = `${name}${cell.dataset.at} = ${cell.dataset.v.replaceAll("-", "−")}`;

@@ -62,6 +62,7 @@ function show(step, smooth = true) {
     if (returned.has(i)) e.line.setAttribute("marker-start", "url(#back)");
     else e.line.setAttribute("marker-end", on ? "url(#forward)" : "url(#plain)");
   });
+  marks(gradients);
   tell(at, gradients);
   code(at);
   $("say").textContent = say(at);
@@ -84,6 +85,7 @@ function show(step, smooth = true) {
 
 /** A dot that runs along an edge, the way the numbers go. */
 function pulse(line, back) {
+  if (line.style.display) return;  // folded away
   const dot = make("circle", {class: "pulse", r: 6}, svg), length = line.getTotalLength(), began = performance.now();
   (function frame(time) {
     const share = Math.max(0, Math.min(1, (time - began) / 650)), eased = share * share * (3 - 2 * share);
