@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
-from minigrad.mode import mode, watched
+from minigrad.mode import mode, vmaps, watched
 from minigrad.operands import constant, known, unpromoting
 
 # The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements
@@ -214,6 +214,7 @@ def backward_pass(
     for output, seed in zip(outputs, seeds):
         if output._stamp > oldest:
             continue
+        seed = mode.aligned(seed, output) if vmaps else seed
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
         else:
@@ -244,6 +245,7 @@ def backward_pass(
             if older > oldest:
                 continue
             h = pullback(g) if pull is None else pull(node, x, pullback, g)
+            h = mode.aligned(h, x) if vmaps else h  # of a variable from outside of a vmap: the sum over the batch
             data = x._data
             try:
                 fits = h.shape == data.shape and h.dtype is data.dtype

@@ -88,6 +88,12 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def dense(self) -> Array:
         """The whole array, zeros included."""
+        if not self._merged and any(hasattr(x, "for_each") for part in self._parts for x in part):
+            # where examples of a vmap look up other rows, these cannot be merged
+            out = np.zeros_like(self._parts[0][1], shape=self.shape)
+            for indices, rows in self._parts:
+                np.add.at(out, indices, rows)
+            return out
         indices, rows = self.merged()
         out = np.zeros_like(rows, shape=self.shape)
         out[indices] = rows
