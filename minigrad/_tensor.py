@@ -16,7 +16,7 @@ from minigrad import ops
 from minigrad.engine import Array, Node, backward_pass, implementations, leaf, tick, unrecorded
 from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
-from minigrad.mode import mode
+from minigrad.mode import mode, vmaps
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
@@ -83,6 +83,8 @@ class Tensor(Node):
 
     @data.setter
     def data(self, new: Array) -> None:
+        if vmaps:
+            mode.refuse_inside_vmap(f"the data of {named(self)} was assigned")
         if new is not self._data:
             if np.shape(new) != self._data.shape:
                 raise ValueError(
@@ -192,6 +194,8 @@ class Tensor(Node):
             gradient = unit_seed(self)
         else:
             gradient = conjugated(checked_seed(gradient, self))
+        if vmaps:
+            mode.refuse_inside_vmap(f"backward was called on {named(self)}")
         reached: list[Any] = []
         sums: list[Array] = []
         for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():

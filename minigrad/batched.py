@@ -431,9 +431,13 @@ def _called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], like: 
             return _wrapped(y, level)
     ours = implementations.get(function)
     if ours is not None and not hasattr(ours, "body") and not isinstance(ours, functools.partial):
-        recursive = function is np.quantile and type(args[1]) is Batched
-        if not recursive:
-            return ours(*args, **kwargs)
+        before = mode.composing
+        if function not in before:  # else it is composed of a call of itself
+            mode.composing = (*before, function)
+            try:
+                return ours(*args, **kwargs)
+            finally:
+                mode.composing = before
     return _looped(level, function, args, kwargs)
 
 
@@ -492,7 +496,7 @@ def _written(out: tuple[Any, ...], function: Any, inputs: Any, kwargs: Any) -> A
 
 
 def _writable(x: Any, level: Level) -> Batched:
-    if not _is_mapped(x, level) or type(x.array) is Batched:
+    if not _is_mapped(x, level):
         raise _refused(
             "what differs between examples was written into an array that is the same for all of them",
             "make the array with np.zeros_like(x, shape=...) from one that differs, or use t.at[index].set(value)",
@@ -505,21 +509,8 @@ def _writable(x: Any, level: Level) -> Batched:
 def _added_at(ufunc: np.ufunc, x: Any, index: Any, *value: Any) -> None:
     """np.add.at and its kin."""
     level = _newest((x, index, value))
-    if type(x) is Batched and type(x.array) is Batched and x.level is level:
-        return _looped_at(level, ufunc, x, index, *value)
     where, *v = _place(level, x, index, *value)
     ufunc.at(x.array, where, *v)
-
-
-def _looped_at(level: Level, ufunc: Any, x: Any, index: Any, *value: Any) -> None:
-    for i in range(level.size):
-
-        def at(y: Any, i: int = i) -> Any:
-            if type(y) is tuple:
-                return tuple(at(e) for e in y)
-            return y.array[i] if _is_mapped(y, level) else _under(y, level)
-
-        ufunc.at(x.array[i], at(index), *map(at, value))
 
 
 def _written_by(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -995,6 +986,7 @@ def left(y: Any, axis: int | None, level: Level, at: str = "") -> Any:
     ndim = _ndim(plain(y)) + 1
     if not -ndim <= axis < ndim:
         raise ValueError(f"vmap: out_axes={axis} needs a value of {axis if axis >= 0 else -axis - 1} axes, the value{at} has {ndim - 1}")
+    y = dense(y) if isinstance(plain(y), RowSparse) else y
     if is_same:
         y = spread(y, level)
     y = leave(y, axis % ndim, level)

@@ -203,6 +203,7 @@ class _Mode:
     recording = _Switch(True)  # are ops on Tensors recorded?
     replaying = _Variable(False)  # is an op's body running again, on Tensors? then no value may be read
     tracing = _Variable(False)  # tracing: constants must be traced too
+    composing = _Variable(())  # the NumPy functions that are just composed of others, on the arrays of a vmap
     #: Of each transform (grad, vjp, ...) that is running, the outermost first: the stamps of its variables.
     transforms = _Switch(())
     levels = _Switch(())  # of each vmap that is running, the outermost first: its level
