@@ -83,9 +83,15 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
 
     Args:
         array: the examples along the first axis, or, if it is not mapped, one array for all of them.
+
+    Attributes:
+        factors: in a backward pass, two stacks of matrices: the array is their product, computed when it is read. Of its
+            sum over the batch that is never; it is one product of matrices.
     """
 
-    __slots__ = ("array", "level", "mapped")
+    __slots__ = ("array", "factors", "level", "mapped")
+
+    factors: tuple[Array, Array]
 
     def __init__(self, array: Array, level: Level, mapped: bool = True) -> None:
         self.array, self.level, self.mapped = array, level, mapped
@@ -141,6 +147,9 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
             return NotImplemented
         if out:
             return _written(out, getattr(ufunc, method), inputs, kwargs)
+        if ufunc in (np.multiply, np.matmul) and len(inputs) == 2 and method == "__call__":
+            if (product := _product(ufunc, *inputs)) is not None:
+                return product
         if method == "__call__" and ufunc.signature is None:
             return _together(_newest((inputs, kwargs)), ufunc, inputs, kwargs)
         if method == "at":
@@ -191,6 +200,10 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         return np.copy(self)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "array":
+            x, y = self.factors
+            self.array = x * y if x.shape[-1] == 1 else np.matmul(x, y)
+            return self.array
         if name in ARRAY_METHODS:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
         raise AttributeError(f"an array inside vmap has no {name}; use the function of NumPy or minigrad")
@@ -244,12 +257,13 @@ def _in_a_pass() -> bool:
 
 def levels_of(x: Any) -> list[Level]:
     """The levels of an array, the innermost vmap's first."""
-    found = []
-    for part in _found(plain(x), []):
-        while type(part) is Batched:
-            if part.level not in found:
-                found.append(part.level)
-            part = part.array
+    found: list[Level] = []
+    waiting = _found(plain(x), [])
+    while waiting:
+        part = waiting.pop()
+        if part.level not in found:
+            found.append(part.level)
+        waiting += _found(part.factors if hasattr(part, "factors") else part.array, [])
     return sorted(found, key=lambda level: level.began)
 
 
@@ -296,7 +310,13 @@ def spread(x: Array, level: Level) -> Array:
     """The same array for each example."""
     if isinstance(x, Node):
         return x, lambda g: total(g, level)
-    return _entered(np.broadcast_to(x, (level.size, *np.shape(x))), 0, level), lambda g: total(g, level)
+    return _spread(x, level), lambda g: total(g, level)
+
+
+def _spread(x: Array, level: Level) -> Array:
+    if type(x) is Batched and x.level.began < level.began:
+        return Batched(_spread(x.array, level), x.level)
+    return Batched(np.broadcast_to(x, (level.size, *np.shape(x))), level)
 
 
 @op()
@@ -305,7 +325,33 @@ def total(g: Array, level: Level) -> Array:
     return g if isinstance(g, Node) else _summed(g, level), lambda h: spread(h, level)
 
 
+def _product(ufunc: np.ufunc, x: Any, y: Any) -> Batched | None:
+    """The outer product of an array and a vector, or the product of two matrices, of each example, as its factors.
+
+    In a backward pass alone, which sums it at once or reads it: elsewhere an array may change before it is read.
+    """
+    if type(x) is not Batched or type(y) is not Batched or x.level is not y.level or not (x.mapped and y.mapped):
+        return None
+    n, m = x.shape, y.shape
+    if ufunc is np.matmul:
+        fits = len(n) == len(m) == 2 and n[1] == m[0]
+    else:
+        fits = len(n) >= 2 and n[-1] == 1 and len(n) >= len(m) > 0 and math.prod(m[:-1]) == 1
+    if not fits or not _in_a_pass():
+        return None
+    product = Batched.__new__(Batched)
+    product.level, product.mapped = x.level, True
+    product.factors = x.array, _widened(y, x.level, len(n))
+    return product
+
+
 def _summed(g: Array, level: Level) -> Array:
+    if type(g) is Batched and g.level is level and hasattr(g, "factors"):
+        x, y = g.factors
+        size, *n, k = x.shape
+        x = np.reshape(x, (size, math.prod(n))).T if k == 1 else np.reshape(np.moveaxis(x, 1, 0), (n[0], size * k))
+        z = np.matmul(x, np.reshape(y, (size * k, y.shape[-1])))
+        return np.reshape(z, (*n, y.shape[-1]))
     if isinstance(g, RowSparse):
         return RowSparse([_rows_of_all(level, *part) for part in g._parts], g.shape)
     if type(g) is Batched and g.level is not level:
@@ -335,14 +381,17 @@ def aligned(g: Array, x: Any) -> Array:
     That of a variable older than a vmap is the sum over the batch, once the vmap has returned; a pass inside, over a
     graph that was recorded before, is one of each example.
     """
-    value, levels = plain(g), levels_of(x)
-    for level in levels_of(value):
+    levels = levels_of(x)
+    for level in levels_of(g):
         if level not in levels and x._stamp > level.began and not level.running:
             g = total(g, level)
     for level in levels[::-1]:
         if level not in levels_of(g):
             g = spread(g, level)
-    return dense(g) if isinstance(plain(g), RowSparse) and levels_of(g) else g
+    if isinstance(plain(g), RowSparse):
+        return dense(g) if levels_of(g) else g
+    bare(plain(g))  # products are computed before anything they are made of can change
+    return g
 
 
 mode.aligned = aligned

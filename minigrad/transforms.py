@@ -22,7 +22,6 @@ from minigrad.errors import not_recorded
 from minigrad.generators import State
 from minigrad.mode import Block, mode
 from minigrad.operands import constant
-from minigrad.shorthand import made_like
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import ancestors, depends
 
@@ -535,9 +534,11 @@ def _for_each_element(
     """The results of a linear function for all arrays like y with a single unit among zeros, so many at a time."""
     n, shape, chunks = np.size(y), np.shape(y), []
     for start in range(0, n, many):
-        basis = _basis(plain(y), n, unit)[start : start + many]
-        with batching(np.shape(basis)[0]) as level:
-            seeds = entered(np.reshape(basis, (-1, *shape)), 0, level)
+        basis = _basis(plain(y), n, unit)
+        basis = basis if many >= n else basis[start : start + many]
+        size = np.shape(basis)[0]
+        with batching(size) as level:
+            seeds = entered(np.reshape(basis, (size, *shape)), 0, level)
             chunks.append([left(part, 0, level) for part in run(seeds)])
     if not chunks:
         return [np.zeros(shape + np.shape(x), np.result_type(x)) for x in results]
@@ -547,8 +548,10 @@ def _for_each_element(
 
 def _basis(y: Any, n: int, unit: complex) -> Any:
     """The unit matrix of n elements like those of y, times a unit."""
-    one = made_like(bare(y), np.identity, n, dtype=np.result_type(y))
-    return one if unit == 1 else one * np.result_type(y).type(unit)
+    y, dtype = bare(y), np.result_type(y)
+    how = ({} if dtype == float else {"dtype": dtype}) | ({"like": y} if hasattr(y, "__array_function__") else {})
+    one = np.identity(n, **how)  # of a tracer a call, where `made_like` would be a constant
+    return one if unit == 1 else one * dtype.type(unit)
 
 
 def _behind(block: Any, n: int) -> Any:
