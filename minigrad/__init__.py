@@ -16,7 +16,7 @@ from minigrad.engine import op
 from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad._tensor import Tensor
-from minigrad.batched import vmap
+from minigrad.mapping import vmap
 from minigrad.transforms import (
     checkpoint,
     elementwise_grad,

@@ -11,27 +11,21 @@ itself (NumPy's, another library's, a tracer). Entering and leaving a vmap are o
 from __future__ import annotations
 
 import functools
-import inspect
 import math
-import operator
 import sys
-import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Never
 
 import numpy as np
 
 from minigrad.engine import Array, Node, backward_pass, implementations, op, tick
-from minigrad.generators import State, set_rng_state
 from minigrad.hints import full_name
 from minigrad.mode import Block, mode, vmaps
 from minigrad.origin import at_users_line
 from minigrad.shorthand import indexable, made_like
 from minigrad.sparse import RowSparse
-from minigrad.text import printable
-from minigrad.trees import children, leaves, map_leaves, paths
 
 Function = Callable[..., Any]
 
@@ -63,13 +57,13 @@ def batching(size: int) -> Iterator[Level]:
         level.running = False
 
 
-def _refused(what: str, instead: str) -> TypeError:
+def refused(what: str, instead: str) -> TypeError:
     return TypeError(f"vmap: {what}{at_users_line()}; {instead}")
 
 
 def _of_a_value(what: str) -> Any:
     def refuse(self: Batched, *_: Any, **__: Any) -> Never:
-        raise _refused(
+        raise refused(
             f"the value of {self!r} was read ({what}), which is another for each example",
             "write np.where(condition, x, y) for an if, NumPy's function for Python's (np.sin for math.sin), and pass "
             "what decides for all examples with the axis None",
@@ -85,8 +79,8 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         array: the examples along the first axis, or, if it is not mapped, one array for all of them.
 
     Attributes:
-        factors: in a backward pass, two stacks of matrices: the array is their product, computed when it is read. Of its
-            sum over the batch that is never; it is one product of matrices.
+        factors: in a backward pass, two stacks of matrices: the array is their product, computed when it is read. Its
+            sum over the batch does not read it: that is one product of matrices.
     """
 
     __slots__ = ("array", "factors", "level", "mapped")
@@ -129,15 +123,14 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     __contains__, item, tolist, tobytes = map(_of_a_value, ("in", "item()", "tolist()", "tobytes()"))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Never:
-        raise _refused(
-            f"{self!r} was to become an array of NumPy's (by np.array or np.asarray, stored in an array, or as an index "
-            "of one)",
-            "write np.stack([x, y]) for np.array([x, y]), mg.take(table, i, 0) for table[i], np.zeros_like(x, shape=...) "
-            "for an array to write into",
+        raise refused(
+            f"{self!r} was converted to an array of NumPy's, stored in one, or the index of one",
+            "write np.stack([x, y]) for np.array([x, y]), mg.take(table, i, 0) for table[i], and make an array to write "
+            "to with np.zeros_like(x, shape=...)",
         )
 
     def __reduce__(self) -> Never:
-        raise _refused(f"{self!r} was to be copied or pickled", "return it, and copy the result")
+        raise refused(f"{self!r} was to be copied or pickled", "return it, and copy the result")
 
     # NumPy's protocols
 
@@ -147,22 +140,21 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
             return NotImplemented
         if out:
             return _written(out, getattr(ufunc, method), inputs, kwargs)
-        if ufunc in (np.multiply, np.matmul) and len(inputs) == 2 and method == "__call__":
-            if (product := _product(ufunc, *inputs)) is not None:
-                return product
+        if ufunc in (np.multiply, np.matmul) and method == "__call__" and _is_product(ufunc, *inputs):
+            return _product(*inputs)
         if method == "__call__" and ufunc.signature is None:
             return _together(_newest((inputs, kwargs)), ufunc, inputs, kwargs)
         if method == "at":
             return _added_at(ufunc, *inputs)
-        return _called(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs, self)
+        return called(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs, self)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(t, Node | RowSparse) for t in types):
             return NotImplemented
-        return _called(function, args, kwargs, self)
+        return called(function, args, kwargs, self)
 
     def __getitem__(self, index: Any) -> Any:
-        return _picked(_newest((self, index)), self, index)
+        return picked(_newest((self, index)), self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         level = _newest((self, index, value))
@@ -217,32 +209,32 @@ ARRAY_METHODS -= {"astype", "compress", "partition", "sort", "resize", "size", "
 # Levels
 
 
-def _found(x: Any, found: list[Batched]) -> list[Batched]:
+def found_in(x: Any, found: list[Batched]) -> list[Batched]:
     """The Batched arrays in arguments."""
     if type(x) is Batched:
         found.append(x)
     elif type(x) in (tuple, list):
         for e in x:
-            _found(e, found)
+            found_in(e, found)
     elif type(x) is dict:
         for e in x.values():
-            _found(e, found)
+            found_in(e, found)
     elif type(x) is slice:
-        _found((x.start, x.stop, x.step), found)
+        found_in((x.start, x.stop, x.step), found)
     elif isinstance(x, RowSparse):
-        _found([list(part) for part in x._parts], found)
+        found_in([list(part) for part in x._parts], found)
     return found
 
 
 def _newest(args: Any) -> Level:
     """The level of the innermost vmap among arguments: the one whose axis is outermost."""
-    return min((_in_use(x).level for x in _found(args, [])), key=lambda level: level.began)
+    return min((_in_use(x).level for x in found_in(args, [])), key=lambda level: level.began)
 
 
 def _in_use(x: Batched) -> Batched:
     """The same array: an error where its vmap is over, and no backward pass uses it."""
     if not x.level.running and not _in_a_pass():
-        raise _refused(
+        raise refused(
             f"{x!r} was used, but its vmap has returned: it was kept in a variable from outside", "return it from there"
         )
     return x
@@ -258,12 +250,12 @@ def _in_a_pass() -> bool:
 def levels_of(x: Any) -> list[Level]:
     """The levels of an array, the innermost vmap's first."""
     found: list[Level] = []
-    waiting = _found(plain(x), [])
+    waiting = found_in(plain(x), [])
     while waiting:
         part = waiting.pop()
         if part.level not in found:
             found.append(part.level)
-        waiting += _found(part.factors if hasattr(part, "factors") else part.array, [])
+        waiting += found_in(part.factors if hasattr(part, "factors") else part.array, [])
     return sorted(found, key=lambda level: level.began)
 
 
@@ -325,23 +317,26 @@ def total(g: Array, level: Level) -> Array:
     return g if isinstance(g, Node) else _summed(g, level), lambda h: spread(h, level)
 
 
-def _product(ufunc: np.ufunc, x: Any, y: Any) -> Batched | None:
-    """The outer product of an array and a vector, or the product of two matrices, of each example, as its factors.
+def _is_product(ufunc: np.ufunc, x: Any, y: Any) -> bool:
+    """Is it the outer product of an array and a vector, or the product of two matrices, of each example?
 
     In a backward pass alone, which sums it at once or reads it: elsewhere an array may change before it is read.
     """
     if type(x) is not Batched or type(y) is not Batched or x.level is not y.level or not (x.mapped and y.mapped):
-        return None
+        return False
     n, m = x.shape, y.shape
     if ufunc is np.matmul:
         fits = len(n) == len(m) == 2 and n[1] == m[0]
     else:
         fits = len(n) >= 2 and n[-1] == 1 and len(n) >= len(m) > 0 and math.prod(m[:-1]) == 1
-    if not fits or not _in_a_pass():
-        return None
+    return fits and _in_a_pass()
+
+
+def _product(x: Any, y: Any) -> Batched:
+    """A product as its factors."""
     product = Batched.__new__(Batched)
     product.level, product.mapped = x.level, True
-    product.factors = x.array, _widened(y, x.level, len(n))
+    product.factors = x.array, widened(y, x.level, x.ndim)
     return product
 
 
@@ -400,270 +395,52 @@ mode.aligned = aligned
 def refuse_writes(what: str) -> None:
     """An error inside a vmap, for what would happen once, not for each example."""
     if mode.levels:
-        raise _refused(what, "return it from the function that is mapped, and do that with the result outside")
+        raise refused(what, "return it from the function that is mapped, and do that with the result outside")
 
 
 mode.refuse_inside_vmap = refuse_writes
 
 
-# Calls
-
-
-def _is_mapped(x: Any, level: Level) -> bool:
-    return type(x) is Batched and x.level is level and x.mapped
-
-
-def _under(x: Any, level: Level) -> Any:
-    """An argument as the call on the whole batch takes it."""
-    if type(x) is Batched and x.level is level:
-        return x.array
-    if type(x) in (tuple, list):
-        return type(x)([_under(e, level) for e in x])
+def entered(x: Any, axis: int, level: Level) -> Any:
+    """An argument inside; nothing can be written into it."""
+    if isinstance(x, Node):
+        return enter(x, axis, level)
+    x = _entered(x.dense() if isinstance(x, RowSparse) else x, axis, level)
+    array = bare(x)
+    if isinstance(array, np.ndarray) and type(x.array) is not Batched and hasattr(array, "flags"):
+        x.array = array.view()
+        x.array.flags.writeable = False
     return x
 
 
-def _ndim(x: Any) -> int:
-    return len(x.shape) if hasattr(x, "shape") else np.ndim(x)
+def left(y: Any, axis: int | None, level: Level, at: str = "") -> Any:
+    """A part of the value outside, as an array of its own."""
+    if y is None or isinstance(y, str | bytes):
+        return y
+    is_same = level not in levels_of(y)
+    if axis is None:
+        if not is_same:
+            raise ValueError(f"vmap: out_axes=None needs the same value for all examples, the value{at} differs")
+        return y
+    if not isinstance(y, Node | RowSparse | np.generic | int | float | complex) and not hasattr(
+        y, "__array_function__"
+    ):
+        raise TypeError(f"vmap needs a function that returns arrays, got a {type(y).__name__}{at}")
+    ndim = ndim_of(plain(y)) + 1
+    if not -ndim <= axis < ndim:
+        needed = axis if axis >= 0 else -axis - 1
+        raise ValueError(f"vmap: out_axes={axis} needs a value of {needed} axes, the value{at} has {ndim - 1}")
+    y = dense(y) if isinstance(plain(y), RowSparse) else y
+    if is_same:
+        y = spread(y, level)
+    y = leave(y, axis % ndim, level)
+    if isinstance(y, Node):
+        return y
+    return y if getattr(getattr(y, "flags", None), "writeable", True) else np.copy(y)
 
 
-def _widened(x: Any, level: Level, ndim: int) -> Any:
-    """The array of an argument, with axes of length 1 behind the batch, up to a number of axes without it."""
-    if not _is_mapped(x, level):
-        return _under(x, level)
-    missing = ndim - x.ndim
-    return x.array[(slice(None), *(None,) * missing)] if missing > 0 else x.array
+# Calls
 
-
-def _full(x: Any, level: Level) -> Any:
-    """The array of an argument, with the batch, repeated where it has none."""
-    if _is_mapped(x, level):
-        return x.array
-    x = _under(x, level)
-    return np.broadcast_to(x, (level.size, *np.shape(x)))
-
-
-def _wrapped(y: Any, level: Level) -> Any:
-    """A result as Batched arrays."""
-    if isinstance(y, tuple | list):
-        parts = [_wrapped(part, level) for part in y]
-        return type(y)(*parts) if hasattr(y, "_fields") else type(y)(parts)
-    return Batched(y, level)
-
-
-def _together(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A function that broadcasts its arguments against each other."""
-    ndim = max([_ndim(x) for x in args])
-    named = {key: _widened(x, level, ndim) for key, x in kwargs.items()}
-    return _wrapped(function(*[_widened(x, level, ndim) for x in args], **named), level)
-
-
-def _called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], like: Batched) -> Any:
-    """A call of NumPy: by its rule, else as minigrad composes it of other calls, else example by example."""
-    found = _found((args, kwargs), [])
-    if not found:  # np.arange(3, like=x)
-        return function(*args, **kwargs, like=like.array)
-    if function in METADATA:
-        return function(*_examples(args), **_examples(kwargs))
-    if function in TEXT:
-        return repr(like)
-    if function in DYNAMIC and type(args[0]) is Batched:
-        raise _refused(
-            f"the shape of the result of {full_name(function)} depends on values, and examples would differ in it",
-            "write np.where(mask, x, 0) in place of x[mask]",
-        )
-    level = _newest((args, kwargs))
-    if function in WRITING:
-        return _written_by(level, function, args, kwargs)
-    if function in RULES:
-        y = RULES[function](level, function, *args, **kwargs)
-        if y is not NotImplemented:
-            return _wrapped(y, level)
-    ours = implementations.get(function)
-    if ours is not None and not hasattr(ours, "body") and not isinstance(ours, functools.partial):
-        before = mode.composing
-        if function not in before:  # else it is composed of a call of itself
-            mode.composing = (*before, function)
-            try:
-                return ours(*args, **kwargs)
-            finally:
-                mode.composing = before
-    return _looped(level, function, args, kwargs)
-
-
-def _examples(x: Any) -> Any:
-    """Arguments with an array without content for each Batched one."""
-    if type(x) is Batched:
-        return np.broadcast_to(np.empty((), x.dtype), x.shape)
-    if type(x) in (tuple, list):
-        return type(x)([_examples(e) for e in x])
-    return {key: _examples(e) for key, e in x.items()} if type(x) is dict else x
-
-
-def _looped(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Example by example: for what NumPy has no call on a whole batch."""
-
-    def at(i: int, x: Any) -> Any:
-        if _is_mapped(x, level):
-            return x.array[i] if level.size else np.ones_like(x.array, shape=x.shape)
-        if type(x) in (tuple, list):
-            return type(x)([at(i, e) for e in x])
-        return {key: at(i, e) for key, e in x.items()} if type(x) is dict else _under(x, level)
-
-    results = [function(*at(i, args), **at(i, kwargs)) for i in range(max(level.size, 1))]
-
-    def stacked(parts: Sequence[Any]) -> Any:
-        first = parts[0]
-        if isinstance(first, tuple | list):
-            columns = [stacked(column) for column in zip(*parts)]
-            return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
-        if len({np.shape(part) for part in parts}) > 1:
-            raise _refused(
-                f"{full_name(function)} returned arrays of different shapes for different examples",
-                "write np.where(mask, x, 0) in place of x[mask]",
-            )
-        return Batched(np.stack([x if hasattr(x, "dtype") else np.asarray(x) for x in parts])[: level.size], level)
-
-    return stacked(results)
-
-
-# Writing
-
-
-def _written(out: tuple[Any, ...], function: Any, inputs: Any, kwargs: Any) -> Any:
-    """A ufunc that writes its result into an array: x += y."""
-    (target,) = out
-    result = function(*inputs, **kwargs)
-    if type(target) is not Batched:
-        raise _refused(
-            f"{result!r} was written into an array that is the same for all examples",
-            "write x = x + y for x += y, and np.zeros_like(x, shape=...) for an array to write into",
-        )
-    if result.shape != target.shape or not np.can_cast(result.dtype, target.dtype, "same_kind"):
-        raise ValueError(f"{result!r} does not fit into {target!r}")
-    target[...] = result
-    return target
-
-
-def _writable(x: Any, level: Level) -> Batched:
-    if not _is_mapped(x, level):
-        raise _refused(
-            "what differs between examples was written into an array that is the same for all of them",
-            "make the array with np.zeros_like(x, shape=...) from one that differs, or use t.at[index].set(value)",
-        )
-    if not getattr(getattr(x.array, "flags", None), "writeable", True):
-        raise _refused(f"an argument, {x!r}, was written into", "write into a copy, x.copy()")
-    return x  # type: ignore[no-any-return]
-
-
-def _added_at(ufunc: np.ufunc, x: Any, index: Any, *value: Any) -> None:
-    """np.add.at and its kin."""
-    level = _newest((x, index, value))
-    where, *v = _place(level, x, index, *value)
-    ufunc.at(x.array, where, *v)
-
-
-def _written_by(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """A function that writes into its first argument, example by example."""
-    target, *others = args
-    _writable(target, level)
-
-    def at(i: int, x: Any) -> Any:
-        return x.array[i] if _is_mapped(x, level) else _under(x, level)
-
-    for i in range(level.size):
-        function(target.array[i, ...], *[at(i, x) for x in others], **{key: at(i, x) for key, x in kwargs.items()})
-
-
-# Indexing
-
-
-def _is_array(part: Any) -> bool:
-    return hasattr(part, "shape") or type(part) in (list, bool)
-
-
-def _advanced(index: tuple[Any, ...], ndim: int) -> tuple[list[Any], list[int]]:
-    """The parts of an index with arrays that differ between examples, and which of them are not slices."""
-    parts: list[Any] = []
-    for part in index:
-        part = np.asarray(part, None if part else int) if type(part) is list else part
-        if type(part) is bool or (hasattr(part, "shape") and part.dtype.kind == "b"):
-            if type(part) is Batched or np.ndim(part) == 0:
-                raise _refused(
-                    "x[mask] has a shape that depends on values, and examples would differ in it",
-                    "write np.where(mask, x, 0)",
-                )
-            parts += np.nonzero(part)
-        else:
-            parts.append(part)
-    used = sum(part is not None and part is not Ellipsis for part in parts)
-    at = next((k for k, part in enumerate(parts) if part is Ellipsis), len(parts))
-    parts[at : at + 1] = [slice(None)] * (ndim - used)
-    return parts, [k for k, part in enumerate(parts) if part is not None and type(part) is not slice]
-
-
-def _is_plain(parts: tuple[Any, ...]) -> bool:
-    """Does an index mean the same with one more axis in front: has it no arrays, or these beside each other?"""
-    if any(type(part) is bool or (_is_array(part) and np.ndim(part) == 0 and part.dtype.kind == "b") for part in parts):
-        return False
-    if not any(_is_array(part) and np.ndim(part) for part in parts):
-        return True
-    places = [k for k, part in enumerate(parts) if not (part is None or part is Ellipsis or type(part) is slice)]
-    return places[-1] - places[0] + 1 == len(places)
-
-
-def _placed(level: Level, x: Any, index: Any) -> tuple[tuple[Any, ...], int, int]:
-    """An index of the whole batch; the number of axes of its arrays, and the place where they belong.
-
-    With 0 axes the index has them where they belong; with -1 it is one of an x that is the same for all examples.
-    """
-    parts = index if type(index) is tuple else (index,)
-    if not any(_is_mapped(part, level) for part in _found(parts, [])):
-        parts = tuple(_under(part, level) for part in parts)
-        if _is_plain(parts):
-            return (slice(None), *parts), 0, 0
-        numbers = np.reshape(made_like(bare(x), np.arange, x.size), x.shape)[parts]
-        where = np.unravel_index(numbers, x.shape) if x.shape else (np.newaxis, *[slice(0)] * (not numbers.size))
-        return (slice(None), *where), 0, 0
-    parts, places = _advanced(parts, _ndim(x))
-    k = max(_ndim(parts[p]) for p in places)
-    beside = places[-1] - places[0] + 1 == len(places)
-    front = places[0] if beside else 0  # NumPy puts the axes of arrays apart from each other first
-    where = tuple(_widened(part, level, k) if p in places else part for p, part in enumerate(parts))
-    if not _is_mapped(x, level):
-        return where, -1, front
-    numbers = made_like(bare(x), np.arange, level.size)
-    return (np.reshape(numbers, (level.size, *(1,) * k)), *where), k, front
-
-
-def _picked(level: Level, x: Any, index: Any) -> Any:
-    """x[index]."""
-    where, k, front = _placed(level, x, index)
-    array = _under(x, level)
-    y = indexable(array, where)[where]
-    if k < 0:  # x is the same for all
-        y = np.moveaxis(y, front, 0) if front else y
-    elif k and front:
-        y = np.moveaxis(y, tuple(range(1, 1 + k)), tuple(range(1 + front, 1 + front + k)))
-    return Batched(y, level)
-
-
-def _place(level: Level, x: Any, index: Any, *value: Any) -> tuple[Any, ...]:
-    """An index to write to, in the whole batch, and the value as it goes there."""
-    _writable(x, level)
-    where, k, front = _placed(level, x, index)
-    made = []
-    for v in value:
-        if _is_mapped(v, level) or (k and front):
-            v = _widened(v if _is_mapped(v, level) else Batched(_full(v, level), level), level, _picked(level, x, index).ndim)
-        else:
-            v = _under(v, level)
-        if k and front:
-            v = np.moveaxis(v, tuple(range(1 + front, 1 + front + k)), tuple(range(1, 1 + k)))
-        made.append(v)
-    return where, *made
-
-
-# The rules. Each calls the function once, on the whole batch.
 
 #: Functions of an array's shape or dtype, not of its values.
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
@@ -696,426 +473,256 @@ def rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return define
 
 
-@functools.cache
-def _parameters(function: Any) -> dict[str, Any]:
-    """The names of a function's parameters in their order, and their defaults."""
-    return {p.name: p.default for p in inspect.signature(function).parameters.values()}
-
-
-def _shifted(axis: Any, ndim: int) -> Any:
-    """Axes of an example as axes of the batch."""
-    if isinstance(axis, tuple | list):
-        return tuple(_shifted(k, ndim) for k in axis)
-    k = operator.index(axis)
-    if not -ndim <= k < ndim:
-        raise np.exceptions.AxisError(k, ndim)
-    return k if k < 0 else k + 1
-
-
-def _in_one(x: Batched) -> Array:
-    """The elements of each example in one vector."""
-    return np.reshape(x.array, (x.level.size, x.size))
-
-
-def _others(level: Level, *rest: Any) -> bool:
-    """Do further arguments differ between examples?"""
-    return bool(_found(rest, []))
-
-
-@rule(np.where, np.real, np.imag, np.angle, np.sinc, np.i0, np.nan_to_num, np.round, np.around, np.fix, np.copy, np.clip)
-@rule(np.isreal, np.iscomplex, np.isposinf, np.isneginf, np.isclose)
-def _elementwise(level: Level, function: Any, *args: Any, **kwargs: Any) -> Any:
-    if function is np.where and len(args) == 1:
-        return _called(np.nonzero, args, {}, args[0])
-    ndim = max(map(_ndim, args))
-    named = {key: _widened(x, level, ndim) for key, x in kwargs.items()}
-    return function(*[_widened(x, level, ndim) for x in args], **named)
-
-
-@rule(np.sum, np.prod, np.mean, np.var, np.std, np.max, np.amax, np.min, np.amin, np.any, np.all, np.count_nonzero)
-@rule(np.nansum, np.nanprod, np.nanmax, np.nanmin, np.nanmean, np.nanvar, np.nanstd, np.flip)
-def _over_axes(level: Level, function: Any, x: Any, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
-    if not _is_mapped(x, level) or _others(level, args, kwargs):
-        return NotImplemented
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
-    axes = () if x.ndim == 0 and axis in (0, -1) else tuple(_shifted(k, x.ndim) for k in axes)
-    axis = axes[0] if len(axes) == 1 else axes
-    return function(x.array, axis, *args, **kwargs) if args else function(x.array, axis=axis, **kwargs)
-
-
-@rule(np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.argmax, np.argmin, np.nanargmax, np.nanargmin)
-@rule(np.sort, np.argsort, np.partition, np.argpartition, np.unwrap, np.roll)
-@rule(np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)
-def _along_an_axis(level: Level, function: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    parameters = _parameters(function)
-    named = dict(zip([*parameters][1:], args)) | kwargs
-    if not _is_mapped(x, level) or _others(level, named):
-        return NotImplemented
-    axis = named.get("axis", parameters["axis"])
-    if axis is None or (x.ndim == 0 and axis in (0, -1) and parameters["axis"] is None):
-        y = function(_in_one(x), **named | {"axis": 1})
-        if named.get("keepdims", False) is True:
-            return np.reshape(y, (level.size, *(1,) * x.ndim))
-        return np.reshape(y, x.array.shape) if function is np.roll else y
-    return function(x.array, **named | {"axis": _shifted(axis, x.ndim)})
-
-
-@rule(np.linalg.norm)
-def _norm(level: Level, function: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if axis is None or not _is_mapped(x, level):
-        return NotImplemented
-    how = ({} if ord is None else {"ord": ord}) | ({"keepdims": True} if keepdims else {})
-    return function(x.array, axis=_shifted(axis, x.ndim), **how)
-
-
-@rule(np.linalg.inv, np.linalg.det, np.linalg.slogdet, np.linalg.cholesky, np.linalg.eig, np.linalg.eigvals)
-@rule(np.linalg.eigh, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr, np.linalg.pinv)
-@rule(np.linalg.matrix_rank, np.tril, np.triu)
-def _of_matrices(level: Level, function: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if not _is_mapped(x, level) or _others(level, args, kwargs):
-        return NotImplemented
-    if x.ndim < 2:
-        if function not in (np.tril, np.triu):
-            return NotImplemented  # NumPy's error
-        return function(np.broadcast_to(x.array[:, None], (level.size, *x.shape * 2)), *args, **kwargs)
-    return function(x.array, *args, **kwargs)
-
-
-@rule(np.linalg.solve)
-def _solve(level: Level, function: Any, a: Any, b: Any) -> Any:
-    is_vector = _ndim(b) == 1
-    columns = b[..., None] if is_vector else b
-    ndim = max(_ndim(a), _ndim(columns))
-    y = function(_widened(a, level, ndim), _widened(columns, level, ndim))
-    return y[..., 0] if is_vector else y
-
-
-def _core_axes(ufunc: Any) -> list[int]:
-    """The number of axes of each operand that a ufunc does not broadcast over: (m,n),(n)->(m) has 2 and 1."""
-    inputs, _, _ = ufunc.signature.partition("->")
-    return [term.count(",") + 1 if term else 0 for term in inputs.strip("()").split("),(")]
-
-
-@rule(np.vecdot, np.matvec, np.vecmat, np.linalg.vecdot)
-def _over_loops(level: Level, function: Any, *args: Any, **kwargs: Any) -> Any:
-    if kwargs.get("axis", -1) != -1 or "axes" in kwargs:
-        return NotImplemented
-    core = _core_axes(np.vecdot if function is np.linalg.vecdot else function)
-    loops = max(_ndim(x) - n for x, n in zip(args, core))
-    return function(*[_widened(x, level, loops + n) for x, n in zip(args, core)], **kwargs)
-
-
-@rule(np.matmul, np.linalg.matmul)
-def _matmul(level: Level, function: Any, x: Any, y: Any) -> Any:
-    n, m = _ndim(x), _ndim(y)
-    a, b = _is_mapped(x, level), _is_mapped(y, level)
-    if not n or not m or np.shape(x)[-1] != np.shape(y)[-2:][0]:
-        return np.matmul(_examples(x), _examples(y))  # NumPy's error
-    if a and not b and m <= 2:
-        return np.matmul(x.array, _under(y, level))
-    if b and not a and m == 1 and n <= 2:  # one product of matrices
-        x = _under(x, level)
-        return np.matmul(y.array, x if n == 1 else np.transpose(x))
-    if b and not a and n == 1 and m == 2:
-        return np.matmul(_under(x, level), y.array)
-    if n == m == 1:
-        return np.sum(x.array * y.array, axis=1)
-    ndim = max(n, m, 2)
-    rows = _widened(x if n > 1 else x[None, :], level, ndim)
-    columns = _widened(y if m > 1 else y[:, None], level, ndim)
-    z = np.matmul(rows, columns)
-    return z if n > 1 and m > 1 else z[..., 0, :] if n == 1 else z[..., 0]
-
-
-@rule(np.einsum)
-def _einsum(level: Level, function: Any, formula: Any, *operands: Any, **kwargs: Any) -> Any:
-    if not isinstance(formula, str) or "->" not in formula or "." in formula:
-        return NotImplemented
-    terms, _, output = formula.replace(" ", "").partition("->")
-    batch = next(c for c in LETTERS if c not in formula)
-    inputs = [batch + term if _is_mapped(x, level) else term for term, x in zip(terms.split(","), operands)]
-    return function(f"{','.join(inputs)}->{batch}{output}", *[_under(x, level) for x in operands], **kwargs)
-
-
-LETTERS = "bcdefghijklmnopqrstuvwxyzaABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@rule(np.reshape)
-def _reshape(level: Level, function: Any, x: Any, shape: Any, order: Any = "C") -> Any:
-    shape = np.reshape(_examples(x), shape).shape  # with the length that is -1
-    if order in ("F", "A"):  # the first axis changes fastest
-        order = "F"
-        return np.moveaxis(function(np.moveaxis(x.array, 0, -1), (*shape, level.size), order=order), -1, 0)
-    return function(x.array, (level.size, *shape))
-
-
-@rule(np.ravel)
-def _ravel(level: Level, function: Any, x: Any, order: Any = "C") -> Any:
-    return _reshape(level, np.reshape, x, -1, "C" if order == "K" else order)
-
-
-@rule(np.transpose, np.permute_dims)
-def _transpose(level: Level, function: Any, x: Any, axes: Any = None) -> Any:
-    axes = range(x.ndim)[::-1] if axes is None else (axes,) if isinstance(axes, int | np.integer) else axes
-    if sorted(k % max(x.ndim, 1) for k in axes) != [*range(x.ndim)]:
-        raise ValueError("axes don't match array")
-    return np.transpose(x.array, (0, *_shifted(tuple(axes), x.ndim)))
-
-
-@rule(np.swapaxes, np.moveaxis)
-def _axes_moved(level: Level, function: Any, x: Any, source: Any, destination: Any) -> Any:
-    return function(x.array, _shifted(source, x.ndim), _shifted(destination, x.ndim))
-
-
-@rule(np.expand_dims)
-def _expand_dims(level: Level, function: Any, x: Any, axis: Any) -> Any:
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    return function(x.array, _shifted(axis, x.ndim + len(axes)))
-
-
-@rule(np.squeeze)
-def _squeeze(level: Level, function: Any, x: Any, axis: Any = None) -> Any:
-    axes = tuple(k for k, n in enumerate(x.shape) if n == 1) if axis is None else axis
-    return function(x.array, () if x.ndim == 0 and axes in (0, -1) else _shifted(axes, x.ndim))
-
-
-@rule(np.broadcast_to)
-def _broadcast_to(level: Level, function: Any, x: Any, shape: Any) -> Any:
-    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    np.broadcast_to(_examples(x), shape)  # NumPy's error
-    return function(_widened(x, level, len(shape)), (level.size, *shape))
-
-
-@rule(np.rot90)
-def _rot90(level: Level, function: Any, x: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
-    return function(x.array, k, _shifted(axes, x.ndim))
-
-
-@rule(np.diagonal)
-def _diagonal(level: Level, function: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return function(x.array, offset, _shifted(axis1, x.ndim), _shifted(axis2, x.ndim))
-
-
-@rule(np.pad)
-def _pad(level: Level, function: Any, x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    if _others(level, kwargs) or np.ndim(kwargs.get("constant_values", 0)) or isinstance(pad_width, dict):
-        return NotImplemented
-    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
-    return function(x.array, [[0, 0], *widths], **({} if mode == "constant" else {"mode": mode}), **kwargs)
-
-
-@rule(np.concatenate)
-def _concatenate(level: Level, function: Any, arrays: Any, axis: Any = 0, **kwargs: Any) -> Any:
-    if axis is None:
-        return function([np.reshape(_full(x, level), (level.size, -1)) for x in arrays], axis=1, **kwargs)
-    return function([_full(x, level) for x in arrays], axis=_shifted(axis, _ndim(arrays[0])), **kwargs)
-
-
-@rule(np.zeros_like, np.ones_like, np.empty_like)
-def _like(level: Level, function: Any, x: Any, dtype: Any = None, *, shape: Any = None, **kwargs: Any) -> Any:
-    how = kwargs if dtype is None else {"dtype": dtype, **kwargs}
-    if shape is not None:
-        how["shape"] = (level.size, *((shape,) if isinstance(shape, int | np.integer) else shape))
-    return function(x.array, **how)
-
-
-@rule(np.full_like)
-def _full_like(level: Level, function: Any, x: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-    made = np.empty_like(x, *args, **kwargs)
-    made[...] = value
-    return made.array
-
-
-@rule(np.take)
-def _take(level: Level, function: Any, x: Any, indices: Any, axis: Any = None, *, mode: str = "raise") -> Any:
-    if mode != "raise":
-        return NotImplemented
-    indices = indices if hasattr(indices, "shape") else np.asarray(indices)
-    x = x if _is_mapped(x, level) else _under(x, level)
-    if axis is None:
-        return _picked(level, np.reshape(x, (-1,)), (indices,)).array
-    before = (slice(None),) * (_shifted(axis, _ndim(x)) % (_ndim(x) + 1) - 1)
-    return _picked(level, x, (*before, indices)).array
-
-
-@rule(np.take_along_axis)
-def _take_along_axis(level: Level, function: Any, x: Any, indices: Any, axis: Any = -1) -> Any:
-    if axis is None:
-        return function(np.reshape(_full(x, level), (level.size, -1)), _full(indices, level), axis=1)
-    ndim = _ndim(x)
-    return function(*[y.array if _is_mapped(y, level) else _under(y, level)[None] for y in (x, indices)], axis=_shifted(axis, ndim))
-
-
-@rule(np.searchsorted)
-def _searchsorted(level: Level, function: Any, x: Any, v: Any, *args: Any, **kwargs: Any) -> Any:
-    return NotImplemented if _others(level, x, args, kwargs) else function(x, _under(v, level), *args, **kwargs)
-
-
-@rule(np.digitize)
-def _digitize(level: Level, function: Any, x: Any, bins: Any, *args: Any, **kwargs: Any) -> Any:
-    return NotImplemented if _others(level, bins, args, kwargs) else function(_under(x, level), bins, *args, **kwargs)
-
-
-# vmap
-
-
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
-    """A function of one example, mapped over a batch: what a loop over the examples computes, in one call each.
-
-    >>> import minigrad as mg
-    >>> W, X, T = np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 2))
-    >>> def loss(W, x, t):
-    ...     return np.sum((W @ x - t) ** 2)
-    >>> mg.vmap(loss, in_axes=(None, 0, 0))(W, X, T)
-    array([ 1., 13.])
-    >>> mg.vmap(mg.grad(loss), in_axes=(None, 0, 0))(W, X, T).shape  # the gradient of each example
-    (2, 2, 2)
-
-    It nests to any depth, inside and outside of all other transforms.
-
-    Args:
-        f: a function of arrays, or of containers of arrays. It runs once, on arrays of the shapes of one example.
-        in_axes: which axis of an argument counts the examples: an integer for all arguments, or a tuple with one entry
-            for each: an integer, None for an argument that is the same for all examples, or a container of them for a
-            container. Arguments by keyword have the examples along their axis 0.
-        out_axes: the same for f's value: where the axis of the examples goes. None for a part of the value that does
-            not depend on the example.
-
-    Raises:
-        ValueError: for arguments that disagree in the number of examples, or lack the axis. It names argument and axis.
-        TypeError: where a value decides in Python (`if x > 0`, `float(x)`, `x[mask]`): write np.where(condition, x, y);
-            where random numbers are drawn, which would be the same for all examples: draw them outside; for `.data =`
-            and `backward()` on a variable from outside.
-    """
-    if not callable(f):
-        raise TypeError(f"vmap needed a function, got {f!r}")
-
-    @functools.wraps(f)
-    def mapped(*args: Any, **kwargs: Any) -> Any:
-        flat, axes = _flat(args, kwargs, in_axes)
-        level_of = _batch_size(f, args, kwargs, flat, axes)
-        random = State(f, args, kwargs)
-        with batching(level_of) as level:
-            inside = iter([x if k is None else entered(x, k, level) for x, k in zip(flat, axes)])
-            positional, named = map_leaves(lambda _: next(inside), (args, kwargs))
-            value = f(*positional, **named)
-            _check_random(random)
-            places = _axes_of(value, out_axes, "out_axes", "the value")
-            parts = iter([left(y, k, level, at) for y, k, at in zip(leaves(value), places, paths(value))])
-            return map_leaves(lambda _: next(parts), value)
-
-    mapped.__name__ = f"vmap_{getattr(f, '__name__', 'f')}"
-    return mapped
-
-
-def entered(x: Any, axis: int, level: Level) -> Any:
-    """An argument inside; nothing can be written into it."""
-    if isinstance(x, Node):
-        return enter(x, axis, level)
-    x = _entered(x.dense() if isinstance(x, RowSparse) else x, axis, level)
-    array = bare(x)
-    if isinstance(array, np.ndarray) and type(x.array) is not Batched and hasattr(array, "flags"):
-        x.array = array.view()
-        x.array.flags.writeable = False
+def is_mapped(x: Any, level: Level) -> bool:
+    return type(x) is Batched and x.level is level and x.mapped
+
+
+def under(x: Any, level: Level) -> Any:
+    """An argument as the call on the whole batch takes it."""
+    if type(x) is Batched and x.level is level:
+        return x.array
+    if type(x) in (tuple, list):
+        return type(x)([under(e, level) for e in x])
     return x
 
 
-def left(y: Any, axis: int | None, level: Level, at: str = "") -> Any:
-    """A part of the value outside, as an array of its own."""
-    if y is None or isinstance(y, str | bytes):
-        return y
-    is_same = level not in levels_of(y)
-    if axis is None:
-        if not is_same:
-            raise ValueError(f"vmap: out_axes=None needs a value that is the same for all examples; the value{at} differs")
-        return y
-    if not isinstance(y, Node) and not hasattr(y, "__array_function__") and not isinstance(y, RowSparse):
-        if type(y) not in (int, float, complex, bool) and not isinstance(y, np.generic):
-            raise TypeError(f"vmap needs a function that returns arrays, got a {type(y).__name__}{at}")
-    ndim = _ndim(plain(y)) + 1
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"vmap: out_axes={axis} needs a value of {axis if axis >= 0 else -axis - 1} axes, the value{at} has {ndim - 1}")
-    y = dense(y) if isinstance(plain(y), RowSparse) else y
-    if is_same:
-        y = spread(y, level)
-    y = leave(y, axis % ndim, level)
-    if isinstance(y, Node):
-        return y
-    return y if getattr(getattr(y, "flags", None), "writeable", True) else np.copy(y)
+def ndim_of(x: Any) -> int:
+    return len(x.shape) if hasattr(x, "shape") else np.ndim(x)
 
 
-def _flat(args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any) -> tuple[list[Any], list[int | None]]:
-    """The leaves of the arguments, and the axis of each."""
-    axes: list[int | None] = []
-    if isinstance(in_axes, list | tuple):
-        if len(in_axes) != len(args):
-            raise ValueError(f"vmap: in_axes={in_axes!r} needs {len(in_axes)} arguments, got {len(args)}")
-        for i, (x, k) in enumerate(zip(args, in_axes)):
-            axes += _axes_of(x, k, f"in_axes[{i}]", f"argument {i}")
-    else:
-        axes += _axes_of(args, in_axes, "in_axes", "the arguments")
-    axes += [0] * len(leaves(kwargs))
-    flat = leaves((args, kwargs))
-    return flat, [None if x is None or isinstance(x, str | bytes) or callable(x) else k for x, k in zip(flat, axes)]
+def widened(x: Any, level: Level, ndim: int) -> Any:
+    """The array of an argument, with axes of length 1 behind the batch, up to a number of axes without it."""
+    if not is_mapped(x, level):
+        return under(x, level)
+    missing = ndim - x.ndim
+    return x.array[(slice(None), *(None,) * missing)] if missing > 0 else x.array
 
 
-def _axes_of(tree: Any, axes: Any, name: str, whose: str) -> list[int | None]:
-    """The axis of each leaf of a tree: one for all below, or a container of the same form."""
-    if axes is None or (isinstance(axes, int | np.integer) and not isinstance(axes, bool)):
-        return [None if axes is None else int(axes)] * len(leaves(tree))
-    below, others = children(tree), children(axes)
-    if below is None or others is None or [key for key, _ in below] != [key for key, _ in others]:
-        if not (below and others and isinstance(tree, dict) and {*dict(below)} == {*dict(others)}):
-            raise TypeError(f"vmap: {name} needs an integer, None, or a container of them of the form of {whose}, got {axes!r}")
-    found = dict(others)
-    return [k for key, sub in below for k in _axes_of(sub, found[key], f"{name}[{key!r}]", f"{whose}[{key!r}]")]
+def repeated(x: Any, level: Level) -> Any:
+    """The array of an argument, with the batch, repeated where it has none."""
+    if is_mapped(x, level):
+        return x.array
+    x = under(x, level)
+    return np.broadcast_to(x, (level.size, *np.shape(x)))
 
 
-def _batch_size(
-    f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], flat: list[Any], axes: list[int | None]
-) -> int:
-    """The number of examples, on which all arguments have to agree."""
-    sizes: list[int | None] = []
-    for i, (x, axis) in enumerate(zip(flat, axes)):
-        shape = getattr(x, "shape", ())
-        if axis is not None and not -len(shape) <= axis < len(shape):
-            got = f"an array of shape {shape}" if hasattr(x, "shape") else repr(x)
-            raise ValueError(
-                f"vmap: {_name(f, args, kwargs, i)} needs an axis {axis}, along which the examples are, got "
-                f"{printable(got)}; in_axes has None for an argument that is the same for all"
-            )
-        sizes.append(None if axis is None else shape[axis])
-    there = [i for i, n in enumerate(sizes) if n is not None]
-    if not there:
-        raise ValueError("vmap needs an argument with an axis of examples, got none: in_axes is None for all")
-    for i in there:
-        if sizes[i] != sizes[there[0]]:
-            first, other = (
-                f"{sizes[j]} of {_name(f, args, kwargs, j)} (axis {axes[j]} of {flat[j].shape})" for j in (there[0], i)
-            )
-            raise ValueError(f"vmap needs as many examples in each argument, got {first} and {other}")
-    size = sizes[there[0]]
-    assert size is not None
-    return size
+def _wrapped(y: Any, level: Level) -> Any:
+    """A result as Batched arrays."""
+    if isinstance(y, tuple | list):
+        parts = [_wrapped(part, level) for part in y]
+        return type(y)(*parts) if hasattr(y, "_fields") else type(y)(parts)
+    return Batched(y, level)
 
 
-def _name(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], number: int) -> str:
-    """The name of a leaf of the arguments: x, params['W']."""
-    try:
-        given = inspect.signature(f).bind_partial(*args)
-        names = [*given.arguments][: len(args)]
-    except (TypeError, ValueError):
-        names = []
-    names += [f"argument {i}" for i in range(len(names), len(args))]
-    every = [name + path for name, x in zip([*names, *kwargs], [*args, *kwargs.values()]) for path in paths(x)]
-    return printable(every[number])
+def _together(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function that broadcasts its arguments against each other."""
+    ndim = max([ndim_of(x) for x in args])
+    named = {key: widened(x, level, ndim) for key, x in kwargs.items()}
+    return _wrapped(function(*[widened(x, level, ndim) for x in args], **named), level)
 
 
-def _check_random(random: State) -> None:
-    random.forget_unused(threading.active_count() > 1)
-    if random.states:
-        for x, state in random.states:
-            set_rng_state(x, state)
-        raise _refused(
-            "random numbers were drawn, which would be the same for all examples", "draw them outside, and pass them as an argument"
+def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], like: Batched) -> Any:
+    """A call of NumPy: by its rule, else as minigrad composes it of other calls, else example by example."""
+    found = found_in((args, kwargs), [])
+    if not found:  # np.arange(3, like=x)
+        return function(*args, **kwargs, like=like.array)
+    if function in METADATA:
+        return function(*examples_of(args), **examples_of(kwargs))
+    if function in TEXT:
+        return repr(like)
+    if function in DYNAMIC and type(args[0]) is Batched:
+        raise refused(
+            f"the shape of the result of {full_name(function)} depends on values, and examples would differ in it",
+            "write np.where(mask, x, 0) in place of x[mask]",
         )
+    level = _newest((args, kwargs))
+    if function in WRITING:
+        return _written_by(level, function, args, kwargs)
+    if function in RULES:
+        y = RULES[function](level, function, *args, **kwargs)
+        if y is not NotImplemented:
+            return _wrapped(y, level)
+    ours = implementations.get(function)
+    if ours is not None and not hasattr(ours, "body") and not isinstance(ours, functools.partial):
+        before = mode.composing
+        if function not in before:  # else it is composed of a call of itself
+            mode.composing = (*before, function)
+            try:
+                return ours(*args, **kwargs)
+            finally:
+                mode.composing = before
+    return _looped(level, function, args, kwargs)
+
+
+def examples_of(x: Any) -> Any:
+    """Arguments with an array without content for each Batched one."""
+    if type(x) is Batched:
+        return np.broadcast_to(np.empty((), x.dtype), x.shape)
+    if type(x) in (tuple, list):
+        return type(x)([examples_of(e) for e in x])
+    return {key: examples_of(e) for key, e in x.items()} if type(x) is dict else x
+
+
+def _looped(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Example by example: for what NumPy has no call on a whole batch."""
+
+    def at(i: int, x: Any) -> Any:
+        if is_mapped(x, level):
+            return x.array[i] if level.size else np.ones_like(x.array, shape=x.shape)
+        if type(x) in (tuple, list):
+            return type(x)([at(i, e) for e in x])
+        return {key: at(i, e) for key, e in x.items()} if type(x) is dict else under(x, level)
+
+    results = [function(*at(i, args), **at(i, kwargs)) for i in range(max(level.size, 1))]
+
+    def stacked(parts: Sequence[Any]) -> Any:
+        first = parts[0]
+        if isinstance(first, tuple | list):
+            columns = [stacked(column) for column in zip(*parts)]
+            return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
+        if len({np.shape(part) for part in parts}) > 1:
+            raise refused(
+                f"{full_name(function)} returned arrays of different shapes for different examples",
+                "write np.where(mask, x, 0) in place of x[mask]",
+            )
+        return Batched(np.stack([x if hasattr(x, "dtype") else np.asarray(x) for x in parts])[: level.size], level)
+
+    return stacked(results)
+
+
+# Writing
+
+
+def _written(out: tuple[Any, ...], function: Any, inputs: Any, kwargs: Any) -> Any:
+    """A ufunc that writes its result into an array: x += y."""
+    (target,) = out
+    result = function(*inputs, **kwargs)
+    if type(target) is not Batched:
+        raise refused(
+            f"{result!r} was written into an array that is the same for all examples",
+            "write x = x + y for x += y, and np.zeros_like(x, shape=...) for an array to write into",
+        )
+    if result.shape != target.shape or not np.can_cast(result.dtype, target.dtype, "same_kind"):
+        raise ValueError(f"{result!r} does not fit into {target!r}")
+    target[...] = result
+    return target
+
+
+def _writable(x: Any, level: Level) -> Batched:
+    if not is_mapped(x, level):
+        raise refused(
+            "what differs between examples was written into an array that is the same for all of them",
+            "make the array with np.zeros_like(x, shape=...) from one that differs, or use t.at[index].set(value)",
+        )
+    if not getattr(getattr(x.array, "flags", None), "writeable", True):
+        raise refused(f"an argument, {x!r}, was written into", "write into a copy, x.copy()")
+    return x
+
+
+def _added_at(ufunc: np.ufunc, x: Any, index: Any, *value: Any) -> None:
+    """np.add.at and its kin."""
+    level = _newest((x, index, value))
+    where, *v = _place(level, x, index, *value)
+    ufunc.at(x.array, where, *v)
+
+
+def _written_by(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A function that writes into its first argument, example by example."""
+    target, *others = args
+    _writable(target, level)
+
+    def at(i: int, x: Any) -> Any:
+        return x.array[i] if is_mapped(x, level) else under(x, level)
+
+    for i in range(level.size):
+        function(target.array[i, ...], *[at(i, x) for x in others], **{key: at(i, x) for key, x in kwargs.items()})
+
+
+# Indexing
+
+
+def _is_array(part: Any) -> bool:
+    return hasattr(part, "shape") or type(part) in (list, bool)
+
+
+def _advanced(index: tuple[Any, ...], ndim: int) -> tuple[list[Any], list[int]]:
+    """The parts of an index with arrays that differ between examples, and which of them are not slices."""
+    parts: list[Any] = []
+    for part in index:
+        part = np.asarray(part, None if part else int) if type(part) is list else part
+        if type(part) is bool or (hasattr(part, "shape") and part.dtype.kind == "b"):
+            if type(part) is Batched or np.ndim(part) == 0:
+                raise refused(
+                    "x[mask] has a shape that depends on values, and examples would differ in it",
+                    "write np.where(mask, x, 0)",
+                )
+            parts += np.nonzero(part)  # type: ignore[arg-type]
+        else:
+            parts.append(part)
+    used = sum(part is not None and part is not Ellipsis for part in parts)
+    at = next((k for k, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[at : at + 1] = [slice(None)] * (ndim - used)
+    return parts, [k for k, part in enumerate(parts) if part is not None and type(part) is not slice]
+
+
+def _is_plain(parts: tuple[Any, ...]) -> bool:
+    """Does an index mean the same with one more axis in front: has it no arrays, or these beside each other?"""
+    if any(type(part) is bool or (_is_array(part) and np.ndim(part) == 0 and part.dtype.kind == "b") for part in parts):
+        return False
+    if not any(_is_array(part) and np.ndim(part) for part in parts):
+        return True
+    places = [k for k, part in enumerate(parts) if not (part is None or part is Ellipsis or type(part) is slice)]
+    return places[-1] - places[0] + 1 == len(places)
+
+
+def _placed(level: Level, x: Any, index: Any) -> tuple[tuple[Any, ...], int, int]:
+    """An index of the whole batch; the number of axes of its arrays, and the place where they belong.
+
+    With 0 axes the index has them where they belong; with -1 it is one of an x that is the same for all examples.
+    """
+    parts: Any = index if type(index) is tuple else (index,)
+    if not any(is_mapped(part, level) for part in found_in(parts, [])):
+        parts = tuple(under(part, level) for part in parts)
+        if _is_plain(parts):
+            return (slice(None), *parts), 0, 0
+        numbers = np.reshape(made_like(bare(x), np.arange, x.size), x.shape)[parts]
+        apart: Any = np.unravel_index(numbers, x.shape) if x.shape else (np.newaxis, *[slice(0)] * (not numbers.size))
+        return (slice(None), *apart), 0, 0
+    parts, places = _advanced(parts, ndim_of(x))
+    k = max(ndim_of(parts[p]) for p in places)
+    beside = places[-1] - places[0] + 1 == len(places)
+    front = places[0] if beside else 0  # NumPy puts the axes of arrays apart from each other first
+    where = tuple(widened(part, level, k) if p in places else part for p, part in enumerate(parts))
+    if not is_mapped(x, level):
+        return where, -1, front
+    numbers = made_like(bare(x), np.arange, level.size)
+    return (np.reshape(numbers, (level.size, *(1,) * k)), *where), k, front
+
+
+def picked(level: Level, x: Any, index: Any) -> Any:
+    """x[index]."""
+    where, k, front = _placed(level, x, index)
+    array = under(x, level)
+    y = indexable(array, where)[where]
+    if k < 0:  # x is the same for all
+        y = np.moveaxis(y, front, 0) if front else y
+    elif k and front:
+        y = np.moveaxis(y, tuple(range(1, 1 + k)), tuple(range(1 + front, 1 + front + k)))
+    return Batched(y, level)
+
+
+def _place(level: Level, x: Any, index: Any, *value: Any) -> tuple[Any, ...]:
+    """An index to write to, in the whole batch, and the value as it goes there."""
+    _writable(x, level)
+    where, k, front = _placed(level, x, index)
+    made = []
+    for v in value:
+        if is_mapped(v, level) or (k and front):
+            v = v if is_mapped(v, level) else Batched(repeated(v, level), level)
+            v = widened(v, level, picked(level, x, index).ndim)
+        else:
+            v = under(v, level)
+        if k and front:
+            v = np.moveaxis(v, tuple(range(1 + front, 1 + front + k)), tuple(range(1, 1 + k)))
+        made.append(v)
+    return where, *made

@@ -26,7 +26,7 @@ _here: ContextVar[None] = ContextVar("here")  # its tokens tell a context from i
 #: any context holds it. While there is none no op has to look at its context, at the cost of all else it looks at.
 watched: set[weakref.ref[Entered]] = set()
 
-#: Weak references to the runs of `vmap` whose arrays there still are: while there is none no backward pass looks for them.
+#: Weak references to the runs of `vmap` whose arrays are still there: without one, no backward pass looks for them.
 vmaps: set[weakref.ref[Any]] = set()
 
 _HEEDED = frozenset({"observer", "pass_observer", "pull"})

@@ -549,7 +549,7 @@ def _for_each_element(
 def _basis(y: Any, n: int, unit: complex) -> Any:
     """The unit matrix of n elements like those of y, times a unit."""
     y, dtype = bare(y), np.result_type(y)
-    how = ({} if dtype == float else {"dtype": dtype}) | ({"like": y} if hasattr(y, "__array_function__") else {})
+    how = ({} if dtype == np.float64 else {"dtype": dtype}) | ({"like": y} if hasattr(y, "__array_function__") else {})
     one = np.identity(n, **how)  # of a tracer a call, where `made_like` would be a constant
     return one if unit == 1 else one * dtype.type(unit)
 

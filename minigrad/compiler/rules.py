@@ -86,7 +86,7 @@ VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "v": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
-    "newaxes": lambda x, _: type(x) is tuple and all(part is None or part == slice(None) for part in x),
+    "newaxes": lambda x, _: type(x) is tuple and all(e is None or str(e) == str(slice(None)) for e in x),
     "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
 }
 
