@@ -491,7 +491,9 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
 
 def unit_seed(value: Node) -> Array:
     """The seed of a scalar, or of an array of one element: its gradient with respect to itself."""
-    return np.ones_like(value._data) if mode.tracing or value._data.shape else value._data.dtype.type(1)
+    data = value._data
+    is_numpys = type(data) is np.ndarray or not hasattr(data, "__array_function__")
+    return data.dtype.type(1) if is_numpys and not (mode.tracing or data.shape) else np.ones_like(data)
 
 
 def conjugated(g: Array) -> Array:

@@ -20,6 +20,7 @@ from typing import Any, Never
 
 import numpy as np
 
+from minigrad._tensor import Tensor
 from minigrad.engine import Array, Node, backward_pass, implementations, op, tick
 from minigrad.hints import full_name
 from minigrad.mode import Block, mode, vmaps
@@ -125,8 +126,8 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: Any = None) -> Never:
         raise refused(
             f"{self!r} was converted to an array of NumPy's, stored in one, or the index of one",
-            "write np.stack([x, y]) for np.array([x, y]), mg.take(table, i, 0) for table[i], and make an array to write "
-            "to with np.zeros_like(x, shape=...)",
+            "write np.stack([x, y]) for np.array([x, y]), mg.take(table, i, 0) for table[i], and make an array to write"
+            " to with np.zeros_like(x, shape=...)",
         )
 
     def __reduce__(self) -> Never:
@@ -240,9 +241,13 @@ def _in_use(x: Batched) -> Batched:
     return x
 
 
+#: A pass, and the method that keeps what it finds.
+_PASSES = backward_pass.__code__, Tensor.backward.__code__
+
+
 def _in_a_pass() -> bool:
     frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code is not backward_pass.__code__:
+    while frame is not None and frame.f_code not in _PASSES:
         frame = frame.f_back
     return frame is not None
 
@@ -380,9 +385,8 @@ def aligned(g: Array, x: Any) -> Array:
     for level in levels_of(g):
         if level not in levels and x._stamp > level.began and not level.running:
             g = total(g, level)
-    for level in levels[::-1]:
-        if level not in levels_of(g):
-            g = spread(g, level)
+    if set(levels) > set(levels_of(g)):
+        g = g * np.ones_like(x._data)
     if isinstance(plain(g), RowSparse):
         return dense(g) if levels_of(g) else g
     bare(plain(g))  # products are computed before anything they are made of can change

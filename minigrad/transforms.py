@@ -487,7 +487,7 @@ MEMORY = 2**28
 def _within_memory(outputs: Sequence[Any], variables: Sequence[Tensor]) -> int:
     """For how many elements a pass may run at once."""
     oldest = max((x._stamp for x in variables), default=0)
-    found = {x._stamp: x for y in outputs for x in ancestors(y) if isinstance(x, Tensor) and x._stamp <= oldest}
+    found = {x._stamp: x for y in _variables(outputs) for x in ancestors(y) if x._stamp <= oldest}
     return max(1, MEMORY // max(1, sum(bare(x._data).size * x.dtype.itemsize for x in found.values())))
 
 
