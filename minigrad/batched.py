@@ -349,7 +349,11 @@ def _summed(g: Array, level: Level) -> Array:
     if type(g) is Batched and g.level is level and hasattr(g, "factors"):
         x, y = g.factors
         size, *n, k = x.shape
-        x = np.reshape(x, (size, math.prod(n))).T if k == 1 else np.reshape(np.moveaxis(x, 1, 0), (n[0], size * k))
+        x = (
+            np.transpose(np.reshape(x, (size, math.prod(n))))
+            if k == 1
+            else np.reshape(np.moveaxis(x, 1, 0), (n[0], size * k))
+        )
         z = np.matmul(x, np.reshape(y, (size * k, y.shape[-1])))
         return np.reshape(z, (*n, y.shape[-1]))
     if isinstance(g, RowSparse):
