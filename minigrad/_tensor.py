@@ -379,7 +379,7 @@ class Tensor(Node):
     def __repr__(self) -> str:
         name = f", name={printable(repr(self.name))}" if self.name else ""
         made = f", op={op_name(self._op)}" if self._op is not None else ""
-        data = self._data if hasattr(self._data, "__array_function__") else np.asarray(self._data)
+        data = self._data if hasattr(self._data, "for_each") else np.asarray(self._data)  # inside a vmap
         body = np.array2string(data, separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,7 +79,7 @@ def _variables(tree: Any) -> list[Tensor]:
     return [x for x in leaves(tree) if isinstance(x, Tensor)]
 
 
-def _gradient_tree(tree: Any, found: Sequence[Any]) -> Any:
+def _gradient_tree(tree: Any, found: Iterable[Any]) -> Any:
     """Gradients in the form of an argument, None for the leaves that were kept."""
     values = iter(found)
     return map_leaves(lambda x: next(values) if isinstance(x, Tensor) else None, tree)
@@ -360,16 +360,19 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
         outputs, record = numbers_in(value, "vjp"), nested(value)
 
     def pullback(gradient: Any) -> tuple[Any, ...]:
-        seeds = matched(value, gradient, "the gradient of the value")
+        seeds = _seeds(value, gradient, "the gradient of the value", _NUMBERS)
         with transforming(gradient) as nested_now:
-            pairs = [(g, y) for g, y in zip(seeds, leaves(value)) if _kind(y) in _NUMBERS]
-            seeds = [conjugated(_seed(g, y)) for g, y in pairs]
-            found = gradients(outputs, seeds, _variables(trees), record or nested_now(value))
-        return tuple(_gradient_tree(trees, list(map(conjugated, found))))
+            found = gradients(outputs, list(map(conjugated, seeds)), _variables(trees), record or nested_now(value))
+        return tuple(_gradient_tree(trees, map(conjugated, found)))
 
-    if not record:
-        return stop_gradient(value), pullback, *([stop_gradient(aux)] if has_aux else [])
-    return value, pullback, *([aux] if has_aux else [])
+    value, aux = (value, aux) if record else stop_gradient((value, aux))
+    return (value, pullback, aux) if has_aux else (value, pullback)
+
+
+def _seeds(tree: Any, other: Any, role: str, kinds: Any) -> list[Any]:
+    """The leaves of another tree of the same form that belong to numbers, checked against these."""
+    pairs = zip(leaves(tree), matched(tree, other, role))
+    return [_seed(g, y) for y, g in pairs if _kind(y) in kinds]
 
 
 def _seed(g: Any, y: Any) -> Any:
@@ -399,10 +402,8 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     with transforming(tuple(args), tuple(tangents)) as nested:
         trees = tuple(variables_of(tree) for tree in args)
         value = f(*trees)
-        outputs = numbers_in(value, "jvp")
-        vectors = zip(leaves(trees), matched(trees, tuple(tangents), "the tangents"))
-        directions = [_seed(v, x) for x, v in vectors if isinstance(x, Tensor)]
-        record = nested(value)
+        directions = _seeds(trees, tuple(tangents), "the tangents", "fc")
+        outputs, record = numbers_in(value, "jvp"), nested(value)
         tangent = _pushed_forward(outputs, _variables(trees), record)(directions)
     return (value if record else stop_gradient(value)), _derivative_tree(value, tangent)
 

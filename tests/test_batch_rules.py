@@ -8,10 +8,10 @@ import pytest
 from batches import REFUSED, SIZE, arrays_of, batch, batches, derivatives, is_refused, looped, value, with_numpys
 from cases import CASES, Case
 from foreign import dense
-from minigrad.trees import leaves
 
 import minigrad as mg
 from minigrad.batched import RULES, Batched
+from minigrad.trees import leaves
 
 every_case = pytest.mark.parametrize("case", [c for c in map(with_numpys, CASES) if arrays_of(c)], ids=str)
 
@@ -166,7 +166,9 @@ def test_an_axis_or_index_that_an_example_lacks_is_an_error_as_in_a_loop(call: A
 
 def matmuls() -> Any:
     shapes = [(3,), (3, 3), (2, 3, 3)]
-    return [(a, b, i, j) for a in shapes for b in shapes for i in (0, None) for j in (0, None) if (i, j) != (None, None)]
+    return [
+        (a, b, i, j) for a in shapes for b in shapes for i in (0, None) for j in (0, None) if (i, j) != (None, None)
+    ]
 
 
 @pytest.mark.parametrize(("a", "b", "i", "j"), matmuls())
@@ -202,9 +204,7 @@ def test_planted_a_wrong_rule_is_found(function: Any, monkeypatch: pytest.Monkey
         return y if y is NotImplemented or np.ndim(y) == 0 else np.flip(y, 0)
 
     monkeypatch.setitem(RULES, function, wrong)
-    case = next(
-        c for c in map(with_numpys, CASES) if c.like is function and np.ndim(leaves(c.args)[0]) == 2
-    )
+    case = next(c for c in map(with_numpys, CASES) if c.like is function and np.ndim(leaves(c.args)[0]) == 2)
     with pytest.raises(AssertionError):
         test_equals_a_loop(case)
 

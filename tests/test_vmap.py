@@ -163,7 +163,10 @@ def test_every_transform_inside_and_outside(number: int, outside: str) -> None:
         by_loop(y).backward()
         same(x.grad, y.grad)
     elif outside == "hessian" and number in (3, 4, 5):
-        same(mg.grad(lambda X: np.sum(mg.grad(by_vmap)(X) ** 2))(X), mg.grad(lambda X: np.sum(mg.grad(by_loop)(X) ** 2))(X))
+        same(
+            mg.grad(lambda X: np.sum(mg.grad(by_vmap)(X) ** 2))(X),
+            mg.grad(lambda X: np.sum(mg.grad(by_loop)(X) ** 2))(X),
+        )
     else:
         transform = getattr(mg, outside)
         same(transform(by_vmap)(X), transform(by_loop)(X))
@@ -199,12 +202,13 @@ def test_vmaps_of_equal_size_are_not_confused() -> None:
     same(outer, np.outer(a, b))
     same(mg.vmap(lambda x: mg.vmap(lambda y: y - x)(b))(a), b - a[:, None])
     same(mg.vmap(mg.vmap(lambda x, y: x * y, (None, 0)), (0, None))(a, b), np.outer(a, b))
-    same(mg.vmap(mg.vmap(mg.vmap(lambda x, y, z: x + 2 * y * z, (None, None, 0)), (None, 0, None)), (0, None, None))(a, a, a),
-         a[:, None, None] + 2 * a[:, None] * a)  # fmt: skip
+    f = mg.vmap(mg.vmap(mg.vmap(lambda x, y, z: x + 2 * y * z, (None, None, 0)), (None, 0, None)), (0, None, None))
+    same(f(a, a, a), a[:, None, None] + 2 * a[:, None] * a)
     square = np.arange(9.0).reshape(3, 3)
     same(mg.vmap(lambda row: mg.vmap(lambda column: row @ column, 1)(square))(square), square @ square)
-    same(mg.vmap(lambda i: mg.vmap(lambda j: mg.take(mg.take(square, i, 0), j, 0))(np.array([2, 1, 0])))(np.array([0, 0, 1])),
-         square[[0, 0, 1]][:, [2, 1, 0]])  # fmt: skip
+    rows, columns = np.array([0, 0, 1]), np.array([2, 1, 0])
+    picked = mg.vmap(lambda i: mg.vmap(lambda j: mg.take(mg.take(square, i, 0), j, 0))(columns))(rows)
+    same(picked, square[rows][:, columns])
 
 
 def test_the_order_of_operands_does_not_decide_the_nesting() -> None:
@@ -435,7 +439,11 @@ def test_derive_prints_the_batched_source() -> None:
 
 
 def test_compile_takes_it() -> None:
-    for f in (mg.vmap(mg.grad(loss), (None, 0, 0)), mg.vmap(mg.hessian(loss), (None, 0, 0)), mg.vmap(loss, (None, 0, 0))):
+    for f in (
+        mg.vmap(mg.grad(loss), (None, 0, 0)),
+        mg.vmap(mg.hessian(loss), (None, 0, 0)),
+        mg.vmap(loss, (None, 0, 0)),
+    ):
         np.testing.assert_array_equal(mg.compile(f)(W, X, T), f(W, X, T))
 
     @mg.compile
