@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from cases import CASES, Case
+from cases import Case
 from foreign import dense, floating, of_kind
 
 import minigrad as mg
-from minigrad import batched
 from minigrad.trees import leaves, map_leaves
 
 SIZE = 2
@@ -23,6 +22,13 @@ REFUSED = {
     "how often each element is repeated": (r"repeat-.*", "i"),
     "the numbers that are counted": (r"bincount-.*", "i"),
     "an index of factors, where one may come several times": (r"at\.multiply-.*", "i"),
+}
+
+#: The NumPy functions that run example by example: a pattern of the names of the cases, and when that is.
+LOOPS = {
+    "np.convolve": (r"(convolved?|correlate)-.*", "always"),
+    "np.delete": (r"delete-.*", "where examples differ in what is left out"),
+    "np.searchsorted": (r"interp-.*", "where examples differ in the sorted array"),
 }
 
 
@@ -87,29 +93,6 @@ def derivatives(case: Case) -> Callable[..., tuple[Any, ...]]:
 
 def with_numpys(case: Case) -> Case:
     return of_kind(case, np.asarray)
-
-
-def loops() -> list[str]:
-    """The ops of the table that run example by example, each with the NumPy functions that have no call on a batch."""
-    found: dict[str, set[str]] = {}
-    before = batched._looped
-    now = ""
-
-    def noting(level: Any, function: Any, args: Any, kwargs: Any) -> Any:
-        found.setdefault(now, set()).add(batched.full_name(function))
-        return before(level, function, args, kwargs)
-
-    batched._looped = noting
-    try:
-        for case in map(with_numpys, CASES):
-            now = case.op.__name__
-            for chosen in batches(case):
-                if not is_refused(case, chosen):
-                    in_axes = tuple(0 if k in chosen else None for k in arrays_of(case))
-                    mg.vmap(derivatives(case), in_axes)(*batch(case, chosen, SIZE))
-    finally:
-        batched._looped = before
-    return [f"`{name}` ({', '.join(sorted(f'`{f}`' for f in functions))})" for name, functions in sorted(found.items())]
 
 
 def batch(case: Case, chosen: list[int], size: int) -> list[Any]:

@@ -1,16 +1,19 @@
 """Every case of the table under vmap, batched in each argument and in all, equals a loop: to second order."""
 
 import operator
+import re
 from typing import Any
 
 import numpy as np
 import pytest
-from batches import REFUSED, SIZE, arrays_of, batch, batches, derivatives, is_refused, looped, value, with_numpys
+from batches import LOOPS, REFUSED, SIZE, arrays_of, batch, batches, derivatives, is_refused, looped, value, with_numpys
 from cases import CASES, Case
 from foreign import dense
 
 import minigrad as mg
+from minigrad import batched
 from minigrad.batched import RULES, Batched
+from minigrad.hints import full_name
 from minigrad.trees import leaves
 
 every_case = pytest.mark.parametrize("case", [c for c in map(with_numpys, CASES) if arrays_of(c)], ids=str)
@@ -20,8 +23,21 @@ def axes(case: Case, chosen: list[int]) -> tuple[int | None, ...]:
     return tuple(0 if k in chosen else None for k in arrays_of(case))
 
 
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The NumPy functions that run example by example."""
+    found, looped = set(), batched._looped
+
+    def noting(level: Any, function: Any, args: Any, kwargs: Any) -> Any:
+        found.add(full_name(function))
+        return looped(level, function, args, kwargs)
+
+    monkeypatch.setattr(batched, "_looped", noting)
+    return found
+
+
 @every_case
-def test_equals_a_loop(case: Case) -> None:
+def test_equals_a_loop(case: Case, loops: set[str]) -> None:
     zeroth = looped(case, [], 0)
     for chosen in batches(case):
         mapped, arrays = mg.vmap(derivatives(case), axes(case, chosen)), batch(case, chosen, SIZE)
@@ -33,6 +49,10 @@ def test_equals_a_loop(case: Case) -> None:
         for found, *expected in zip(mapped(*arrays), zeroth, *others, strict=True):
             assert found.dtype == expected[0].dtype
             np.testing.assert_allclose(found, np.stack(expected), rtol=1e-9, atol=1e-11)
+    listed = {function for function, (names, _) in LOOPS.items() if re.fullmatch(names, str(case))}
+    assert loops <= listed
+    if case.op.__name__ == "convolve":
+        assert loops == listed
 
 
 @every_case
@@ -206,7 +226,7 @@ def test_planted_a_wrong_rule_is_found(function: Any, monkeypatch: pytest.Monkey
     monkeypatch.setitem(RULES, function, wrong)
     case = next(c for c in map(with_numpys, CASES) if c.like is function and np.ndim(leaves(c.args)[0]) == 2)
     with pytest.raises(AssertionError):
-        test_equals_a_loop(case)
+        test_equals_a_loop(case, set())
 
 
 def test_a_batched_array_has_a_text() -> None:
