@@ -365,8 +365,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
             found = gradients(outputs, list(map(conjugated, seeds)), _variables(trees), record or nested_now(value))
         return tuple(_gradient_tree(trees, map(conjugated, found)))
 
-    value, aux = (value, aux) if record else stop_gradient((value, aux))
-    return (value, pullback, aux) if has_aux else (value, pullback)
+    outside, aux = (value, aux) if record else stop_gradient((value, aux))
+    return (outside, pullback, aux) if has_aux else (outside, pullback)
 
 
 def _seeds(tree: Any, other: Any, role: str, kinds: Any) -> list[Any]:
