@@ -490,3 +490,18 @@ def test_a_chunk_bounds_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == [1, 1]
     with pytest.raises(ValueError, match="a chunk of 1 or more, got 0"):
         mg.jacobian(hidden, chunk=0)
+
+
+# debug
+
+
+def test_debug_looks_into_a_batch() -> None:
+    with np.errstate(all="ignore"), mg.debug():
+        with pytest.raises(FloatingPointError, match=r"(?s)log made the first value.* -inf .*test_vmap.py"):
+            mg.vmap(lambda x: np.log(mg.Tensor(x)))(X * 0)
+        with pytest.raises(FloatingPointError, match=r"(?s)pullback of sqrt.* -inf .*test_vmap.py"):
+            mg.vmap(mg.grad(lambda x: np.sum(np.sqrt(x))))(X * 0)
+        with pytest.raises(FloatingPointError, match="pullback of sqrt"):
+            mg.jacobian(np.sqrt)(V * 0)
+        same(mg.vmap(mg.grad(square))(X), looped(mg.grad(square), X))
+        same(mg.grad(lambda x: np.sum(mg.vmap(square)(x)))(X), looped(mg.grad(square), X))
