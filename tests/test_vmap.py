@@ -505,3 +505,20 @@ def test_debug_looks_into_a_batch() -> None:
             mg.jacobian(np.sqrt)(V * 0)
         same(mg.vmap(mg.grad(square))(X), looped(mg.grad(square), X))
         same(mg.grad(lambda x: np.sum(mg.vmap(square)(x)))(X), looped(mg.grad(square), X))
+
+
+def test_a_graph_through_a_batch_is_not_drawn() -> None:
+    J = np.sum(mg.vmap(lambda x: w @ x)(X))
+    for show in (mg.draw, lambda J: mg.replay(J, "never.html")):
+        with pytest.raises(TypeError, match=r"(?s)through vmap has no picture.*mg\.derive.*test_vmap.py"):
+            show(J)
+
+
+def test_compiled_and_derived_functions_inside() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(np.sin(x) ** 2)
+
+    same(mg.vmap(mg.compile(f))(X), looped(f, X))
+    same(mg.vmap(mg.derive(f, V, wrt=()))(X), looped(f, X))
+    same(mg.vmap(lambda x: mg.compile(lambda: f(x))())(X), looped(f, X))
+    same(mg.vmap(mg.grad(mg.compile(f)))(X), looped(mg.grad(f), X))

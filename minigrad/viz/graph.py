@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from minigrad._tensor import unit_seed
+from minigrad.batched import levels_of
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
+from minigrad.origin import from_users_line
 from minigrad.text import op_name
 from minigrad.viz.mathematics import Term
 from minigrad.viz.names import Scope, name_of, scopes_around
@@ -139,6 +141,11 @@ class _Builder:
     def __init__(self, root: Node, collapse: bool, limit: int | None) -> None:
         self.root = root
         self.nodes = reachable(root)
+        if any(map(levels_of, self.nodes)):
+            raise TypeError(
+                "a graph through vmap has no picture yet: draw the graph of one example, or print mg.derive(f, ...), "
+                f"which shows the calls on the whole batch{from_users_line()}"
+            )
         self.scopes = scopes_around(self.nodes)
         if collapse:
             self.classes = refined_classes(root, self.nodes, self.scopes)
