@@ -141,7 +141,7 @@ class Leftover:
 
 
 class Eager(Exception):
-    """A call that is right only if the function itself runs: what it captures belongs to a transform that is running."""
+    """A call that is right only if the function itself runs: it captures what a running transform varies."""
 
 
 class Overlap(Eager):
