@@ -196,6 +196,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         if name == "array":
             x, y = self.factors
             self.array = x * y if x.shape[-1] == 1 else np.matmul(x, y)
+            del self.factors
             return self.array
         if name in ARRAY_METHODS:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
@@ -281,7 +282,12 @@ def bare(x: Any) -> Any:
 def _entered(x: Array, axis: int, level: Level) -> Array:
     if type(x) is Batched and x.level.began < level.began:  # of a vmap further in, whose axis stays outermost
         return Batched(_entered(x.array, axis + 1, level), x.level)
-    return Batched(np.moveaxis(x, axis, 0) if axis else x, level)
+    x = x.dense() if isinstance(x, RowSparse) else x
+    x = np.moveaxis(x, axis, 0) if axis else x
+    if type(x) is np.ndarray:
+        x = x.view()
+        x.flags.writeable = False  # an argument: the function may not write into it
+    return Batched(x, level)
 
 
 def _left(y: Array, axis: int, level: Level) -> Array:
@@ -349,12 +355,11 @@ def _summed(g: Array, level: Level) -> Array:
     if type(g) is Batched and g.level is level and hasattr(g, "factors"):
         x, y = g.factors
         size, *n, k = x.shape
-        x = (
-            np.transpose(np.reshape(x, (size, math.prod(n))))
-            if k == 1
-            else np.reshape(np.moveaxis(x, 1, 0), (n[0], size * k))
-        )
-        z = np.matmul(x, np.reshape(y, (size * k, y.shape[-1])))
+        if k == 1:
+            rows = np.transpose(np.reshape(x, (size, math.prod(n))))
+        else:
+            rows = np.reshape(np.moveaxis(x, 1, 0), (n[0], size * k))
+        z = np.matmul(rows, np.reshape(y, (size * k, y.shape[-1])))
         return np.reshape(z, (*n, y.shape[-1]))
     if isinstance(g, RowSparse):
         return RowSparse([_rows_of_all(level, *part) for part in g._parts], g.shape)
@@ -385,6 +390,8 @@ def aligned(g: Array, x: Any) -> Array:
     That of a variable older than a vmap is the sum over the batch, once the vmap has returned; a pass inside, over a
     graph that was recorded before, is one of each example.
     """
+    if type(g) is type(x._data) is np.ndarray:
+        return g
     levels = levels_of(x)
     for level in levels_of(g):
         if level not in levels and x._stamp > level.began and not level.running:
@@ -409,18 +416,6 @@ def refuse_writes(what: str) -> None:
 mode.refuse_inside_vmap = refuse_writes
 
 
-def entered(x: Any, axis: int, level: Level) -> Any:
-    """An argument inside; nothing can be written into it."""
-    if isinstance(x, Node):
-        return enter(x, axis, level)
-    x = _entered(x.dense() if isinstance(x, RowSparse) else x, axis, level)
-    array = bare(x)
-    if isinstance(array, np.ndarray) and type(x.array) is not Batched and hasattr(array, "flags"):
-        x.array = array.view()
-        x.array.flags.writeable = False
-    return x
-
-
 def left(y: Any, axis: int | None, level: Level, at: str = "") -> Any:
     """A part of the value outside, as an array of its own."""
     if y is None or isinstance(y, str | bytes):
@@ -430,9 +425,8 @@ def left(y: Any, axis: int | None, level: Level, at: str = "") -> Any:
         if not is_same:
             raise ValueError(f"vmap: out_axes=None needs the same value for all examples, the value{at} differs")
         return y
-    if not isinstance(y, Node | RowSparse | np.generic | int | float | complex) and not hasattr(
-        y, "__array_function__"
-    ):
+    is_array = isinstance(y, Node | RowSparse) or hasattr(y, "__array_function__")
+    if not is_array and not isinstance(y, np.generic | int | float | complex):
         raise TypeError(f"vmap needs a function that returns arrays, got a {type(y).__name__}{at}")
     ndim = ndim_of(plain(y)) + 1
     if not -ndim <= axis < ndim:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import minigrad.batch_rules  # noqa: F401  # which fills the table of rules
-from minigrad.batched import batching, entered, left, refused
+from minigrad.batched import batching, enter, left, refused
 from minigrad.generators import State, set_rng_state
 from minigrad.text import printable
 from minigrad.trees import children, leaves, map_leaves, paths
@@ -56,7 +56,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         level_of = _batch_size(f, args, kwargs, flat, axes)
         random = State(f, args, kwargs)
         with batching(level_of) as level:
-            inside = iter([x if k is None else entered(x, k, level) for x, k in zip(flat, axes)])
+            inside = iter([x if k is None else enter(x, k, level) for x, k in zip(flat, axes)])
             positional, named = map_leaves(lambda _: next(inside), (args, kwargs))
             value = f(*positional, **named)
             _check_random(random)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed, conjugated, unit_seed
-from minigrad.batched import bare, batching, entered, left
+from minigrad.batched import bare, batching, enter, left
 from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
@@ -539,7 +539,7 @@ def _for_each_element(
         basis = basis if many >= n else basis[start : start + many]
         size = np.shape(basis)[0]
         with batching(size) as level:
-            seeds = entered(np.reshape(basis, (size, *shape)), 0, level)
+            seeds = enter(np.reshape(basis, (size, *shape)), 0, level)
             chunks.append([left(part, 0, level) for part in run(seeds)])
     if not chunks:
         return [np.zeros(shape + np.shape(x), np.result_type(x)) for x in results]

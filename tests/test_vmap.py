@@ -522,3 +522,27 @@ def test_compiled_and_derived_functions_inside() -> None:
     same(mg.vmap(mg.derive(f, V, wrt=()))(X), looped(f, X))
     same(mg.vmap(lambda x: mg.compile(lambda: f(x))())(X), looped(f, X))
     same(mg.vmap(mg.grad(mg.compile(f)))(X), looped(mg.grad(f), X))
+
+
+def test_a_row_sparse_gradient_of_a_result_goes_back_into_the_batch() -> None:
+    ids = np.array([1, 1, 3])
+    f = lambda X: np.sum(mg.embedding(mg.vmap(np.tanh)(X), ids) ** 2)  # noqa: E731
+    same(mg.grad(f)(X), mg.grad(lambda X: np.sum(np.tanh(X)[ids] ** 2))(X))
+    same(mg.grad(lambda X: np.sum(mg.grad(f)(X) ** 2))(X),
+         mg.grad(lambda X: np.sum(mg.grad(lambda X: np.sum(np.tanh(X)[ids] ** 2))(X) ** 2))(X))  # fmt: skip
+
+
+def test_a_gradient_that_is_changed_in_place_is_read_as_it_is_now() -> None:
+    def f(x: Any) -> Any:
+        g = mg.grad(lambda W: np.sum(np.tanh(W @ x)))(W)  # a product
+        g[0] = 0.0
+        return mg.vjp(lambda W: W * 1.0, W)[1](g)[0]
+
+    assert not mg.vmap(f)(X)[:, 0].any()
+    same(mg.vjp(lambda W: mg.vmap(lambda x: W)(X), W)[1](np.ones((4, 2, 3)))[0], np.full((2, 3), 4.0))
+
+
+def test_writing_into_the_data_of_a_result_leaves_the_argument_as_it_is() -> None:
+    variable, before = mg.Tensor(X), X.copy()
+    mg.vmap(lambda x: operator_setitem(x.data))(variable)
+    same(variable.data, before)
