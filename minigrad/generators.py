@@ -32,21 +32,17 @@ class State:
     def __init__(self, f: Callable[..., Any], *arguments: Any) -> None:
         import random  # here, as only few programs need it
 
-        everywhere = _everybodys()
+        np.random.get_state()  # loads the module
         kinds = np.random.Generator | np.random.RandomState | random.Random
         starts = [(Slot("", None, i), x) for i, x in enumerate(arguments)]
         held = (x for _, x, _ in reach(f, starts, arguments, skip=_OPAQUE).places)
+        everywhere = [np.random.mtrand._rand, random._inst]
         found = {id(x): x for x in [*everywhere, *(x for x in held if isinstance(x, kinds))]}
         self.states = [(x, rng_state(x)) for x in found.values()]
 
-    def forget_unused(self, shared: bool = False) -> None:
-        """Keep the states only of generators that have been drawn from since.
-
-        Args:
-            shared: not of those that all of the program draws from, as other threads may.
-        """
-        drawn = [(x, state) for x, state in self.states if not _equal(state, rng_state(x))]
-        self.states = [(x, state) for x, state in drawn if not (shared and any(x is y for y in _everybodys()))]
+    def forget_unused(self) -> None:
+        """Keep the states only of generators that have been drawn from since."""
+        self.states = [(x, state) for x, state in self.states if not _equal(state, rng_state(x))]
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -59,13 +55,6 @@ class State:
         finally:
             for x, state in now:
                 set_rng_state(x, state)
-
-
-def _everybodys() -> list[Any]:
-    import random
-
-    np.random.get_state()  # loads the module
-    return [np.random.mtrand._rand, random._inst]
 
 
 def rng_state(generator: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import minigrad.batch_rules  # noqa: F401  # which fills the table of rules
 from minigrad.batched import batching, enter, left, refused
 from minigrad.generators import State, set_rng_state
+from minigrad.mode import mode
 from minigrad.text import printable
 from minigrad.trees import children, leaves, map_leaves, paths
 
@@ -53,13 +53,14 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
     @functools.wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         flat, axes = _flat(args, kwargs, in_axes)
-        level_of = _batch_size(f, args, kwargs, flat, axes)
-        random = State(f, args, kwargs)
-        with batching(level_of) as level:
+        size = _batch_size(f, args, kwargs, flat, axes)
+        random = None if mode.levels else State(f, args, kwargs)  # the outermost vmap looks for all
+        with batching(size) as level:
             inside = iter([x if k is None else enter(x, k, level) for x, k in zip(flat, axes)])
             positional, named = map_leaves(lambda _: next(inside), (args, kwargs))
             value = f(*positional, **named)
-            _check_random(random)
+            if random is not None:
+                _check_random(random)
             places = _axes_of(value, out_axes, "out_axes", "the value")
             parts = iter([left(y, k, level, at) for y, k, at in zip(leaves(value), places, paths(value))])
             return map_leaves(lambda _: next(parts), value)
@@ -136,7 +137,8 @@ def _name(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], number: in
 
 
 def _check_random(random: State) -> None:
-    random.forget_unused(threading.active_count() > 1)
+    """Refuse random numbers, also where another thread may have drawn them: they would be the same for all examples."""
+    random.forget_unused()
     if random.states:
         for x, state in random.states:
             set_rng_state(x, state)
