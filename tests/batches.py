@@ -16,9 +16,10 @@ from minigrad.trees import leaves, map_leaves
 SIZE = 2
 
 #: What has a shape that depends on values, so that examples would differ in it: a reason, a pattern of the names of the
-#: cases, and the kinds of arrays that are refused.
-REFUSED = {
-    "a mask as an index": (r"(getitem|scatter_add|at\.\w+|compress|extract|insert|piecewise)-.*", "b"),
+#: cases, and which arrays are refused: those of a kind, or by their number.
+REFUSED: dict[str, tuple[str, str | int]] = {
+    "a mask as an index": (r"(getitem|scatter_add|at\.\w+|compress|extract|insert)-.*", "b"),
+    "the elements that a function of `piecewise` is called with": (r"piecewise-.*", 1),
     "how often each element is repeated": (r"repeat-.*", "i"),
     "the numbers that are counted": (r"bincount-.*", "i"),
     "an index of factors, where one may come several times": (r"at\.multiply-.*", "i"),
@@ -46,8 +47,8 @@ def batches(case: Case) -> Iterator[list[int]]:
 
 
 def is_refused(case: Case, chosen: list[int]) -> bool:
-    kinds = {leaves(case.args)[k].dtype.kind for k in chosen}
-    return any(re.fullmatch(names, str(case)) and kinds & {*kind} for names, kind in REFUSED.values())
+    words = {word for k in chosen for word in (k, leaves(case.args)[k].dtype.kind)}
+    return any(re.fullmatch(names, str(case)) and word in words for names, word in REFUSED.values())
 
 
 def example(x: Any, i: int) -> Any:
