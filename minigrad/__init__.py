@@ -16,6 +16,7 @@ from minigrad.engine import op
 from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad._tensor import Tensor
+from minigrad.mapping import vmap
 from minigrad.transforms import (
     checkpoint,
     elementwise_grad,
@@ -62,7 +63,7 @@ _RENAMED = {"place": "scatter_add", "rows_of": "scatter_rows"}
 
 __all__ = [
     *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
-    *("jacobian", "jvp", "value_and_grad", "vjp"),
+    *("jacobian", "jvp", "value_and_grad", "vjp", "vmap"),
     *ops.names,
     *("fft", "linalg"),
     *_LATER,

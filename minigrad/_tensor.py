@@ -16,7 +16,7 @@ from minigrad import ops
 from minigrad.engine import Array, Node, backward_pass, implementations, leaf, unrecorded
 from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
-from minigrad.mode import mode
+from minigrad.mode import mode, vmaps
 from minigrad.node import touch
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
@@ -84,6 +84,8 @@ class Tensor(Node):
 
     @data.setter
     def data(self, new: Array) -> None:
+        if vmaps:
+            mode.refuse_inside_vmap(f"the data of {named(self)} was assigned")
         if new is not self._data:
             if np.shape(new) != self._data.shape:
                 raise ValueError(
@@ -191,6 +193,8 @@ class Tensor(Node):
             gradient = unit_seed(self)
         else:
             gradient = conjugated(checked_seed(gradient, self))
+        if vmaps:
+            mode.refuse_inside_vmap(f"backward was called on {named(self)}")
         reached: list[Any] = []
         sums: list[Array] = []
         for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():
@@ -374,7 +378,8 @@ class Tensor(Node):
     def __repr__(self) -> str:
         name = f", name={printable(repr(self.name))}" if self.name else ""
         made = f", op={op_name(self._op)}" if self._op is not None else ""
-        body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        data = self._data if hasattr(self._data, "for_each") else np.asarray(self._data)  # inside a vmap
+        body = np.array2string(data, separator=", ", prefix="Tensor(")
         dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
         return f"Tensor({body}{dtype}{name}{made})"
 
@@ -485,7 +490,9 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
 
 def unit_seed(value: Node) -> Array:
     """The seed of a scalar, or of an array of one element: its gradient with respect to itself."""
-    return np.ones_like(value._data) if mode.tracing or value._data.shape else value._data.dtype.type(1)
+    data = value._data
+    is_numpys = type(data) is np.ndarray or not hasattr(data, "__array_function__")
+    return data.dtype.type(1) if is_numpys and not (mode.tracing or data.shape) else np.ones_like(data)
 
 
 def conjugated(g: Array) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.batched import bare
 from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import describe
@@ -93,19 +94,20 @@ _calls: dict[int, _Call] = {}  # by the stamp of the value, as long as that live
 
 
 def _check_value(node: Any) -> None:
-    if mode.tracing or not _is_numpy(node._data):
+    data = bare(node._data)
+    if mode.tracing or not _is_numpy(data):
         return
-    bad = _not_finite(node._data)
+    bad = _not_finite(data)
     # an infinity in is an infinity out, and that of a variable is data
     if bad is not None and (
-        np.any(np.isnan(node._data)) or (node._op is not None and not any(map(_has_infinity, _operands(node))))
+        np.any(np.isnan(data)) or (node._op is not None and not any(map(_has_infinity, _operands(node))))
     ):
         made = (
             f"{op_name(node._op)} made the first value that is"
             if node._op
             else f"{describe(node)} is made of data that is"
         )
-        error = NotFinite(f"{made} not finite: {_shown(node._data, bad)}{_beside(node, bad)}{from_users_line()}")
+        error = NotFinite(f"{made} not finite: {_shown(data, bad)}{_beside(node, bad)}{from_users_line()}")
         error.replayed = mode.replaying
         raise error
     if node._op is not None:
@@ -195,7 +197,7 @@ def _fingerprint(array: Array, enough: int) -> int:
 
 def _check_pass(node: Any, g: Any) -> None:
     """Called with every Tensor of a backward pass and its whole gradient."""
-    value = plain(g)
+    value = bare(plain(g))
     if not _is_numpy(value):
         return
     bad = _not_finite(value)
@@ -221,7 +223,7 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
             raise
         raise NotFinite(f"in the backward pass of {op_name(node._op)}, {error}{_called(node)}") from error
     value, of_value = plain(h), plain(g)
-    if not _is_numpy(value) and not isinstance(value, RowSparse):
+    if not _is_numpy(bare(value)) and not isinstance(value, RowSparse):
         return h
     name = f"the pullback of {op_name(node._op)} with respect to {describe(x)}"
     if not _fits(value.shape, x._data.shape, of_value.shape) and not node._op.body.__module__.startswith("minigrad."):
@@ -235,6 +237,7 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
             f"number or an array inside it has another{_called(node)}"
         )
     for part in [rows for _, rows in value._parts] if isinstance(value, RowSparse) else [value]:
+        part = bare(part)  # of a vmap, its examples along the first axes
         bad = _not_finite(part)
         if bad is not None:
             raise NotFinite(
@@ -271,7 +274,7 @@ def _not_finite(x: Array) -> tuple[int, ...] | None:
 
 
 def _has_infinity(x: Any) -> bool:
-    return getattr(x, "dtype", np.dtype(float)).kind in "fc" and bool(np.any(np.isinf(x)))
+    return getattr(x, "dtype", np.dtype(float)).kind in "fc" and bool(np.any(np.isinf(bare(x))))
 
 
 def _shown(x: Array, index: tuple[int, ...]) -> str:

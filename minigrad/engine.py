@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
-from minigrad.mode import mode, watched
+from minigrad.mode import mode, vmaps, watched
 from minigrad.node import LARGE, Node, entered, node_of, tick
 from minigrad.operands import constant, known, unpromoting
 
@@ -201,6 +201,7 @@ def backward_pass(
     for output, seed in zip(outputs, seeds):
         if output._stamp > oldest:
             continue
+        seed = mode.aligned(seed, output) if vmaps else seed
         if output._stamp in waiting:
             seed = waiting[output._stamp][1] + seed
         else:
@@ -233,6 +234,7 @@ def backward_pass(
             if pull is not None:
                 x, node = node_of(x), node_of(node)
             h = pullback(g) if pull is None else pull(node, x, pullback, g)
+            h = mode.aligned(h, x) if vmaps else h  # of a variable from outside of a vmap: the sum over the batch
             try:
                 data = x._data
             except AttributeError:  # of an entry

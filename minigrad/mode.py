@@ -26,6 +26,9 @@ _here: ContextVar[None] = ContextVar("here")  # its tokens tell a context from i
 #: any context holds it. While there is none no op has to look at its context, at the cost of all else it looks at.
 watched: set[weakref.ref[Entered]] = set()
 
+#: Weak references to the runs of `vmap` whose arrays are still there: without one, no backward pass looks for them.
+vmaps: set[weakref.ref[Any]] = set()
+
 _HEEDED = frozenset({"observer", "pass_observer", "pull"})
 
 #: The flags of a generator's code, a coroutine's and an asynchronous generator's (inspect.CO_GENERATOR, ...).
@@ -200,10 +203,15 @@ class _Mode:
     recording = _Switch(True)  # are ops on Tensors recorded?
     replaying = _Variable(False)  # is an op's body running again, on Tensors? then no value may be read
     tracing = _Variable(False)  # tracing: constants must be traced too
+    composing = _Variable(())  # the NumPy functions that are just composed of others, on the arrays of a vmap
     #: Of each transform (grad, vjp, ...) that is running, the outermost first: the stamps of its variables.
     transforms = _Switch(())
+    levels = _Switch(())  # of each vmap that is running, the outermost first: its level
     merge_rows_from = _Switch(MERGE_ROWS_FROM)  # elements: row-sparse gradients of more are merged before they are used
     pull = _Switch(None)  # called in place of every pullback: with the op, the argument, the pullback and g
+
+    aligned: Callable[[Any, Any], Any]  # see batched.py, which defines these two
+    refuse_inside_vmap: Callable[[str], None]
 
     def observers(self, kind: str = "observer") -> list[Any]:
         """All that observe the Tensors that are made, or the backward passes, in this context."""
@@ -255,5 +263,5 @@ def merging_rows(on: bool) -> Block:
 
 
 #: Other modules hold these: they outlive a reload of this module.
-_lasting = globals().setdefault("_lasting", (mode, watched, _entered, _here))
-mode, watched, _entered, _here = _lasting
+_lasting = globals().setdefault("_lasting", (mode, watched, vmaps, _entered, _here))
+mode, watched, vmaps, _entered, _here = _lasting

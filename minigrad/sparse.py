@@ -88,6 +88,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def dense(self) -> Array:
         """The whole array, zeros included."""
+        if not self._merged and any(hasattr(x, "for_each") for part in self._parts for x in part):
+            # where examples of a vmap look up different rows, these cannot be merged
+            parts = [(i, i.for_each(r) if hasattr(i, "for_each") else r) for i, r in self._parts]
+            out: Any = sum(np.zeros_like(r[..., :0], shape=self.shape) for _, r in parts)
+            for indices, rows in parts:
+                np.add.at(out, indices, rows)
+            return out
         indices, rows = self.merged()
         out = np.zeros_like(rows, shape=self.shape)
         out[indices] = rows

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed, conjugated, unit_seed
+from minigrad.batched import bare, batching, enter, left
 from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
@@ -22,7 +23,7 @@ from minigrad.generators import State
 from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
-from minigrad.walk import depends
+from minigrad.walk import ancestors, depends
 
 Function = Callable[..., Any]
 Argnums = int | str | Sequence[int | str]
@@ -78,7 +79,7 @@ def _variables(tree: Any) -> list[Tensor]:
     return [x for x in leaves(tree) if isinstance(x, Tensor)]
 
 
-def _gradient_tree(tree: Any, found: Sequence[Any]) -> Any:
+def _gradient_tree(tree: Any, found: Iterable[Any]) -> Any:
     """Gradients in the form of an argument, None for the leaves that were kept."""
     values = iter(found)
     return map_leaves(lambda x: next(values) if isinstance(x, Tensor) else None, tree)
@@ -188,8 +189,8 @@ def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> N
     seeds = [np.positive(g, dtype=y.dtype) for g, y in zip(seeds, outputs)]
     along_real = gradients(outputs, seeds, variables, False)
     along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
-    largest = max((float(np.max(np.abs(g), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
-    for g, h in zip(along_real, along_imaginary):
+    largest = max((float(np.max(np.abs(bare(g)), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
+    for g, h in zip(map(bare, along_real), map(bare, along_imaginary)):
         tolerance = np.sqrt(np.finfo(g.dtype).eps)
         if not np.allclose(h, g * 1j, rtol=tolerance, atol=tolerance * largest, equal_nan=True):
             raise TypeError(
@@ -359,16 +360,19 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
         outputs, record = numbers_in(value, "vjp"), nested(value)
 
     def pullback(gradient: Any) -> tuple[Any, ...]:
-        seeds = matched(value, gradient, "the gradient of the value")
+        seeds = _seeds(value, gradient, "the gradient of the value", _NUMBERS)
         with transforming(gradient) as nested_now:
-            pairs = [(g, y) for g, y in zip(seeds, leaves(value)) if _kind(y) in _NUMBERS]
-            seeds = [conjugated(_seed(g, y)) for g, y in pairs]
-            found = gradients(outputs, seeds, _variables(trees), record or nested_now(value))
-        return tuple(_gradient_tree(trees, list(map(conjugated, found))))
+            found = gradients(outputs, list(map(conjugated, seeds)), _variables(trees), record or nested_now(value))
+        return tuple(_gradient_tree(trees, map(conjugated, found)))
 
-    if not record:
-        return stop_gradient(value), pullback, *([stop_gradient(aux)] if has_aux else [])
-    return value, pullback, *([aux] if has_aux else [])
+    outside, aux = (value, aux) if record else stop_gradient((value, aux))
+    return (outside, pullback, aux) if has_aux else (outside, pullback)
+
+
+def _seeds(tree: Any, other: Any, role: str, kinds: Any) -> list[Any]:
+    """The leaves of another tree of the same form that belong to numbers, checked against these."""
+    pairs = zip(leaves(tree), matched(tree, other, role))
+    return [_seed(g, y) for y, g in pairs if _kind(y) in kinds]
 
 
 def _seed(g: Any, y: Any) -> Any:
@@ -398,10 +402,8 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     with transforming(tuple(args), tuple(tangents)) as nested:
         trees = tuple(variables_of(tree) for tree in args)
         value = f(*trees)
-        outputs = numbers_in(value, "jvp")
-        vectors = zip(leaves(trees), matched(trees, tuple(tangents), "the tangents"))
-        directions = [_seed(v, x) for x, v in vectors if isinstance(x, Tensor)]
-        record = nested(value)
+        directions = _seeds(trees, tuple(tangents), "the tangents", "fc")
+        outputs, record = numbers_in(value, "jvp"), nested(value)
         tangent = _pushed_forward(outputs, _variables(trees), record)(directions)
     return (value if record else stop_gradient(value)), _derivative_tree(value, tangent)
 
@@ -415,7 +417,7 @@ def _pushed_forward(
     return lambda directions: gradients(pulled, directions, u, record)
 
 
-def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) -> Function:
+def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
     """A function that returns all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
@@ -423,9 +425,9 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
     array([[2., 0.],
            [0., 4.]])
 
-    One forward pass, and a backward pass for each element of f's value; or, where the arguments have fewer elements, a
-    pass forward (as in `jvp`) for each of those. With containers in or out, the result has the form of the value, and
-    in each of its places the form of the argument.
+    One forward pass, and a backward pass for the elements of f's value, many of them at once by `vmap`; or, where the
+    arguments have fewer elements, a pass forward (as in `jvp`) for those. With containers in or out, the result has the
+    form of the value, and in each of its places the form of the argument.
 
     Of a complex value u + iv of a real argument the derivative is du + i dv; of a real value of a complex argument it
     is that of `grad`; of complex values of complex arguments it is f'(z), for a holomorphic f.
@@ -434,10 +436,14 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
         f: a function whose value is an array, or a container of arrays.
         argnums: as in `value_and_grad`.
         holomorphic: f is a holomorphic function of complex arguments.
+        chunk: for how many elements at once; by default for as many as keep all gradients of the pass together within
+            256 MB.
 
     Raises:
         TypeError: as `value_and_grad` does; for complex values of complex arguments without holomorphic=True.
     """
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"jacobian needs a chunk of 1 or more, got {chunk}")
 
     @_about(f, "jacobian")
     def all_partials(*args: Any, **kwargs: Any) -> Any:
@@ -452,10 +458,11 @@ def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) ->
                     "holomorphic function; of another, differentiate the real and the imaginary part"
                 )
             record = nested(value)
+            many = chunk or _within_memory(outputs, variables)
             if sum(map(np.size, outputs)) <= sum(map(np.size, variables)):
-                blocks = _by_rows(outputs, variables, record, holomorphic)
+                blocks = _by_rows(outputs, variables, record, holomorphic, many)
             else:
-                blocks = _by_columns(outputs, variables, record, holomorphic)
+                blocks = _by_columns(outputs, variables, record, holomorphic, many)
         rows_by_output = [
             [_gradient_tree(tree, part) for tree, part in zip(trees, _parts(trees, row))] for row in blocks
         ]
@@ -474,75 +481,78 @@ def _parts(trees: Sequence[Any], row: Sequence[Any]) -> Iterator[Sequence[Any]]:
         start += count
 
 
-def _by_rows(outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool) -> list[list[Any]]:
-    """The blocks of a Jacobian, by output and variable: a backward pass for each element of the outputs."""
+#: In bytes: what the gradients of a pass for several elements may take together.
+MEMORY = 2**28
 
-    def stacked(unit: complex) -> list[Any]:
-        passes = [gradients(outputs, seeds, variables, record) for seeds in _basis(outputs, unit)]
-        return [_stacked(row, x) for row, x in zip(zip(*passes) if passes else [()] * len(variables), variables)]
 
-    # Of u + iv, with respect to real arguments, the seed 1 leads to du and the seed -i to dv.
-    turned = not holomorphic and "c" in set(map(_kind, outputs))
-    real, imaginary = stacked(1), stacked(-1j) if turned else None
+def _within_memory(outputs: Sequence[Any], variables: Sequence[Tensor]) -> int:
+    """For how many elements a pass may run at once."""
+    oldest = max((x._stamp for x in variables), default=0)
+    found = {x._stamp: x for y in _variables(outputs) for x in ancestors(y) if x._stamp <= oldest}
+    return max(1, MEMORY // max(1, sum(bare(x._data).size * x.dtype.itemsize for x in found.values())))
 
-    def block(place: slice, y: Any, i: int) -> Any:
-        x = variables[i]
-        g = conjugated(real[i]) if not holomorphic else real[i]
-        if imaginary is not None and _kind(y) == "c":
-            return _block(g, place, y, x) + _block(imaginary[i], place, y, x) * 1j
-        return _block(g, place, y, x)
 
-    return [[block(place, y, i) for i in range(len(variables))] for place, y in _places(outputs)]
+def _by_rows(
+    outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool, many: int
+) -> list[list[Any]]:
+    """The blocks of a Jacobian, by output and variable: backward passes from the elements of each output."""
+    blocks = []
+    for y in outputs:
+
+        def pulled(seeds: Any, y: Any = y) -> list[Any]:
+            return gradients([y], [seeds], variables, record)
+
+        found = _for_each_element(pulled, y, variables, 1, many)
+        found = found if holomorphic else list(map(conjugated, found))
+        if not holomorphic and _kind(y) == "c":  # of u + iv: the seed 1 leads to du and the seed -i to dv
+            found = [du + dv * 1j for du, dv in zip(found, _for_each_element(pulled, y, variables, -1j, many))]
+        blocks.append(found)
+    return blocks
 
 
 def _by_columns(
-    outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool
+    outputs: Sequence[Any], variables: Sequence[Tensor], record: bool, holomorphic: bool, many: int
 ) -> list[list[Any]]:
-    """The same: a pass forward for each element of the variables."""
+    """The same: passes forward along the elements of each variable."""
     pushed = _pushed_forward(outputs, variables, record)
+    columns = []
+    for k, x in enumerate(variables):
+        zeros = [np.zeros_like(x._data) for x in variables]
 
-    def stacked(unit: complex) -> list[Any]:
-        passes = [pushed(directions) for directions in _basis(variables, unit)]
-        return [_stacked(row, y) for row, y in zip(zip(*passes) if passes else [()] * len(outputs), outputs)]
+        def along(direction: Any, k: int = k, zeros: list[Any] = zeros) -> list[Any]:
+            return pushed([*zeros[:k], direction, *zeros[k + 1 :]])
 
-    # The gradient of a real value with respect to a + bi is df/da + i df/db.
-    turned = not holomorphic and "c" in set(map(_kind, variables))
-    real, imaginary = stacked(1), stacked(1j) if turned else None
-
-    def block(place: slice, x: Any, i: int) -> Any:
-        y = outputs[i]
-        g = _block(real[i], place, x, y)
-        if imaginary is not None and _kind(x) == "c":
-            g = g + _block(imaginary[i], place, x, y) * 1j
-        return _behind(g, np.ndim(x))
-
-    return [[block(place, x, i) for place, x in _places(variables)] for i in range(len(outputs))]
+        found = _for_each_element(along, x, outputs, 1, many)
+        if not holomorphic and _kind(x) == "c":  # the gradient of a real value by a + bi is df/da + i df/db
+            found = [da + db * 1j for da, db in zip(found, _for_each_element(along, x, outputs, 1j, many))]
+        columns.append([_behind(part, np.ndim(x)) for part in found])
+    return [list(row) for row in zip(*columns)] if columns else [[] for _ in outputs]
 
 
-def _basis(arrays: Sequence[Any], unit: complex = 1) -> Iterator[list[Array]]:
-    """All the ways to have a single 1 among zeros in the shapes of arrays; an imaginary unit only in complex ones."""
-    for k, y in enumerate(arrays):
-        for i in range(np.size(y)):
-            zeros = [np.zeros(np.shape(o), np.result_type(o)) for o in arrays]
-            if unit == 1 or _kind(y) == "c":
-                zeros[k].flat[i] = unit
-            yield zeros
+def _for_each_element(
+    run: Callable[[Any], list[Any]], y: Any, results: Sequence[Any], unit: complex, many: int
+) -> list[Any]:
+    """The results of a linear function for all arrays like y with a single unit among zeros, so many at a time."""
+    n, shape, chunks = np.size(y), np.shape(y), []
+    for start in range(0, n, many):
+        basis = _basis(plain(y), n, unit)
+        basis = basis if many >= n else basis[start : start + many]
+        size = np.shape(basis)[0]
+        with batching(size) as level:
+            seeds = enter(np.reshape(basis, (size, *shape)), 0, level)
+            chunks.append([left(part, 0, level) for part in run(seeds)])
+    if not chunks:
+        return [np.zeros(shape + np.shape(x), np.result_type(x)) for x in results]
+    found = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*chunks)]
+    return [np.reshape(part, shape + np.shape(x)) for part, x in zip(found, results)]
 
 
-def _stacked(passes: Sequence[Any], x: Any) -> Any:
-    return np.stack(list(passes)) if passes else np.zeros((0, *np.shape(x)), np.result_type(x))
-
-
-def _places(arrays: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
-    """The slice of each array when all are concatenated."""
-    start = 0
-    for y in arrays:
-        yield slice(start, start + np.size(y)), y
-        start += np.size(y)
-
-
-def _block(stacked: Any, place: slice, y: Any, x: Any) -> Any:
-    return np.reshape(stacked[place], np.shape(y) + np.shape(x))
+def _basis(y: Any, n: int, unit: complex) -> Any:
+    """The unit matrix of n elements like those of y, times a unit."""
+    y, dtype = bare(y), np.result_type(y)
+    how = ({} if dtype == np.float64 else {"dtype": dtype}) | ({"like": y} if hasattr(y, "__array_function__") else {})
+    one = np.identity(n, **how)  # of a tracer a call, where `made_like` would be a constant
+    return one if unit == 1 else one * dtype.type(unit)
 
 
 def _behind(block: Any, n: int) -> Any:
@@ -550,15 +560,17 @@ def _behind(block: Any, n: int) -> Any:
     return np.transpose(block, (*range(n, np.ndim(block)), *range(n)))
 
 
-def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False) -> Function:
+def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
     """A function that returns the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: mg.sum(x**3))(np.array([1.0, 2.0]))
     array([[ 6.,  0.],
            [ 0., 12.]])
+
+    The arguments are those of `jacobian`.
     """
-    return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic=holomorphic)
+    return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic=holomorphic, chunk=chunk)
 
 
 def hvp(f: Function) -> Function:
@@ -666,7 +678,7 @@ def _unpacked(form: Any, packed: Any) -> Any:
 
 
 def _check_repeated(first: Any, again: Any) -> None:
-    first, again = plain(first), plain(again)
+    first, again = bare(plain(first)), bare(plain(again))
     if mode.tracing or np.allclose(first, again, rtol=float(np.finfo(first.dtype).eps) ** 0.5, equal_nan=True):
         return
     raise RuntimeError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import scipy.special
+from batches import LOOPS, REFUSED
 from cases import CASES, MODULES
 from foreign import NOT_IN_CUPY, NOT_WITH_CUPY, NOT_WITH_DASK
 
@@ -51,6 +52,14 @@ before it is asked to, except for what is listed here. The other tables have not
 """.replace("MISSING", ", ".join(f"`np.{name}`" for name in NOT_IN_CUPY)).splitlines()
 
 
+VMAP = """## A batch
+
+Under `mg.vmap` every op runs on all examples in one call of NumPy, in all cases of these tables, in whichever
+arguments the examples differ, to second order. Example by example run only
+
+""".splitlines()
+
+
 def numpys(f: Any) -> list[str]:
     found = [
         full_name(theirs)
@@ -90,6 +99,9 @@ def page() -> str:
             shown = [f"`{owner}.{name}`" for name, owner in owners.items() if hasattr(OWNERS[owner], name)]
             lines += [f"| {reason} | {', '.join(sorted(shown))} |"] if shown else []
         lines.append("")
+    lines += [*VMAP, *(f"- `{function}`, {when}" for function, (_, when) in LOOPS.items())]
+    lines += ["", "Refused, because examples would differ in the shape of the result:", ""]
+    lines += [*(f"- {reason}" for reason in REFUSED), ""]
     plain = sorted(
         f"`{(getattr(f, '__module__', None) or 'numpy').replace('numpy', 'np')}.{f.__name__}`"
         for f, ours in implementations.items()

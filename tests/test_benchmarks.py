@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from benchmarks import minibatch, mlp, scaling, step, windows
+from benchmarks import minibatch, mlp, scaling, step, vmap, windows
 from benchmarks.harness import Benchmark, Goal, agree, at_most, faster, number, race, show, timed
 from benchmarks.results import markdown
 
@@ -36,6 +36,13 @@ def test_minigrad_and_numpy_learn_the_same(name, module, libraries, steps, rtol)
         assert ours.dtype == by_hand.dtype == before.dtype
         assert np.abs(moved).max() > 1e-3
         np.testing.assert_allclose(ours - before, moved, atol=rtol * np.abs(moved).max())
+
+
+@pytest.mark.parametrize("task", vmap.TASKS, ids=lambda task: task.title.partition(":")[0])
+def test_minigrad_computes_the_derivatives_by_hand(task):
+    contestants = vmap.contestants(task)
+    names = "NumPy by hand", "minigrad", "minigrad, compiled"
+    assert None not in agree({name: contestants[name] for name in names}, 1, tolerance=1e-10).values()
 
 
 def test_the_hinge_stays_active_in_the_steps_that_are_timed():

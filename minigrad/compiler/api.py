@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigrad._tensor import conjugated, unit_seed
+from minigrad.batched import levels_of
 from minigrad.compiler.audit import Stale
 from minigrad.compiler.differentiable import differentiable
 from minigrad.compiler.guards import Guards
@@ -40,7 +41,7 @@ from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
-from minigrad.mode import merging_rows, mode, watched
+from minigrad.mode import merging_rows, mode, vmaps, watched
 from minigrad.text import Identifier, is_identifier, joined, markup, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
@@ -200,10 +201,12 @@ class Derived:
         """Is the call part of what is recorded, or differentiated?"""
         if mode.tracing:
             return True
-        given = [x for _, x in arguments.all]
-        if self.pure and mode.recording and any(isinstance(x, Node) for x in leaves(given)):
+        given = leaves([x for _, x in arguments.all])
+        if vmaps and any(map(levels_of, given)):
             return True
-        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in leaves(given))
+        if self.pure and mode.recording and any(isinstance(x, Node) for x in given):
+            return True
+        return bool(mode.transforms) and any(depends(x, mode.transforms) for x in given)
 
     def original(self, arguments: Arguments) -> Any:
         """The value of the function itself, recorded as any other expression."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.batched import levels_of
 from minigrad.compiler.differentiable import is_live
 from minigrad.compiler.names import names_watched
 from minigrad.compiler.program import OPS_OWN, Name, Value
@@ -24,7 +25,7 @@ from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.compiler.world import World, users_functions
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
-from minigrad.mode import mode
+from minigrad.mode import mode, vmaps
 from minigrad.origin import is_users
 from minigrad.reach import Found, Slot, has_attributes, names_in, reach
 from minigrad.sparse import RowSparse
@@ -140,7 +141,7 @@ class Leftover:
 
 
 class Eager(Exception):
-    """A call that is right only if the function itself runs: it captures a variable of a transform that is running."""
+    """A call that is right only if the function itself runs: it captures what a running transform varies."""
 
 
 class Overlap(Eager):
@@ -268,6 +269,8 @@ class Recording:
         """Put a tracer or another stand-in into a place."""
         slot, held, _ = place
         if isinstance(held, Node) and mode.transforms and depends(held, mode.transforms):
+            raise Eager
+        if vmaps and levels_of(held):
             raise Eager
         if isinstance(held, RowSparse):
             self.world.set(place, Leftover())

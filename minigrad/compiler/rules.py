@@ -47,6 +47,7 @@ np.conjugate(r) = r
 astype(x, dtype) = x
 np.reshape(x, shape) = x
 np.reshape(np.reshape(x, shape), last) = np.reshape(x, SHAPE)
+np.reshape(x[newaxes], shape) = np.reshape(x, SHAPE)
 np.reshape(np.sum(x, axis=axis), shape) = np.sum(x, axis=axis, keepdims=True)
 np.expand_dims(x, axis) = np.reshape(x, SHAPE)
 np.squeeze(x, axis) = np.reshape(x, SHAPE)
@@ -85,6 +86,7 @@ VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "v": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
+    "newaxes": lambda x, _: type(x) is tuple and all(e is None or str(e) == str(slice(None)) for e in x),
     "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
 }
 

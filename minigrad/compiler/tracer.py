@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.batched import DYNAMIC, METADATA, WRITING, Batched
 from minigrad.compiler.examples import layout, owner
 from minigrad.compiler.layout import depends_on_content
 from minigrad.compiler.program import (
@@ -46,13 +47,8 @@ from minigrad.origin import at_users_line
 from minigrad.sparse import RowSparse
 from minigrad.text import printable
 
-#: Functions of an array's shape or dtype, not of its values.
-METADATA = {np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast}
-
-#: Functions whose result has a shape that depends on values.
-DYNAMIC = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.bincount, np.trim_zeros}
-DYNAMIC |= {np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values}
-DYNAMIC |= {np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d}
+#: What has arrays inside, a tracer among them.
+AROUND = Node, RowSparse, Batched
 
 #: The arguments that determine the shape of a result, by their positions; Python needs their values.
 STATIC_POSITIONS = {
@@ -72,11 +68,6 @@ STATIC_KEYWORDS |= {"ddof"}
 #: The methods of ndarray that a Tracer forwards to the NumPy function of that name: not those that it defines itself.
 ARRAY_METHODS = {name for name in dir(np.ndarray) if name[0] != "_" and callable(getattr(np, name, None))}
 ARRAY_METHODS -= {"astype", "compress", "copy", "partition", "sort", "resize", "size", "shape", "real", "imag"}
-
-#: The functions that write into their first argument, and its name.
-WRITING = {np.copyto: "dst", np.put: "a", np.place: "arr", np.putmask: "a", np.fill_diagonal: "a"}
-WRITING |= {np.put_along_axis: "arr"}
-
 
 #: Functions made of ufuncs, which read their arguments as if nothing was written into them meanwhile.
 BY_UFUNC = {
@@ -261,7 +252,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", ())
-        if any(isinstance(x, Node | RowSparse) for x in (*inputs, *out)):
+        if any(isinstance(x, AROUND) for x in (*inputs, *out)):
             return NotImplemented
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
@@ -284,7 +275,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return target
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if any(issubclass(t, Node | RowSparse) for t in types):
+        if any(issubclass(t, AROUND) for t in types):
             return NotImplemented
         if function in WRITING:
             if WRITING[function] in kwargs:

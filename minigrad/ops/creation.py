@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, Node, implements, op, stop_gradient
+from minigrad.engine import Array, implements, op, stop_gradient
 from minigrad.ops.elementwise import add, astype, divide, multiply, positive, power, real, subtract, where
 from minigrad.ops.index import getitem, scatter_add, take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, concatenate, moveaxis, reshape
@@ -32,7 +32,7 @@ def full_like(x: Array, value: Array, dtype: Any = None, **how: Any) -> Array:
     array([3., 3.])
     """
     x = stop_gradient(x)
-    if not isinstance(value, Node):
+    if not hasattr(value, "__array_function__"):
         return np.full_like(x, value, dtype=dtype, **how)
     shape = how.get("shape")
     return full(x.shape if shape is None else shape, value, x.dtype if dtype is None else dtype)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, op
-from minigrad.shorthand import V, beside, composed, made_like
+from minigrad.shorthand import V, beside, composed, indexable, made_like
 from minigrad.sparse import RowSparse
 
 
@@ -17,7 +17,7 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
     array([2., 3.])
     """
-    return x[index], lambda g: scatter_add(g, index, x.shape)
+    return indexable(x, index)[index], lambda g: scatter_add(g, index, x.shape)
 
 
 @op()
@@ -33,6 +33,7 @@ def scatter_add(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
 def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_add(g, index, shape)
+    g = indexable(g, index, written=True)
     out = np.zeros_like(g, shape=shape)
     if not _repeats(index) or not g.size:  # ufunc.at takes no empty list
         if isinstance(index, tuple) and type(None) in map(type, index):  # new axes, which not every library assigns to
@@ -77,7 +78,7 @@ def take(x: Array, indices: Array, axis: int | None = None, *, mode: str = "rais
     A number beyond the end is an error; in the mode wrap it counts on from the start, in the mode clip it is the last.
     """
     indices = _within(indices, x.size if axis is None else x.shape[axis], mode)
-    y = np.take(x, indices, axis)
+    y = np.take(indexable(x, indices), indices, axis)
     if axis is None:
         return y, lambda g: np.reshape(scatter_add(g, (indices,), (x.size,)), x.shape)
     return y, lambda g: scatter_add(g, (slice(None),) * (axis % x.ndim) + (indices,), x.shape)
@@ -116,6 +117,7 @@ def embedding(table: Array, ids: Array) -> Array:
 
 def _taken(table: Array, ids: Array) -> Array:
     # an array's own method is several times as fast as the function, but not every array has one
+    table = indexable(table, ids)
     return table.take(ids, 0) if hasattr(table, "take") else np.take(table, ids, 0)
 
 

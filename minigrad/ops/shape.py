@@ -453,7 +453,7 @@ class At:
         self.x, self.index, self.numbers = x, index, numbers  # those of the elements at the index
 
     def __getitem__(self, index: Any) -> At:
-        return At(self.x, index, _numbers(self.x, self.x.shape)[index])
+        return At(self.x, index, getitem(_numbers(self.x, self.x.shape), index))
 
     def add(self, v: Array) -> Array:
         """x with v added at the index."""
@@ -476,9 +476,7 @@ class At:
 
 
 def _set(x: Array, numbers: Array, v: Array) -> Array:
-    last = np.full_like(numbers, -1, shape=(x.size,))
-    np.maximum.at(last, numbers, made_like(x, np.arange, numbers.size))  # of several, NumPy keeps the last
-    (here,) = np.nonzero(last >= 0)
-    return where(
-        np.reshape(last >= 0, x.shape), reshape(scatter_add(take(v, last[here]), (here,), (x.size,)), x.shape), x
-    )
+    # which element of x, then v, is at each place: of several in v the last, as NumPy has it
+    last = np.zeros_like(numbers, shape=(x.size,)) + made_like(x, np.arange, x.size)
+    np.maximum.at(last, numbers, made_like(x, np.arange, numbers.size) + x.size)
+    return reshape(take(concatenate([reshape(x, -1), v]), last, 0), x.shape)

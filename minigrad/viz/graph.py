@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad._tensor import unit_seed
+from minigrad.batched import levels_of
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
+from minigrad.origin import from_users_line
 from minigrad.text import op_name
 from minigrad.viz.folding import FEW, Folding, Loop, close, loops, roll, users_of
 from minigrad.viz.mathematics import Term
@@ -179,6 +181,11 @@ class Builder:
     ) -> None:
         self.root = root
         self.nodes = reachable(root)
+        if any(map(levels_of, self.nodes)):
+            raise TypeError(
+                "a graph through vmap has no picture yet: draw the graph of one example, or print mg.derive(f, ...), "
+                f"which shows the calls on the whole batch{from_users_line()}"
+            )
         self.scopes = scopes_around(self.nodes)
         self.users = users_of(self.nodes)
         self.inputs = {id(x) for x in inputs}

@@ -75,7 +75,8 @@ class _Symbols:
         graph = self.graph
         leaves = Counter(_leaf_label(box) for box in graph.boxes if not (box.name or box.op))
         numbers: Counter[str] = Counter()
-        for box in reversed(graph.boxes):
+        constants = [box for box in graph.boxes if box.node is None]  # in the order in which they are met
+        for box in [*(box for box in reversed(graph.boxes) if box.node is not None), *constants]:
             if not (box.name or box.op):
                 word = _leaf_label(box)
                 numbers[word] += 1

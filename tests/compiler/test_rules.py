@@ -56,6 +56,7 @@ WHAT_ELSE: dict[str, list[Any]] = {
     "last": [(12,), (2, 6), (2, 12, 1), (3, 12, 12), ()],
     "axis": [0, 1, -1, (0, 1), 2],
     "index": [0, slice(1, 3), ..., np.array([0, 2, 0]), np.array([True, False] * 6), (slice(None), 0)],
+    "newaxes": [(slice(None), None), (None, slice(None)), (slice(None), None, slice(None), None)],
     "dtype": FLOATS,
     "casting": ["same_kind", "unsafe"],
     "order": ["C", "K", "F"],
