@@ -24,6 +24,7 @@ from minigrad._tensor import Tensor
 from minigrad.engine import Array, Node, backward_pass, implementations, op, tick
 from minigrad.hints import full_name
 from minigrad.mode import Block, mode, vmaps
+from minigrad.node import Entry
 from minigrad.origin import at_users_line
 from minigrad.shorthand import indexable, made_like
 from minigrad.sparse import RowSparse
@@ -390,9 +391,10 @@ def aligned(g: Array, x: Any) -> Array:
     That of a variable older than a vmap is the sum over the batch, once the vmap has returned; a pass inside, over a
     graph that was recorded before, is one of each example.
     """
-    if type(g) is type(x._data) is np.ndarray:
+    is_entry = type(x) is Entry  # of a plain array
+    if type(g) is np.ndarray and (is_entry or type(x._data) is np.ndarray):
         return g
-    levels = levels_of(x)
+    levels = () if is_entry else levels_of(x)
     for level in levels_of(g):
         if level not in levels and x._stamp > level.began and not level.running:
             g = total(g, level)

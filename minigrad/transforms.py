@@ -23,7 +23,7 @@ from minigrad.generators import State
 from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
-from minigrad.walk import ancestors, depends
+from minigrad.walk import depends, entries
 
 Function = Callable[..., Any]
 Argnums = int | str | Sequence[int | str]
@@ -488,8 +488,13 @@ MEMORY = 2**28
 def _within_memory(outputs: Sequence[Any], variables: Sequence[Tensor]) -> int:
     """For how many elements a pass may run at once."""
     oldest = max((x._stamp for x in variables), default=0)
-    found = {x._stamp: x for y in _variables(outputs) for x in ancestors(y) if x._stamp <= oldest}
-    return max(1, MEMORY // max(1, sum(bare(x._data).size * x.dtype.itemsize for x in found.values())))
+    found = {x._stamp: x for y in _variables(outputs) for x in entries(y) if x._stamp <= oldest}
+    return max(1, MEMORY // max(1, sum(map(_nbytes, found.values()))))
+
+
+def _nbytes(x: Any) -> int:
+    x = bare(getattr(x, "_data", x))
+    return math.prod(x.shape) * int(x.dtype.itemsize)
 
 
 def _by_rows(

@@ -42,9 +42,14 @@ def contribution(node: Any, edge: Edge, g: Array) -> Array:
 
 def ancestors(root: Node) -> list[Any]:
     """Every Tensor that a value was computed from, the value itself included, the newest first."""
+    return list(map(node_of, entries(root)))
+
+
+def entries(root: Node) -> list[Any]:
+    """The same, as the graph has them: of a large Tensor its entry."""
     found, waiting = {id(root): root}, [root]
     while waiting:
-        for x in arguments(waiting.pop()):
+        for x in (waiting.pop()._edges or ())[::2]:
             if isinstance(x, Node) and id(x) not in found:
                 found[id(x)] = x
                 waiting.append(x)
