@@ -30,7 +30,7 @@ from minigrad.transforms import (
 )
 
 if TYPE_CHECKING:  # these are imported when they are first asked for, see below
-    from minigrad import optim
+    from minigrad import nn, optim
     from minigrad.anomalies import debug
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
@@ -51,6 +51,7 @@ _LATER = {
     "draw": "viz.draw",
     "gradcheck": "check.numeric",
     "name": "viz.names",
+    "nn": "nn",
     "optim": "optim",
     "replay": "viz.replay",
     "scope": "viz.names",

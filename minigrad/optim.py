@@ -30,8 +30,8 @@ class Optimizer:
 
     Args:
         params: the Tensors to move, in any container: a list, a generator, a dict, a dataclass, nested as you like. A
-            Tensor in two places, such as a tied weight, is one parameter. None, strings, integers and arrays of
-            integers are left alone.
+            Tensor in two places, such as a tied weight, is one parameter. None, strings, integers, arrays of
+            integers and functions are left alone.
         lr: the learning rate.
 
     Raises:
@@ -105,7 +105,7 @@ class Optimizer:
 
 def _has_no_derivative(x: Any) -> bool:
     """Is it something in a model that no optimizer moves?"""
-    return x is None or isinstance(x, str | int) or (hasattr(x, "dtype") and x.dtype.kind in "biu")
+    return x is None or isinstance(x, str | int) or callable(x) or (hasattr(x, "dtype") and x.dtype.kind in "biu")
 
 
 def _require(fine: bool, needed: str, got: Any) -> None:
