@@ -240,10 +240,7 @@ class Dropout:
         return kept.astype(x.dtype) / x.dtype.type(1 - self.rate)
 
     def __call__(self, x: Array, noise: Any = None) -> Array:
-        """Args:
-        noise: a generator to draw the mask from; the mask itself, as under `compile`, which draws nothing; None
-            where nothing is dropped, as in evaluation.
-        """
+        """noise: a generator to draw the mask from, or the mask (under `compile`), or None in evaluation."""
         if noise is None:
             return x
         return x * (self.mask(noise, x) if isinstance(noise, Generator) else noise)
@@ -295,9 +292,7 @@ class Sequential:
     layers: list[Any]
 
     def __call__(self, x: Array, noise: Generator | None = None) -> Array:
-        """Args:
-        noise: for the layers that drop, see `Dropout`.
-        """
+        """noise is for the layers that drop, see `Dropout`."""
         for layer in self.layers:
             x = layer(x, noise) if isinstance(layer, Dropout | Sequential) else layer(x)
         return x
