@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
     from minigrad.compiler.api import compile, derive
+    from minigrad.saving import batches, load, save
     from minigrad.viz.draw import draw
     from minigrad.viz.names import name, scope, trace_source
     from minigrad.viz.replay import replay
@@ -44,16 +45,19 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
 #: would overwrite the function.
 _LATER = {
     "GradientError": "check.numeric",
+    "batches": "saving",
     "compare": "check.compare",
     "compile": "compiler.api",
     "debug": "anomalies",
     "derive": "compiler.api",
     "draw": "viz.draw",
     "gradcheck": "check.numeric",
+    "load": "saving",
     "name": "viz.names",
     "nn": "nn",
     "optim": "optim",
     "replay": "viz.replay",
+    "save": "saving",
     "scope": "viz.names",
     "trace_source": "viz.names",
 }

@@ -55,6 +55,18 @@ def paths(tree: Any, path: str = "") -> list[str]:
     return [p for key, subtree in below for p in paths(subtree, path + _step(tree, key))]
 
 
+def names(tree: Any, name: str = "") -> list[str]:
+    """The name of each leaf in a file, in the order of `leaves`: its keys, with points between, as PyTorch has them.
+
+    >>> names({"W": 1.0, "layers": [2.0, (3.0,)]})
+    ['W', 'layers.0', 'layers.1.0']
+    """
+    below = children(tree)
+    if below is None:
+        return [name]
+    return [n for key, subtree in below for n in names(subtree, f"{name}.{key}" if name else str(key))]
+
+
 def _step(tree: Any, key: Any) -> str:
     return printable(f"[{key!r}]" if isinstance(tree, dict | list | tuple) else f".{key}")
 

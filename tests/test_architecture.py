@@ -33,6 +33,8 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "reach",
     "generators",
     "transforms",
+    "files",
+    "saving",
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "formulas", "mathematics", "graph", "notation", "command", "dot", "draw", "layout", "replay"]),
