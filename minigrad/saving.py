@@ -121,20 +121,10 @@ def _about(array: Array) -> str:
     return f"{array.shape} {array.dtype}"
 
 
-#: The errors of a damaged archive: those of the zip file, of its compression, and of NumPy, which parses a header as Python.
+#: The errors of a damaged archive: of the zip file, of its compression, and of NumPy, which parses headers as Python.
 _DAMAGE = (
-    *(
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        EOFError,
-        OSError,
-        KeyError,
-        RuntimeError,
-        OverflowError,
-        MemoryError,
-    ),
-    *(SyntaxError, tokenize.TokenError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, MemoryError),
+    *(ValueError, OverflowError, SyntaxError, TypeError, tokenize.TokenError),
 )
 
 
