@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import starmap
+from operator import call, setitem
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
 
 Array = Any
+Call = tuple[Any, ...]  # a function and its arguments
 
 
 class Optimizer:
@@ -39,6 +42,8 @@ class Optimizer:
         ValueError: for a Tensor that an op computed, for no Tensor at all, and for a learning rate that is not above 0;
             in `step`, for a gradient of another shape than its parameter.
     """
+
+    _later: list[Call] | None = None  # inside a step: what it will store
 
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Tensor):
@@ -68,7 +73,8 @@ class Optimizer:
         """The amount to subtract from parameter i at an index (rows, or `...` for all) for a gradient g.
 
         g is real, and in single precision at least: a half-precision square or eps would vanish. The real and the
-        imaginary part of a complex gradient are two real ones, as in PyTorch, stacked along a new last axis.
+        imaginary part of a complex gradient are two real ones, as in PyTorch, stacked along a new last axis. An update
+        reads its state as it was before the step, and stores it by `remember`.
         """
         raise NotImplementedError
 
@@ -76,31 +82,90 @@ class Optimizer:
         """Is `update` linear in g, and remembers nothing? Then the rows of several look-ups need not be merged."""
         return False
 
+    def remember(self, state: Any, at: Any, value: Any) -> None:
+        """Set `state[at] = value`: for `update`, of which a step then stores everything, or nothing."""
+        if self._later is None:
+            state[at] = value
+        else:
+            dtype = getattr(state, "dtype", None)
+            fits = dtype is None or dtype is getattr(value, "dtype", None)
+            self._later.append((setitem, state, at, value if fits else np.asarray(value).astype(dtype)))
+
     def step(self) -> None:
-        """Move every parameter that has a gradient; none, where one of the gradients is refused."""
-        gradients = [_fitted(p.grad, p) for p in self.params]
+        """Move every parameter that has a gradient; none, where an error or Ctrl-C ends the step."""
+        moving, is_plain = [], True
+        for i, p in enumerate(self.params):
+            if (g := p.grad) is not None:
+                data = p.data
+                moving.append((i, p, data, _fitted(g, p, data)))
+                is_plain = is_plain and type(data) is np.ndarray
+        is_linear = self._is_linear()
+        if not is_plain:  # a traced program is all or nothing
+            for i, p, data, g in moving:
+                at, change = self._change(i, g, is_linear)
+                if at is ...:
+                    data -= change
+                else:
+                    data[at] -= change
+                p.data = data  # invalidates the graphs that used the old value
+        else:
+            calls: list[Call] = []  # that may fail
+            undo: list[Call] = []
+            self._later = later = []
+            try:
+                for i, _, data, g in moving:
+                    at, change = self._change(i, g, is_linear)
+                    if type(change) is RowSparse and change.is_small():
+                        for indices, rows in change.look_ups:
+                            calls.append((np.subtract.at, data, indices, rows))
+                            undo.append((setitem, data, indices, data.take(indices, 0)))
+                    else:
+                        later.append(_subtraction(data, at, change))
+            finally:
+                del self._later
+            if len({(id(array), id(at)) for _, array, at, _ in later}) < len(later):
+                raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
+            for _, p, data, _ in moving:
+                p.data = data
+            _make_all([*calls, *later, (len, ())], undo)
         self.steps += 1
-        for i, (p, g) in enumerate(zip(self.params, gradients)):
-            if g is None:
-                continue
-            data, at, is_real = p.data, ..., g.dtype.char in "fd"
-            if isinstance(g, RowSparse) and not (is_real and self._is_linear()):
-                at, g = g.merged()
-            if is_real:
-                change = self.update(i, at, g)
-            else:
-                change = self.update(i, at, _as_real(g))
-                change = change[..., 0] + 1j * change[..., 1] if g.dtype.kind == "c" else change
-            if at is ...:
-                data -= change
-            else:
-                data[at] -= change
-            p.data = data  # invalidates the graphs that used the old value
+
+    def _change(self, i: int, g: Array, is_linear: bool) -> tuple[Any, Array]:
+        """The rows of parameter i that move, `...` for all, and the amount to subtract."""
+        at, is_real = ..., g.dtype.char in "fd"
+        if type(g) is RowSparse and not (is_real and is_linear):
+            at, g = g.merged()
+        if is_real:
+            return at, self.update(i, at, g)
+        change = self.update(i, at, _as_real(g))
+        return at, change[..., 0] + 1j * change[..., 1] if g.dtype.kind == "c" else change
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for p in self.params:
             p.grad = None
+
+
+def _subtraction(data: Array, at: Any, change: Array) -> Call:
+    """The call, which cannot fail, that subtracts a change from some rows, or from all."""
+    if type(change) is RowSparse:
+        at, change = change.merged()
+    old = data if at is ... else data.take(at, 0)
+    new = old - change
+    if new.dtype is not data.dtype or new.shape != old.shape:
+        new = np.subtract(old, change, out=np.empty_like(old))  # cast as NumPy does in place
+    return setitem, data, at, new
+
+
+def _make_all(calls: list[Call], undo: list[Call]) -> None:
+    """Make calls, the last of which means nothing, in C, where no signal interrupts; where one fails, undo them all."""
+    left = iter(calls)
+    try:
+        any(starmap(call, left))
+    except BaseException:
+        if next(left, None):  # else a signal was handled after the last
+            any(starmap(call, undo))
+        raise
 
 
 def _has_no_derivative(x: Any) -> bool:
@@ -120,11 +185,8 @@ def _as_real(g: Array) -> Array:
     return g.astype(np.float32) if g.dtype == np.float16 else g
 
 
-def _fitted(g: Any, p: Tensor) -> Array:
+def _fitted(g: Any, p: Tensor, data: Array) -> Array:
     """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
-    if g is None:
-        return None
-    data = p.data
     if type(data) is np.ndarray and not data.flags.writeable:
         _require(False, f"data of {text.named(p)} that can be moved", "a read-only array")
     if isinstance(g, Tensor):
@@ -171,7 +233,8 @@ class SGD(Optimizer):
     def update(self, i: int, at: Any, g: Array) -> Array:
         if not self.velocity:
             return self.lr * g
-        v = self.velocity[i][at] = self.momentum * self.velocity[i][at] + g
+        v = self.momentum * self.velocity[i][at] + g
+        self.remember(self.velocity[i], at, v)
         return self.lr * v
 
 
@@ -196,7 +259,8 @@ class Adagrad(Optimizer):
         self.squares = self.memory()
 
     def update(self, i: int, at: Any, g: Array) -> Array:
-        G = self.squares[i][at] = self.squares[i][at] + g * g
+        G = self.squares[i][at] + g * g
+        self.remember(self.squares[i], at, G)
         return self.lr * g / (np.sqrt(G) + self.eps)
 
 
@@ -228,9 +292,12 @@ class Adam(Optimizer):
 
     def update(self, i: int, at: Any, g: Array) -> Array:
         beta1, beta2 = self.betas
-        t = self.counts[i] = self.counts[i] + 1.0
-        m = self.means[i][at] = beta1 * self.means[i][at] + (1 - beta1) * g
-        v = self.squares[i][at] = beta2 * self.squares[i][at] + (1 - beta2) * g * g
+        t = self.counts[i] + 1.0
+        m = beta1 * self.means[i][at] + (1 - beta1) * g
+        v = beta2 * self.squares[i][at] + (1 - beta2) * g * g
+        self.remember(self.counts, i, t)
+        self.remember(self.means[i], at, m)
+        self.remember(self.squares[i], at, v)
         # The end of the paper's section 2: both corrections as factors of the numbers, not of the arrays.
         correction = (1 - beta2**t) ** 0.5
         return self.lr * correction / (1 - beta1**t) * m / (np.sqrt(v) + self.eps * correction)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.mode import mode
+from minigrad.mode import MERGE_ROWS_FROM, mode
 
 Array = Any
 
@@ -93,9 +93,19 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         out[indices] = rows
         return out
 
+    @property
+    def look_ups(self) -> list[tuple[Array, Array]]:
+        """The indices and rows of each look-up, the same index as often as it was looked up."""
+        return self._parts
+
+    def is_small(self) -> bool:
+        """Does it cost less to add these rows look-up by look-up than to merge them first?"""
+        size = len(self._parts) * self._parts[0][1].size
+        return not self._merged and (size < MERGE_ROWS_FROM or size < mode.merge_rows_from)
+
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: few row by row, many merged first."""
-        if not self._merged and len(self._parts) * self._parts[0][1].size < mode.merge_rows_from:
+        if self.is_small():
             for indices, rows in self._parts:
                 ufunc.at(out, indices, rows)
         else:
@@ -113,7 +123,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
-            if not self._merged and len(self._parts) * self._parts[0][1].size >= mode.merge_rows_from:
+            if not self._merged and not self.is_small():
                 self.merged()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)

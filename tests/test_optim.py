@@ -494,3 +494,77 @@ def test_a_step_that_is_refused_moves_nothing():
         with pytest.raises(ValueError, match=message):
             optimizer.step()
         assert a.data.tolist() == [1.0, 2.0] and optimizer.steps == 0 and not np.any(optimizer.means[0])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("ids", [None, [8, 2, 8], np.arange(9).repeat(99)], ids=["dense", "few rows", "many rows"])
+def test_an_overflow_moves_nothing(name, ids):
+    first, second = mg.Tensor([1.0, 2.0]), mg.Tensor(np.zeros((9, 3)))
+    optimizer = MAKERS[name]([first, second])
+    looked_up = [second, second] if ids is None else [mg.embedding(second, ids), mg.embedding(second, [8])]
+    (mg.sum(first) + sum(map(mg.sum, looked_up))).backward()
+    second.data[8] = -1.7e308
+    optimizer.lr = 1e308
+    before = frozen(optimizer)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        optimizer.step()
+    assert frozen(optimizer) == before
+    optimizer.lr = 0.1
+    optimizer.step()
+    assert np.all(first.data < [1.0, 2.0]) and np.any(second.data < 0)
+
+
+def test_an_update_that_fails_moves_nothing():
+    class Halting(mg.optim.Adam):
+        def update(self, i, at, g):
+            change = super().update(i, at, g)
+            if i == 1:
+                raise KeyboardInterrupt
+            return change
+
+    a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 4.0])
+    optimizer = Halting([a, b], 0.1)
+    mg.sum(a * b).backward()
+    before = frozen(optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    assert frozen(optimizer) == before
+
+
+def test_an_update_is_called_once_for_a_parameter():
+    class Twice(mg.optim.Adagrad):
+        def update(self, i, at, g):
+            return super().update(i, at, g) + super().update(i, at, g)
+
+    a = mg.Tensor([1.0, 2.0])
+    optimizer = Twice([a], 0.1)
+    mg.sum(a * a).backward()
+    with pytest.raises(RuntimeError, match="call it once a step for each parameter"):
+        optimizer.step()
+    assert a.data.tolist() == [1.0, 2.0] and not np.any(optimizer.squares[0])
+
+
+@pytest.mark.parametrize(("is_late", "moved"), [(False, 0.0), (True, 1.0)])
+def test_an_interrupt_finds_a_step_made_or_not(is_late, moved):
+    """It is handled after the loop in C, in the handler of its errors too."""
+    from minigrad.optim import _make_all
+
+    table = np.zeros((2, 1))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    calls = [(np.add.at, table, [0], 1.0), (len, ()), (interrupted,)]
+    calls = calls if not is_late else [*calls[:1], (interrupted,)]
+    with pytest.raises(KeyboardInterrupt):
+        _make_all(calls if is_late else [*calls, (len, ())], [(table.__setitem__, 0, 0.0)])
+    assert table[0] == moved
+
+
+def test_data_stays_the_same_array():
+    w, table = mg.Tensor([1.0, 2.0]), mg.Tensor(np.ones((3, 2)))
+    arrays = w.data, table.data
+    optimizer = mg.optim.Adam([w, table], 0.1)
+    mg.sum(mg.embedding(table, [1, 1]) * w).backward()
+    optimizer.step()
+    assert w.data is arrays[0] and table.data is arrays[1] and arrays[0][0] != 1 and np.all(arrays[1][1] != 1)
