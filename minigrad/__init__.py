@@ -31,11 +31,12 @@ from minigrad.transforms import (
 )
 
 if TYPE_CHECKING:  # these are imported when they are first asked for, see below
-    from minigrad import optim
+    from minigrad import nn, optim
     from minigrad.anomalies import debug
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
     from minigrad.compiler.api import compile, derive
+    from minigrad.saving import batches, load, save
     from minigrad.viz.draw import draw
     from minigrad.viz.names import name, scope, trace_source
     from minigrad.viz.replay import replay
@@ -45,15 +46,19 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
 #: would overwrite the function.
 _LATER = {
     "GradientError": "check.numeric",
+    "batches": "saving",
     "compare": "check.compare",
     "compile": "compiler.api",
     "debug": "anomalies",
     "derive": "compiler.api",
     "draw": "viz.draw",
     "gradcheck": "check.numeric",
+    "load": "saving",
     "name": "viz.names",
+    "nn": "nn",
     "optim": "optim",
     "replay": "viz.replay",
+    "save": "saving",
     "scope": "viz.names",
     "trace_source": "viz.names",
 }

@@ -1,8 +1,10 @@
-"""Optimizers: SGD, Adagrad and Adam. A row-sparse gradient moves, and costs, only its rows."""
+"""Optimizers, schedules of the learning rate, clipping. A row-sparse gradient moves, and costs, only its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
 from itertools import starmap
 from operator import call, setitem
 from typing import Any
@@ -15,6 +17,7 @@ from minigrad.sparse import RowSparse
 
 Array = Any
 Call = tuple[Any, ...]  # a function and its arguments
+Groups = Mapping[str, Mapping[str, Any]] | None  # options by a pattern of paths
 
 
 class Optimizer:
@@ -33,25 +36,28 @@ class Optimizer:
 
     Args:
         params: the Tensors to move, in any container: a list, a generator, a dict, a dataclass, nested as you like. A
-            Tensor in two places, such as a tied weight, is one parameter. None, strings, integers and arrays of
-            integers are left alone.
+            Tensor in two places, such as a tied weight, is one parameter. None, strings, integers, arrays of
+            integers and functions are left alone.
         lr: the learning rate.
+        groups: options for some of the parameters, by a regular expression that is looked for in their paths:
+            `{"[.]b$": {"weight_decay": 0.0}}`; the first that is found counts. `minigrad.trees.paths` lists the paths.
 
     Raises:
         TypeError: for a bare Tensor, and for anything else that is not a container of Tensors.
         ValueError: for a Tensor that an op computed, for no Tensor at all, and for a learning rate that is not above 0;
-            in `step`, for a gradient of another shape than its parameter.
+            for a pattern that is found in no path; in `step`, for a gradient of another shape than its parameter.
     """
 
     _later: list[Call] | None = None  # inside a step: what it will store
 
-    def __init__(self, params: Any, lr: float) -> None:
+    def __init__(self, params: Any, lr: float, groups: Groups = None) -> None:
         if isinstance(params, Tensor):
             name = text.named(params, "t")
             raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
         if trees.children(params) is None and isinstance(params, Iterable):
             params = list(params)
-        self.params: list[Tensor] = list({id(p): p for p in trees.leaves(params) if not _has_no_derivative(p)}.values())
+        found = {id(p): (p, where) for p, where in zip(trees.leaves(params), trees.paths(params)) if _is_moved(p)}
+        self.params: list[Tensor] = [p for p, _ in found.values()]
         for p in self.params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"an optimizer needs Tensors, got {type(p).__name__}; wrap parameters in mg.Tensor")
@@ -64,6 +70,15 @@ class Optimizer:
         _require(lr > 0, "a learning rate above 0", lr)
         self.lr = lr
         self.steps = 0
+        self.groups = {pattern: dict(options) for pattern, options in (groups or {}).items()}
+        self._group: dict[int, str] = {}  # the pattern of each parameter in a group, by its number
+        for i, (_, where) in enumerate(found.values()):
+            for pattern in self.groups:
+                if re.search(pattern, where):
+                    self._group.setdefault(i, pattern)
+        for pattern in self.groups:
+            known = ", ".join(where for _, where in found.values())
+            _require(pattern in self._group.values(), f"a path in which {pattern!r} is found", known)
 
     def memory(self) -> list[Array]:
         """Zeros in the form of each gradient that `update` receives, for an optimizer's state."""
@@ -137,10 +152,56 @@ class Optimizer:
         at, is_real = ..., g.dtype.char in "fd"
         if type(g) is RowSparse and not (is_real and is_linear):
             at, g = g.merged()
-        if is_real:
-            return at, self.update(i, at, g)
+        if i in self._group:
+            return at, self._in_group(i, at, g)
+        return at, self.update(i, at, g) if is_real else self._in_parts(i, at, g)
+
+    def _in_parts(self, i: int, at: Any, g: Array) -> Array:
+        """The amount to subtract for a gradient that `update` does not take as it is."""
         change = self.update(i, at, _as_real(g))
-        return at, change[..., 0] + 1j * change[..., 1] if g.dtype.kind == "c" else change
+        return change[..., 0] + 1j * change[..., 1] if g.dtype.kind == "c" else change
+
+    def _in_group(self, i: int, at: Any, g: Array) -> Array:
+        """The same, by the options of the parameter's group."""
+        options = self.groups[self._group[i]]
+        known = [key for key in vars(self) if isinstance(getattr(self, key), float | int | tuple)]
+        _require({*options} <= {*known}, f"options of a group among {', '.join(known)}", ", ".join(options))
+        before = {key: getattr(self, key) for key in options}
+        try:
+            for key, value in options.items():
+                setattr(self, key, value)
+            return self._in_parts(i, at, g)
+        finally:
+            for key, value in before.items():
+                setattr(self, key, value)
+
+    def decayed(self, i: int, at: Any, g: Array) -> Array:
+        """g + weight_decay * p: the gradient and that of the penalty weight_decay / 2 * sum(p**2), for `update`."""
+        decay = self.weight_decay  # type: ignore[attr-defined]
+        return g + decay * _as_real(self.params[i].data[at]) if decay else g
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that a run needs in order to go on, for `save`: the options, the counts, the arrays.
+
+        >>> import minigrad as mg
+        >>> optimizer = Adam([mg.Tensor(1.0)])
+        >>> optimizer.load_state_dict(optimizer.state_dict())
+        """
+        state = {key: value for key, value in vars(self).items() if key not in ("params", "_group")}
+        copied: dict[str, Any] = trees.map_leaves(lambda x: np.copy(x) if hasattr(x, "dtype") else x, state)
+        return copied
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of an optimizer of the same kind, for parameters of the same shapes.
+
+        Raises:
+            ValueError: for another state; then nothing is loaded.
+        """
+        own = self.state_dict()
+        matching = trees.matched(own, dict(state), "the state of the optimizer")
+        for where, mine, other in zip(trees.paths(own), trees.leaves(own), matching):
+            _require(np.shape(mine) == np.shape(other), f"{np.shape(mine)} at {where} of its state", np.shape(other))
+        vars(self).update(trees.unflatten(own, [np.copy(x) if hasattr(x, "dtype") else x for x in matching]))
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -170,9 +231,9 @@ def _make_all(calls: list[Call], undo: list[Call]) -> None:
         raise
 
 
-def _has_no_derivative(x: Any) -> bool:
-    """Is it something in a model that no optimizer moves?"""
-    return x is None or isinstance(x, str | int) or (hasattr(x, "dtype") and x.dtype.kind in "biu")
+def _is_moved(x: Any) -> bool:
+    """Is it something in a model that an optimizer moves, or refuses?"""
+    return not (x is None or isinstance(x, str | int) or callable(x) or (hasattr(x, "dtype") and x.dtype.kind in "biu"))
 
 
 def _require(fine: bool, needed: str, got: Any) -> None:
@@ -215,13 +276,22 @@ class SGD(Optimizer):
 
     With momentum, a row-sparse gradient moves its own rows only. `lr` and `momentum` may be set between steps; v is 0
     until there is a momentum.
+
+    Args:
+        nesterov: step along the gradient where the momentum leads to, x -= lr * (g + momentum * v) (Sutskever, Martens,
+            Dahl and Hinton, ICML 2013).
+        weight_decay: the gradient of weight_decay / 2 * sum(x**2) is added, to the rows that move.
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.0) -> None:
-        super().__init__(params, lr)
+    def __init__(
+        self, params: Any, lr: float, momentum: float = 0.0, *, nesterov: bool = False, weight_decay: float = 0.0,
+        groups: Groups = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, groups)
         _require(momentum >= 0, "a momentum of at least 0", momentum)
+        _require(weight_decay >= 0, "a weight_decay of at least 0", weight_decay)
         self.velocity: list[Array] = []
-        self.momentum = momentum
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "momentum" and not self.velocity and value:
@@ -230,14 +300,16 @@ class SGD(Optimizer):
 
     def _is_linear(self) -> bool:
         # a subclass, or whoever replaces `update`, may clip
-        return not self.velocity and getattr(self.update, "__func__", None) is SGD.update
+        is_own = getattr(self.update, "__func__", None) is SGD.update
+        return not self.velocity and is_own and not self.weight_decay and not self._group
 
     def update(self, i: int, at: Any, g: Array) -> Array:
+        g = self.decayed(i, at, g)
         if not self.velocity:
             return self.lr * g
         v = self.momentum * self.velocity[i][at] + g
         self.remember(self.velocity[i], at, v)
-        return self.lr * v
+        return self.lr * (g + self.momentum * v if self.nesterov else v)
 
 
 class Adagrad(Optimizer):
@@ -254,14 +326,43 @@ class Adagrad(Optimizer):
     Duchi, Hazan and Singer, JMLR 12, 2011.
     """
 
-    def __init__(self, params: Any, lr: float = 0.01, eps: float = 1e-10) -> None:
-        super().__init__(params, lr)
+    def __init__(self, params: Any, lr: float = 0.01, eps: float = 1e-10, *, groups: Groups = None) -> None:
+        super().__init__(params, lr, groups)
         _require(eps >= 0, "an eps of at least 0", eps)
         self.eps = eps
         self.squares = self.memory()
 
     def update(self, i: int, at: Any, g: Array) -> Array:
         G = self.squares[i][at] + g * g
+        self.remember(self.squares[i], at, G)
+        return self.lr * g / (np.sqrt(G) + self.eps)
+
+
+class RMSprop(Optimizer):
+    """A learning rate per element: G = alpha * G + (1 - alpha) * g**2, x -= lr * g / (sqrt(G) + eps).
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([1.0, 2.0])
+    >>> optimizer = mg.optim.RMSprop([w], lr=0.1)
+    >>> mg.sum(w * w).backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0., 1.])
+
+    Tieleman and Hinton, Coursera, lecture 6.5, 2012.
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, *, groups: Groups = None
+    ) -> None:
+        super().__init__(params, lr, groups)
+        _require(0 <= alpha < 1, "an alpha of at least 0 and below 1", alpha)
+        _require(eps >= 0, "an eps of at least 0", eps)
+        self.alpha, self.eps = alpha, eps
+        self.squares = self.memory()
+
+    def update(self, i: int, at: Any, g: Array) -> Array:
+        G = self.alpha * self.squares[i][at] + (1 - self.alpha) * g * g
         self.remember(self.squares[i], at, G)
         return self.lr * g / (np.sqrt(G) + self.eps)
 
@@ -282,9 +383,10 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
-    ) -> None:
-        super().__init__(params, lr)
+        self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, *,
+        groups: Groups = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, groups)
         beta1, beta2 = betas
         _require(0 <= beta1 < 1 and 0 <= beta2 < 1, "betas of at least 0 and below 1", betas)
         _require(eps >= 0, "an eps of at least 0", eps)
@@ -303,3 +405,123 @@ class Adam(Optimizer):
         # The end of the paper's section 2: both corrections as factors of the numbers, not of the arrays.
         correction = (1 - beta2**t) ** 0.5
         return self.lr * correction / (1 - beta1**t) * m / (np.sqrt(v) + self.eps * correction)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: x -= lr * weight_decay * x beside Adam's step, at the rows that move.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([1.0, 2.0])
+    >>> optimizer = mg.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> mg.sum(w * w).backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0.85, 1.8 ])
+
+    Loshchilov and Hutter, ICLR 2019.
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.01, *, groups: Groups = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, groups=groups)
+        _require(weight_decay >= 0, "a weight_decay of at least 0", weight_decay)
+        self.weight_decay = weight_decay
+
+    def update(self, i: int, at: Any, g: Array) -> Array:
+        return super().update(i, at, g) + self.lr * self.decayed(i, at, np.zeros_like(g))
+
+
+def clip_grad_norm(params: Any, max_norm: float) -> Array:
+    """Scale all gradients by one factor, so that their norm, as of one vector, is at most max_norm; return the norm.
+
+    >>> import minigrad as mg
+    >>> w = mg.Tensor([3.0, 4.0])
+    >>> mg.sum(w * w / 2).backward()
+    >>> float(clip_grad_norm([w], 1.0)), w.grad.round(3)
+    (5.0, array([0.6, 0.8]))
+
+    The factor is min(1, max_norm / (norm + 1e-6)), as in PyTorch. Where the norm is not finite, it is NaN.
+
+    Args:
+        params: Tensors in any container; those without a gradient are left alone. A row-sparse gradient stays one.
+        max_norm: above 0.
+    """
+    _require(max_norm > 0, "a max_norm above 0", max_norm)
+    tensors = [p for p in trees.leaves(params) if isinstance(p, Tensor)]
+    moved = [p for p in {id(p): p for p in tensors}.values() if p.grad is not None]
+    if not moved:
+        return np.float64(0.0)
+    squares = [_sum_of_squares(p.grad) for p in moved]
+    norm = np.sqrt(sum(squares[1:], squares[0]))
+    factor = np.where(np.isfinite(norm), np.minimum(1.0, max_norm / (norm + 1e-6)), np.nan)
+    for p in moved:
+        p.grad = p.grad * factor.astype(p.grad.dtype.type(0).real.dtype)
+    return norm
+
+
+def _sum_of_squares(g: Array) -> Array:
+    """In double precision, where squares of single precision do not overflow."""
+    rows = _as_real(g.rows if isinstance(g, RowSparse) else g)
+    return np.sum(np.square(rows, dtype=np.float64))
+
+
+# Schedules: functions from the number of steps so far to the learning rate, `optimizer.lr = schedule(optimizer.steps)`.
+
+Schedule = Callable[[int], float]
+
+
+def constant(lr: float, warmup: int = 0) -> Schedule:
+    """The same learning rate at every step, after a linear rise.
+
+    >>> [constant(0.4, warmup=4)(t) for t in (0, 1, 3, 4, 100)]
+    [0.1, 0.2, 0.4, 0.4, 0.4]
+
+    Args:
+        warmup: the number of steps of the rise, the last of which is at the full rate.
+    """
+    return lambda t: lr * _rise(t, warmup)
+
+
+def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """Half a cosine, from lr down to a final rate, after a linear rise (Loshchilov and Hutter, ICLR 2017).
+
+    >>> schedule = cosine(0.1, steps=100)
+    >>> schedule(0), round(schedule(50), 6), schedule(100), schedule(200)
+    (0.1, 0.05, 0.0, 0.0)
+
+    Args:
+        steps: the number of all steps, those of the rise too.
+    """
+    return lambda t: _falling(t, lr, steps, warmup, final, lambda s: (1 + math.cos(math.pi * s)) / 2)
+
+
+def linear(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """A straight line, from lr down to a final rate, after a linear rise.
+
+    >>> [linear(0.4, steps=4)(t) for t in range(6)]
+    [0.4, 0.30000000000000004, 0.2, 0.1, 0.0, 0.0]
+    """
+    return lambda t: _falling(t, lr, steps, warmup, final, lambda s: 1 - s)
+
+
+def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
+    """A factor smaller after every so many steps.
+
+    >>> [step_decay(1.0, every=2, factor=0.5)(t) for t in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+    _require(every > 0, "a number of steps above 0", every)
+    return lambda t: lr * factor ** (t // every)
+
+
+def _rise(t: int, warmup: int) -> float:
+    return min(1.0, (t + 1) / warmup) if warmup else 1.0
+
+
+def _falling(t: int, lr: float, steps: int, warmup: int, final: float, shape: Callable[[float], float]) -> float:
+    _require(steps > warmup >= 0, "more steps than those of the rise", f"{steps} and {warmup}")
+    if t < warmup:
+        return lr * _rise(t, warmup)
+    return final + (lr - final) * shape(min(1.0, (t - warmup) / (steps - warmup)))

@@ -1,4 +1,8 @@
-"""Arrays in containers: dicts, lists, tuples and dataclasses of arrays, as deep as you like."""
+"""Arrays in containers: dicts, lists, tuples and dataclasses of arrays, as deep as you like.
+
+A field of a dataclass that is marked as static, `dataclasses.field(metadata={"static": True})`, is no part of the tree:
+it is never trained, differentiated or saved, and stays as it is. JAX has the same mark.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ def children(tree: Any) -> list[tuple[Any, Any]] | None:
     if hasattr(type(tree), "__dataclass_fields__"):
         import dataclasses  # slow to import; who has a dataclass has done so
 
-        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+        fields = (field.name for field in dataclasses.fields(tree) if not field.metadata.get("static"))
+        return [(name, getattr(tree, name)) for name in fields]
     return None
 
 
@@ -48,6 +53,18 @@ def paths(tree: Any, path: str = "") -> list[str]:
     if below is None:
         return [path]
     return [p for key, subtree in below for p in paths(subtree, path + _step(tree, key))]
+
+
+def names(tree: Any, name: str = "") -> list[str]:
+    """The name of each leaf in a file, in the order of `leaves`: its keys, with points between, as PyTorch has them.
+
+    >>> names({"W": 1.0, "layers": [2.0, (3.0,)]})
+    ['W', 'layers.0', 'layers.1.0']
+    """
+    below = children(tree)
+    if below is None:
+        return [name]
+    return [n for key, subtree in below for n in names(subtree, f"{name}.{key}" if name else str(key))]
 
 
 def _step(tree: Any, key: Any) -> str:
@@ -139,7 +156,7 @@ def rebuilt(tree: Any, mapped: dict[Any, Any], init: bool = True) -> Any:
     computed = {field.name for field in dataclasses.fields(tree) if not field.init}
     new = dataclasses.replace(tree, **{key: value for key, value in mapped.items() if key not in computed})
     for key in computed:
-        object.__setattr__(new, key, mapped[key])  # also where it is frozen
+        object.__setattr__(new, key, mapped.get(key, getattr(tree, key)))  # also where it is frozen
     return new
 
 

@@ -30,8 +30,9 @@ from typing import Any, Never
 import numpy as np
 
 import minigrad as mg
+from minigrad import files
 from minigrad.text import printable
-from models import conll, picture, slides, storage, terminal, text
+from models import conll, picture, slides, terminal, text
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.window import hinge, hinge_by_hand, score
@@ -219,7 +220,7 @@ def run_train(options: argparse.Namespace) -> int:
         if os.path.realpath(path) in used:
             raise ValueError(f"{path} is already the name of another file of this command; choose another name")
         used.add(os.path.realpath(path))
-        storage.check_destination(path)
+        files.check_destination(path)
     sentences = corpus(options.train, "train")
     development = None if options.dev is None else conll.read(options.dev)
     code, problem = 0, None

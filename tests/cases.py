@@ -174,6 +174,18 @@ def scatter_add(g: Any, index: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.bincount(np.ravel(numbers), np.ravel(g), int(np.prod(shape))).reshape(shape)
 
 
+def huber(y: Any, target: Any, delta: Any = 1.0) -> Any:
+    r = np.abs(y - target)
+    return np.mean(np.where(r < delta, r**2 / 2, delta * (r - delta / 2)))
+
+
+def scatter_windows(g: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    out = np.zeros(shape, np.asarray(g).dtype)
+    numbers = np.lib.stride_tricks.sliding_window_view(np.arange(out.size).reshape(shape), g.shape[len(shape) :], axes)
+    np.add.at(out.reshape(-1), numbers, g)
+    return out
+
+
 def scatter_rows(g: Any, ids: Any, shape: tuple[int, ...]) -> np.ndarray:
     return scatter_add(g, np.asarray(ids), shape)
 
@@ -295,6 +307,9 @@ CASES = [
     case(mg.cross_entropy, cross_entropy, a(3), 1),
     case(mg.cross_entropy, cross_entropy, a(2, 2, 3), np.array([[0, 1], [2, 2]])),
     case(mg.cross_entropy, cross_entropy, a(1, 1), [0]),
+    *[case(mg.mse, lambda y, t: np.mean((y - t) ** 2), a(*s), a(*s)) for s in SHAPES[:4]],
+    *[case(mg.huber, huber, a(*s), a(*s), delta=d)._replace(analytic=False) for s, d in [((3,), 0.7), ((2, 3), 0.3), ((), 1.0)]],
+    *[case(mg.binary_cross_entropy, lambda z, t: np.mean(np.log(1 + np.exp(wide(z))) - z * t), a(*s), pos(*s))._replace(analytic=False) for s in SHAPES[:4]],
     *[case(mg.reshape, np.reshape, a(2, 3), shape) for shape in [(3, 2), -1, (1, 6, 1), (2, -1)]],
     *[case(mg.reshape, np.reshape, a(*s), to) for s, to in [((), (1, 1)), ((1, 1), ()), ((0, 3), (2, 0))]],
     *[case(mg.transpose, np.transpose, a(*s)) for s in SHAPES],
@@ -507,7 +522,9 @@ CASES = [
     *[named("piecewise", apart(*s), c, f) for s, c, f in [((2, 3), [M], [np.sin, np.square]), ((3,), [M[0], M[1]], [np.exp, 2.0]),
       ((3,), M[1], [np.negative]), ((), [True], [np.cos])]],
     *[named("bincount", np.array(i), a(len(i)), *n) for i, *n in [([0, 2, 2],), ([1, 0], 4), ([3],)]],
-    *[case(mg.sliding_window_view, np.lib.stride_tricks.sliding_window_view, a(*s), *how) for s, *how in [((4,), 2), ((3, 4), (2, 3)), ((3, 4), 2, 1), ((3, 4), 2, -2)]],
+    *[case(ops.scatter_windows, scatter_windows, a(*s), axes, shape) for s, axes, shape in [((3, 2), (0,), (4,)),
+      ((2, 2, 2, 3), (0, 1), (3, 4)), ((3, 3, 2), (-1,), (3, 4)), ((3, 2, 2), (0, 0), (5,))]],
+    *[case(mg.sliding_window_view, np.lib.stride_tricks.sliding_window_view, a(*s), *how) for s, *how in [((4,), 2), ((3, 4), (2, 3)), ((3, 4), 2, 1), ((3, 4), 2, -2), ((5,), (2, 2), (0, 0))]],
     named("unwrap", apart(6) * 9, analytic=False), named("unwrap", apart(2, 4) * 11, axis=0, period=3.0, analytic=False),
     named("unwrap", apart(6) * 9, discont=4.0, analytic=False), named("real_if_close", a(2)),
     # keywords

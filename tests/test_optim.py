@@ -14,7 +14,9 @@ import minigrad as mg
 MAKERS = {
     "sgd": lambda p: mg.optim.SGD(p, lr=0.1),
     "momentum": lambda p: mg.optim.SGD(p, lr=0.1, momentum=0.9),
+    "nesterov": lambda p: mg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adagrad": lambda p: mg.optim.Adagrad(p, lr=0.1),
+    "rmsprop": lambda p: mg.optim.RMSprop(p, lr=0.1),
     "adam": lambda p: mg.optim.Adam(p, lr=0.1),
 }
 
@@ -28,9 +30,15 @@ def reference(name, x, gradients):
         elif name == "momentum":
             v = 0.9 * v + g
             x -= 0.1 * v
+        elif name == "nesterov":
+            v = 0.9 * v + g
+            x -= 0.1 * (g + 0.9 * v)
         elif name == "adagrad":
             s += g * g
             x -= 0.1 * g / (s**0.5 + 1e-10)
+        elif name == "rmsprop":
+            s = 0.99 * s + 0.01 * g * g
+            x -= 0.1 * g / (s**0.5 + 1e-8)
         else:
             m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
             x -= 0.1 * (m / (1 - 0.9**t)) / ((s / (1 - 0.999**t)) ** 0.5 + 1e-8)
@@ -211,12 +219,12 @@ def test_real_and_imaginary_part_of_a_complex_parameter_move_as_two_real_ones(na
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
 def test_as_torch(name, dtype):
     torch = pytest.importorskip("torch", reason="the comparison with PyTorch needs it: pip install torch")
-    kinds = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
+    kinds = {"adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
     drawn = np.random.default_rng(1).normal(size=(2, 8, 3, 2))
     start, *gradients = (drawn[0] + 1j * drawn[1] if dtype().dtype.kind == "c" else drawn[0]).astype(dtype)
     gradients[3] = None  # torch too counts the steps of a parameter
     theirs = torch.tensor(start, requires_grad=True)
-    options = {"momentum": 0.9} if name == "momentum" else {}
+    options = {"momentum": 0.9, "nesterov": name == "nesterov"} if name in ("momentum", "nesterov") else {}
     optimizer = kinds.get(name, torch.optim.SGD)([theirs], lr=0.1, **options)
     for g in gradients:
         theirs.grad = None if g is None else torch.tensor(g)

@@ -7,6 +7,7 @@ from minigrad.ops.constant import *
 from minigrad.ops.creation import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.index import *
+from minigrad.ops.losses import *
 from minigrad.ops.products import *
 from minigrad.ops.reduce import *
 from minigrad.ops.shape import *

@@ -205,7 +205,7 @@ def bincount(x: Array, weights: Array = None, minlength: int = 0) -> Array:
     return scatter_add(weights, (x,), np.bincount(x, minlength=minlength).shape)  # an error for negative numbers
 
 
-@implements(np.lib.stride_tricks.sliding_window_view)
+@op(np.lib.stride_tricks.sliding_window_view)
 def sliding_window_view(x: Array, window_shape: Any, axis: Any = None) -> Array:
     """Every window of a shape that fits into x; the axes of the window come last.
 
@@ -213,17 +213,32 @@ def sliding_window_view(x: Array, window_shape: Any, axis: Any = None) -> Array:
     array([[1., 2.],
            [2., 3.]])
     """
-    lengths = tuple(np.atleast_1d(window_shape).tolist())
-    axes = tuple(range(np.ndim(x)) if axis is None else np.atleast_1d(axis).tolist())
-    if len(lengths) != len(axes):
-        raise ValueError(f"sliding_window_view needs a length for each of {len(axes)} axes, got {len(lengths)}")
-    for length, k in zip(lengths, [k % np.ndim(x) for k in axes]):
-        n = np.shape(x)[k] - length + 1
-        if n < 1 or length < 0:
-            raise ValueError(f"a window of {length} does not fit into axis {k} of shape {np.shape(x)}")
-        first, further = made_like(x, np.arange, n), made_like(x, np.arange, length)
-        x = moveaxis(take(x, first[:, None] + further, k), k + 1, -1)
-    return x
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    windows = np.lib.stride_tricks.sliding_window_view(x, window_shape, axes)
+    return windows, lambda g: scatter_windows(g, axes, x.shape)
+
+
+@op()
+def scatter_windows(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with every window added at its place: the pullback of `sliding_window_view`.
+
+    >>> scatter_windows(np.ones((2, 2)), (0,), (3,))
+    array([1., 2., 1.])
+    """
+    return _summed(g, axes, shape), lambda h: sliding_window_view(h, np.shape(g)[len(shape) :], axes)
+
+
+def _summed(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    if isinstance(g, Node):
+        return scatter_windows(g, axes, shape)
+    out, places = np.zeros_like(g, shape=shape), g.shape[: len(shape)]
+    for offsets in np.ndindex(g.shape[len(shape) :]):
+        starts = [0] * len(shape)
+        for axis, offset in zip(axes, offsets):
+            starts[axis] += offset
+        at = tuple(slice(start, start + n) for start, n in zip(starts, places))
+        out[at] = out[at] + g[(..., *offsets)]
+    return out
 
 
 @op(np.unwrap)
