@@ -290,3 +290,9 @@ def _searchsorted(level: Level, function: Any, x: Any, v: Any, *args: Any, **kwa
 @rule(np.digitize)
 def _digitize(level: Level, function: Any, x: Any, bins: Any, *args: Any, **kwargs: Any) -> Any:
     return NotImplemented if _others(level, bins, args, kwargs) else function(under(x, level), bins, *args, **kwargs)
+
+
+@rule(np.lib.stride_tricks.sliding_window_view)
+def _sliding_window_view(level: Level, function: Any, x: Any, window_shape: Any, axis: Any = None) -> Any:
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    return function(x.array, window_shape, _shifted(axes, x.ndim))

@@ -359,7 +359,7 @@ def run_compare(options: argparse.Namespace) -> int:
     }
     wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
     if options.html is not None:
-        with storage.replacing(options.html) as file:
+        with files.replacing(options.html) as file:
             file.write(slides.page(tables).encode())
     if wrong:
         terminal.say(f"DISAGREE: {'; '.join(wrong)}", sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.engine import Array, implements, op, stop_gradient
+from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.ops.elementwise import add, astype, divide, multiply, positive, power, real, subtract, where
 from minigrad.ops.index import getitem, scatter_add, take
 from minigrad.ops.shape import broadcast_arrays, broadcast_to, concatenate, moveaxis, reshape
