@@ -21,6 +21,7 @@ def test_names_are_text(monkeypatch, is_terminal):
     screen = Terminal() if is_terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("COLUMNS", "20000")
+    monkeypatch.setenv("LINES", "100")  # without which rich takes a dumb terminal to have 80 columns
     monkeypatch.setenv("TERM", "dumb")
     names = [name for name in ATTACKS if len(name) < 1000] + ["models/[/b].npz"]
     terminal.table("LOC in models/[/b].npz", ["[bold]name", ":smile:"], [[name, "0.5"] for name in names])
