@@ -184,11 +184,11 @@ class Conv2d:
             raise ValueError(f"needed images (batch, {window[0]}, height, width), got {x.shape}")
         if self.padding:
             x = mg.pad(x, ((0, 0), (0, 0), (self.padding,) * 2, (self.padding,) * 2))
-        windows = mg.transpose(_windows(x, window[1:], self.stride), (0, 2, 3, 1, 4, 5))
-        places = windows.shape[:3]
-        z = mg.reshape(windows, (-1, math.prod(window))) @ mg.reshape(self.W, (out, -1)).T
-        z = z if self.b is None else z + self.b
-        return mg.transpose(mg.reshape(z, (*places, out)), (0, 3, 1, 2))
+        # Channels and places in the kernel first: along the images' last axis both copies, there and back, are fast.
+        windows = mg.transpose(_windows(x, window[1:], self.stride), (1, 4, 5, 0, 2, 3))
+        z = mg.reshape(self.W, (out, -1)) @ mg.reshape(windows, (math.prod(window), -1))
+        z = z if self.b is None else z + self.b[:, None]
+        return mg.swapaxes(mg.reshape(z, (out, *windows.shape[3:])), 0, 1)
 
 
 def _windows(x: Array, shape: Sequence[int], stride: int) -> Array:
@@ -209,14 +209,16 @@ def max_pool2d(x: Array, size: int, stride: int | None = None) -> Array:
         size: of a window; what is left over at the right and at the bottom has none.
         stride: the distance from window to window; None: its size.
     """
-    if stride not in (None, size):
-        return mg.max(_windows(x, (size, size), stride), axis=(-2, -1))
     *before, height, width = x.shape
     if height < size or width < size:
         raise ValueError(f"a window of {size} does not fit into images {x.shape}")
-    rows, columns = height // size, width // size
-    x = x if (rows * size, columns * size) == (height, width) else x[..., : rows * size, : columns * size]
-    return mg.max(mg.reshape(x, (*before, rows, size, columns, size)), axis=(-3, -1))
+    if stride in (None, size):
+        rows, columns = height // size, width // size
+        x = x if (rows * size, columns * size) == (height, width) else x[..., : rows * size, : columns * size]
+        windows = mg.moveaxis(mg.reshape(x, (*before, rows, size, columns, size)), (-3, -1), (0, 1))
+    else:
+        windows = mg.moveaxis(_windows(x, (size, size), stride), (-2, -1), (0, 1))
+    return mg.max(mg.reshape(windows, (size * size, *windows.shape[2:])), axis=0)  # quick: its axis is the first
 
 
 @dataclasses.dataclass
