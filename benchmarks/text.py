@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from benchmarks.harness import Benchmark, Run, agree, at_most, timed
+from benchmarks.harness import Benchmark, Run, Start, agree, at_most, timed
 from minigrad import trees
 from models import characters
 
@@ -136,11 +136,17 @@ def torch_loss(model: Any, ids: Any) -> Any:
     return F.cross_entropy((x @ model.table.T).flatten(0, 1), after.flatten())
 
 
+RUNS: dict[str, Callable[[Problem], Run]] = {
+    "minigrad": partial(minigrad, False),
+    "minigrad, compiled": partial(minigrad, True),
+    "torch": torch,
+}
+
+
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     for rnn, name in (False, "transformer of 4 layers, d = 128"), (True, "recurrent network, d = 128"):
         made = problem(rnn)
-        runs = {"minigrad": partial(minigrad, False), "minigrad, compiled": partial(minigrad, True), "torch": torch}
-        starts = {name: partial(run, made) for name, run in runs.items()}
+        starts: dict[str, Start] = {name: partial(run, made) for name, run in RUNS.items()}
         yield Benchmark(
             f"text: {name}, {BATCH} x {LENGTH} characters, float32, AdamW, one thread",
             "ms a step",

@@ -89,7 +89,6 @@ class Linear:
     >>> layer = Linear.init(np.random.default_rng(0), 20, 8)
     >>> layer.W.shape, layer(np.ones((5, 20))).shape
     ((8, 20), (5, 8))
-
     """
 
     W: Any  # (m, n)
@@ -104,8 +103,10 @@ class Linear:
         return cls(W, mg.Tensor(np.zeros(m, dtype), name="b") if bias else None)
 
     def __call__(self, x: Array) -> Array:
-        z = x @ self.W.T
-        return z if self.b is None else z + self.b
+        *before, n = x.shape
+        z = (mg.reshape(x, (math.prod(before), n)) if before[1:] else x) @ self.W.T  # one large product is quickest
+        z = z if self.b is None else z + self.b
+        return mg.reshape(z, (*before, z.shape[-1])) if before[1:] else z
 
 
 @dataclasses.dataclass
@@ -148,7 +149,7 @@ class LayerNorm:
 
     def __call__(self, x: Array) -> Array:
         centred = x - mg.mean(x, axis=-1, keepdims=True)
-        variance = mg.mean(centred * centred, axis=-1, keepdims=True)
+        variance = mg.mean(mg.square(centred), axis=-1, keepdims=True)
         return centred / mg.sqrt(variance + self.eps) * self.scale + self.shift
 
 
@@ -184,8 +185,7 @@ class Conv2d:
             raise ValueError(f"needed images (batch, {window[0]}, height, width), got {x.shape}")
         if self.padding:
             x = mg.pad(x, ((0, 0), (0, 0), (self.padding,) * 2, (self.padding,) * 2))
-        # Channels and places in the kernel first: along the images' last axis both copies, there and back, are fast.
-        windows = mg.transpose(_windows(x, window[1:], self.stride), (1, 4, 5, 0, 2, 3))
+        windows = mg.transpose(_windows(x, window[1:], self.stride), (1, 4, 5, 0, 2, 3))  # long rows are copied fast
         z = mg.reshape(self.W, (out, -1)) @ mg.reshape(windows, (math.prod(window), -1))
         z = z if self.b is None else z + self.b[:, None]
         return mg.swapaxes(mg.reshape(z, (out, *windows.shape[3:])), 0, 1)
@@ -275,7 +275,7 @@ class Attention:
         *batch, T, n = x.shape
         heads = mg.reshape(self.project(x), (*batch, T, 3, self.heads, n // self.heads))
         Q, K, V = mg.moveaxis(heads, (-3, -2), (0, -3))  # each (..., heads, T, n / heads)
-        scores = Q @ mg.swapaxes(K, -1, -2) / math.sqrt(n // self.heads)
+        scores = Q / math.sqrt(n // self.heads) @ mg.swapaxes(K, -1, -2)
         if mask is not None:
             scores = mg.where(mask, scores, -np.inf)
         return self.output(mg.reshape(mg.swapaxes(mg.softmax(scores, axis=-1) @ V, -2, -3), (*batch, T, n)))

@@ -34,13 +34,9 @@ class Block:
 
     @classmethod
     def init(cls, rng: Generator, d: int, heads: int, dtype: Any) -> Block:
-        return cls(
-            nn.LayerNorm.init(d, dtype=dtype),
-            nn.Attention.init(rng, d, heads, dtype),
-            nn.LayerNorm.init(d, dtype=dtype),
-            nn.Linear.init(rng, d, 4 * d, dtype=dtype),
-            nn.Linear.init(rng, 4 * d, d, dtype=dtype),
-        )
+        before, between = (nn.LayerNorm.init(d, dtype=dtype) for _ in range(2))
+        widen, narrow = (nn.Linear.init(rng, n, m, dtype=dtype) for n, m in ((d, 4 * d), (4 * d, d)))
+        return cls(before, nn.Attention.init(rng, d, heads, dtype), between, widen, narrow)
 
     def __call__(self, x: Array, mask: Array) -> Array:
         x = x + self.attention(self.before(x), mask)
@@ -78,7 +74,7 @@ class Transformer:
         x = mg.embedding(self.table, ids) + self.places[:T]
         for block in self.blocks:
             x = block(x, self.mask[:T, :T])
-        return self.norm(x) @ self.table.T
+        return nn.Linear(self.table)(self.norm(x))
 
 
 @dataclass
@@ -99,12 +95,13 @@ class Recurrent:
         return cls(_table(rng, characters, d, dtype, "table"), nn.Linear.init(rng, d, d, dtype=dtype), state)
 
     def __call__(self, ids: Array) -> Array:
-        h, states = 0.0, []
+        h: Any = None
+        states: list[Any] = []
         for t in range(ids.shape[-1]):
             x = self.input(mg.embedding(self.table, ids[:, t]))
-            h = mg.tanh(x + self.state(h) if states else x)
+            h = mg.tanh(x if h is None else x + self.state(h))
             states.append(h)
-        return mg.stack(states, axis=1) @ self.table.T
+        return nn.Linear(self.table)(mg.stack(states, axis=1))
 
 
 def loss(model: Any, ids: Array) -> Array:
@@ -150,10 +147,8 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     running.check(options)
-    if options.temperature <= 0 or options.write < 0:
-        raise ValueError("--temperature needs to be above 0, and --write at least 0")
-    if options.length < 1:
-        raise ValueError(f"--length needs to be at least 1, got {options.length}")
+    if options.temperature <= 0:
+        raise ValueError(f"--temperature needs to be above 0, got {options.temperature}")
     text = options.text.read_text(encoding="utf-8")
     alphabet = sorted(set(text))
     number = {character: i for i, character in enumerate(alphabet)}

@@ -62,9 +62,6 @@ class Run:
         self, model: Any, loss: Callable[..., Any], batch: Callable[[int], tuple[Array, ...]],
         optimizer: mg.optim.Optimizer, schedule: mg.optim.Schedule, steps: int, settings: Mapping[str, float],
     ) -> None:  # fmt: skip
-        for name, value in {"steps": steps, **settings}.items():
-            if value < (least := int(name in ("steps", "batch"))):
-                raise ValueError(f"{name} needs to be at least {least}, got {value}")
         self.model, self.batch, self.optimizer, self.schedule = model, batch, optimizer, schedule
         self.settings = dict(settings)
         self.losses = np.full(steps, np.nan)
@@ -151,8 +148,10 @@ def check(options: argparse.Namespace) -> None:
     """Refuse what would fail after the training."""
     if options.checkpoint is None and options.resume:
         raise ValueError("--resume needs --checkpoint FILE")
-    if options.every < 1:
-        raise ValueError(f"--every needs to be at least 1, got {options.every}")
+    least = {"seed": 0, "write": 0}  # of the others 1
+    for name, value in vars(options).items():
+        if isinstance(value, int) and value < least.get(name, 1) and not isinstance(value, bool):
+            raise ValueError(f"--{name} needs to be at least {least.get(name, 1)}, got {value}")
     if options.learning_rate <= 0:
         raise ValueError(f"--learning-rate needs to be above 0, got {options.learning_rate}")
     used = set() if getattr(options, "text", None) is None else {os.path.realpath(options.text)}
