@@ -81,8 +81,8 @@ def shifted(rng: np.random.Generator, images: Array) -> Array:
 def prepare(options: argparse.Namespace, images: Array, digits: Array) -> running.Run:
     """A run that is about to start."""
     seed, size, epochs = options.seed, options.batch, options.epochs
-    if not 1 <= size <= len(images):
-        raise ValueError(f"--batch needs to be between 1 and {len(images)}, got {size}")
+    if size > len(images):
+        raise ValueError(f"--batch needs to be at most {len(images)}, got {size}")
     per_epoch = len(images) // size
 
     def batch(step: int) -> tuple[Array, ...]:
@@ -100,8 +100,7 @@ def prepare(options: argparse.Namespace, images: Array, digits: Array) -> runnin
 
 def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--epochs", type=int, default=20, help="passes over the images")
-    running.options(sub)
-    sub.set_defaults(run=run, batch=64, learning_rate=0.005)
+    running.options(sub, run=run, batch=64, learning_rate=0.005)
 
 
 def run(options: argparse.Namespace) -> int:

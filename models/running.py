@@ -130,8 +130,9 @@ def _checkpoint(path: Path) -> dict[str, Array]:
     return stored
 
 
-def options(sub: argparse.ArgumentParser) -> None:
+def options(sub: argparse.ArgumentParser, **defaults: Any) -> None:
     """The options that the commands share."""
+    sub.set_defaults(**defaults)
     sub.add_argument("--batch", type=int, help="examples in a minibatch")
     sub.add_argument("--learning-rate", type=float, help="at its highest; it rises, then falls as a cosine does")
     sub.add_argument("--seed", type=int, default=0, help="the same seed trains the same model")
@@ -148,10 +149,10 @@ def check(options: argparse.Namespace) -> None:
     """Refuse what would fail after the training."""
     if options.checkpoint is None and options.resume:
         raise ValueError("--resume needs --checkpoint FILE")
-    least = {"seed": 0, "write": 0}  # of the others 1
     for name, value in vars(options).items():
-        if isinstance(value, int) and value < least.get(name, 1) and not isinstance(value, bool):
-            raise ValueError(f"--{name} needs to be at least {least.get(name, 1)}, got {value}")
+        least = 0 if name == "seed" else 1
+        if type(value) is int and value < least:
+            raise ValueError(f"--{name} needs to be at least {least}, got {value}")
     if options.learning_rate <= 0:
         raise ValueError(f"--learning-rate needs to be above 0, got {options.learning_rate}")
     used = set() if getattr(options, "text", None) is None else {os.path.realpath(options.text)}

@@ -76,8 +76,7 @@ def test_without_scikit_learn_the_error_names_it(monkeypatch: Any, capsys: Any) 
     assert 'digits needs scikit-learn: pip install -e ".[data]"' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("batch", ["0", "1439"])
-def test_batches_that_do_not_fit(batch: str, capsys: Any) -> None:
+def test_a_batch_of_more_than_all(capsys: Any) -> None:
     pytest.importorskip("sklearn", reason=SKLEARN)
-    assert main(["digits", "--batch", batch]) == 2
-    assert f"--batch needs to be between 1 and 1438, got {batch}" in capsys.readouterr().err
+    assert main(["digits", "--batch", "1439"]) == 2
+    assert "--batch needs to be at most 1438, got 1439" in capsys.readouterr().err
