@@ -67,7 +67,13 @@ def minigrad(compiled: bool, problem: Problem) -> Run:
     for p, q in zip(trees.leaves(model), trees.leaves(problem.model)):
         if isinstance(p, mg.Tensor):
             p.data = q.data.copy()
-    return lambda i: step(problem.batches[i % len(problem.batches)]), lambda: _moved(problem, trees.leaves(model))
+    return _recorded(lambda i: float(step(problem.batches[i % len(problem.batches)])))
+
+
+def _recorded(step: Callable[[int], float]) -> Run:
+    """The results are the losses: Adam's first steps in single precision depend on the signs of tiny gradients."""
+    losses: list[float] = []
+    return lambda i: losses.append(step(i)), lambda: [np.array(losses)]
 
 
 @cache  # compiled once, not in every round
@@ -75,10 +81,6 @@ def _minigrad(compiled: bool, problem: Problem) -> Any:
     model = fresh(problem)
     optimizer, step = descent(model)
     return model, optimizer, mg.compile(step) if compiled else step, optimizer.state_dict()
-
-
-def _moved(problem: Problem, leaves: list[Any]) -> list[Array]:
-    return [np.array(p.data) - q.data for p, q in zip(leaves, trees.leaves(problem.model)) if isinstance(q, mg.Tensor)]
 
 
 def torch(problem: Problem) -> Run:
@@ -98,12 +100,7 @@ def torch(problem: Problem) -> Run:
         optimizer.step()
         return J.item()
 
-    def result() -> list[Array]:
-        leaves = [p.detach() for p in parameters]
-        start = problem.parameters()
-        return [p.numpy() - q.data for p, q in zip(leaves, start, strict=True)]
-
-    return step, result
+    return _recorded(step)
 
 
 def torch_loss(model: Any, ids: Any) -> Any:
@@ -151,6 +148,6 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
             f"text: {name}, {BATCH} x {LENGTH} characters, float32, AdamW, one thread",
             "ms a step",
             [at_most(1.2, "minigrad, compiled", "torch")],
-            {name: timed(start, 2 if quick else 5, 1e3) for name, start in agree(starts, 3, tolerance=1e-2).items()},
+            {name: timed(start, 2 if quick else 5, 1e3) for name, start in agree(starts, 3, tolerance=1e-5).items()},
             rounds=3 if quick else 20,
         )

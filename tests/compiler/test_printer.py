@@ -135,8 +135,8 @@ def test_an_unused_argument_has_no_part_in_the_listing() -> None:
 
 def test_what_a_transposed_array_is_of_is_computed_once():
     def f(x, y):
-        p = (x @ y).T
-        return p * 2.0, p * 3.0
+        unnamed = [(x @ y).T]
+        return unnamed[0] * 2.0, unnamed[0] * 3.0
 
     x, y = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     compiled = mg.compile(f)

@@ -28,10 +28,13 @@ def test_the_losses_of_pytorch(rnn: bool, compiled: bool) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed: its losses are not compared")
     sizes: dict[str, int] = {} if STEPS >= 300 else {"d": 32} if rnn else SMALL
     made = text.problem(rnn, np.float64, batch=4, length=12, steps=STEPS, **sizes)
-    (ours, moved), (theirs, _) = text.minigrad(compiled, made), text.torch(made)
-    losses: Any = np.array([[float(step(i)) for i in range(STEPS)] for step in (ours, theirs)])
+    losses = []
+    for step, result in (text.minigrad(compiled, made), text.torch(made)):
+        for i in range(STEPS):
+            step(i)
+        losses += result()
+    assert len(losses[0]) == STEPS
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-8, atol=0)
-    assert all(np.abs(change).max() > 1e-3 for change in moved())
 
 
 def file_of_text(folder: Path) -> Path:
