@@ -58,15 +58,11 @@ def descent(model: Any) -> Any:
         optimizer.zero_grad()
         return J
 
-    return optimizer, step
+    return step
 
 
 def minigrad(compiled: bool, problem: Problem) -> Run:
-    model, optimizer, step, start = _minigrad(compiled, problem)
-    optimizer.load_state_dict(start)
-    for p, q in zip(trees.leaves(model), trees.leaves(problem.model)):
-        if isinstance(p, mg.Tensor):
-            p.data = q.data.copy()
+    step = _minigrad(compiled, problem)
     return _recorded(lambda i: float(step(problem.batches[i % len(problem.batches)])))
 
 
@@ -76,11 +72,10 @@ def _recorded(step: Callable[[int], float]) -> Run:
     return lambda i: losses.append(step(i)), lambda: [np.array(losses)]
 
 
-@cache  # compiled once, not in every round
+@cache  # compiled once: later rounds go on with the training, which takes as long
 def _minigrad(compiled: bool, problem: Problem) -> Any:
-    model = fresh(problem)
-    optimizer, step = descent(model)
-    return model, optimizer, mg.compile(step) if compiled else step, optimizer.state_dict()
+    step = descent(fresh(problem))
+    return mg.compile(step) if compiled else step
 
 
 def torch(problem: Problem) -> Run:
