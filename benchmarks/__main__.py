@@ -25,6 +25,7 @@ BENCHMARKS = {
     "step": ("step", 1),
     "minibatch": ("minibatch", 2),
     "mlp": ("mlp", 2),
+    "text": ("text", 1),
     "chain": ("chain", 1),
     "memory": ("memory", 1),
     "import": ("imports", 1),

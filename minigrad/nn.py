@@ -89,7 +89,6 @@ class Linear:
     >>> layer = Linear.init(np.random.default_rng(0), 20, 8)
     >>> layer.W.shape, layer(np.ones((5, 20))).shape
     ((8, 20), (5, 8))
-
     """
 
     W: Any  # (m, n)
@@ -104,8 +103,10 @@ class Linear:
         return cls(W, mg.Tensor(np.zeros(m, dtype), name="b") if bias else None)
 
     def __call__(self, x: Array) -> Array:
-        z = x @ self.W.T
-        return z if self.b is None else z + self.b
+        *before, n = x.shape
+        z = (mg.reshape(x, (math.prod(before), n)) if before[1:] else x) @ self.W.T  # one large product is quickest
+        z = z if self.b is None else z + self.b
+        return mg.reshape(z, (*before, z.shape[-1])) if before[1:] else z
 
 
 @dataclasses.dataclass
@@ -148,7 +149,7 @@ class LayerNorm:
 
     def __call__(self, x: Array) -> Array:
         centred = x - mg.mean(x, axis=-1, keepdims=True)
-        variance = mg.mean(centred * centred, axis=-1, keepdims=True)
+        variance = mg.mean(mg.square(centred), axis=-1, keepdims=True)
         return centred / mg.sqrt(variance + self.eps) * self.scale + self.shift
 
 
@@ -184,11 +185,10 @@ class Conv2d:
             raise ValueError(f"needed images (batch, {window[0]}, height, width), got {x.shape}")
         if self.padding:
             x = mg.pad(x, ((0, 0), (0, 0), (self.padding,) * 2, (self.padding,) * 2))
-        windows = mg.transpose(_windows(x, window[1:], self.stride), (0, 2, 3, 1, 4, 5))
-        places = windows.shape[:3]
-        z = mg.reshape(windows, (-1, math.prod(window))) @ mg.reshape(self.W, (out, -1)).T
-        z = z if self.b is None else z + self.b
-        return mg.transpose(mg.reshape(z, (*places, out)), (0, 3, 1, 2))
+        windows = mg.transpose(_windows(x, window[1:], self.stride), (1, 4, 5, 0, 2, 3))  # long rows are copied fast
+        z = mg.reshape(self.W, (out, -1)) @ mg.reshape(windows, (math.prod(window), -1))
+        z = z if self.b is None else z + self.b[:, None]
+        return mg.swapaxes(mg.reshape(z, (out, *windows.shape[3:])), 0, 1)
 
 
 def _windows(x: Array, shape: Sequence[int], stride: int) -> Array:
@@ -209,14 +209,16 @@ def max_pool2d(x: Array, size: int, stride: int | None = None) -> Array:
         size: of a window; what is left over at the right and at the bottom has none.
         stride: the distance from window to window; None: its size.
     """
-    if stride not in (None, size):
-        return mg.max(_windows(x, (size, size), stride), axis=(-2, -1))
     *before, height, width = x.shape
     if height < size or width < size:
         raise ValueError(f"a window of {size} does not fit into images {x.shape}")
-    rows, columns = height // size, width // size
-    x = x if (rows * size, columns * size) == (height, width) else x[..., : rows * size, : columns * size]
-    return mg.max(mg.reshape(x, (*before, rows, size, columns, size)), axis=(-3, -1))
+    if stride in (None, size):
+        rows, columns = height // size, width // size
+        x = x if (rows * size, columns * size) == (height, width) else x[..., : rows * size, : columns * size]
+        windows = mg.moveaxis(mg.reshape(x, (*before, rows, size, columns, size)), (-3, -1), (0, 1))
+    else:
+        windows = mg.moveaxis(_windows(x, (size, size), stride), (-2, -1), (0, 1))
+    return mg.max(mg.reshape(windows, (size * size, *windows.shape[2:])), axis=0)  # quick: its axis is the first
 
 
 @dataclasses.dataclass
@@ -273,7 +275,7 @@ class Attention:
         *batch, T, n = x.shape
         heads = mg.reshape(self.project(x), (*batch, T, 3, self.heads, n // self.heads))
         Q, K, V = mg.moveaxis(heads, (-3, -2), (0, -3))  # each (..., heads, T, n / heads)
-        scores = Q @ mg.swapaxes(K, -1, -2) / math.sqrt(n // self.heads)
+        scores = Q / math.sqrt(n // self.heads) @ mg.swapaxes(K, -1, -2)
         if mask is not None:
             scores = mg.where(mask, scores, -np.inf)
         return self.output(mg.reshape(mg.swapaxes(mg.softmax(scores, axis=-1) @ V, -2, -3), (*batch, T, n)))

@@ -177,8 +177,10 @@ class Optimizer:
 
     def decayed(self, i: int, at: Any, g: Array) -> Array:
         """g + weight_decay * p: the gradient and that of the penalty weight_decay / 2 * sum(p**2), for `update`."""
-        decay = self.weight_decay  # type: ignore[attr-defined]
-        return g + decay * _as_real(self.params[i].data[at]) if decay else g
+        return g + self._penalty(i, at) if self.weight_decay else g  # type: ignore[attr-defined]
+
+    def _penalty(self, i: int, at: Any) -> Array:
+        return self.weight_decay * _as_real(self.params[i].data[at])  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that a run needs in order to go on, for `save`: the options, the counts, the arrays.
@@ -430,7 +432,7 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def update(self, i: int, at: Any, g: Array) -> Array:
-        return super().update(i, at, g) + self.lr * self.decayed(i, at, np.zeros_like(g))
+        return super().update(i, at, g) + self.lr * self._penalty(i, at)
 
 
 def clip_grad_norm(params: Any, max_norm: float) -> Array:

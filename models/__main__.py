@@ -1,4 +1,4 @@
-"""The command line: python -m models [train | evaluate | tag | compare | draw].
+"""The command line: python -m models [train | evaluate | tag | compare | draw | digits | text].
 
 Exit codes:
     0: all was done.
@@ -32,7 +32,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from minigrad.text import printable
-from models import conll, picture, slides, terminal, text
+from models import characters, conll, digits, picture, slides, terminal, text
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.window import hinge, hinge_by_hand, score
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,compare,draw}")
+    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,compare,draw,digits,text}")
 
     sub = commands.add_parser(
         "train",
@@ -181,6 +181,11 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--html", metavar="FILE", type=Path, help="the page that steps through backpropagation")
     sub.set_defaults(run=run_draw)
+
+    about = "train a convolutional network on scikit-learn's handwritten digits, and test it"
+    digits.options(commands.add_parser("digits", help=about, formatter_class=Defaults))
+    about = "train a transformer or a recurrent network on the characters of a text, and let it write"
+    characters.options(commands.add_parser("text", help=about, formatter_class=Defaults))
     return top
 
 

@@ -72,6 +72,17 @@ class Progress:
     speed: float  # windows, true and corrupt, a second
     f1: float  # the best development F1 yet
 
+    @property
+    def place(self) -> str:
+        return f"epoch {self.epoch}/{self.epochs}"
+
+    @property
+    def fraction(self) -> float:
+        return (self.epoch - 1 + self.done / self.of) / self.epochs
+
+    def __str__(self) -> str:
+        return f"loss {self.loss:.4f}  {self.speed:,.0f} windows/s  best F1 {self.f1:.3f}"
+
 
 def initial(settings: Settings, words: int, rng: np.random.Generator) -> Parameters:
     """Fresh parameters, small and random, in float32."""

@@ -297,3 +297,10 @@ def test_layers_of_torch() -> None:
     for ours, loss in [(mg.mse, F.mse_loss), (mg.huber, F.huber_loss),
                        (mg.binary_cross_entropy, F.binary_cross_entropy_with_logits)]:  # fmt: skip
         assert ours(y, target) == pytest.approx(float(loss(torch.tensor(y), torch.tensor(target))), rel=1e-12)
+
+
+def test_the_gradient_of_a_largest_number_is_computed_in_single_precision() -> None:
+    x = np.array([[1, 2], [1, 0]], np.float32)
+    source = str(mg.derive(lambda x: mg.sum(mg.max(x, axis=0) * x[0]), x))
+    assert ".astype(np.float32), np.where(top == top, 0, top)" in source
+    assert mg.grad(lambda x: mg.sum(mg.max(x, axis=0)))(x).tolist() == [[0.5, 1], [0.5, 0]]

@@ -182,10 +182,14 @@ def deserves_line(flow: Dataflow, v: Value, lines: set[Value]) -> bool:
         return True
     if v.name.rank <= USERS or (v in flow.outputs and v.gradient_of):
         return True
-    times = len(flow.users[v]) + flow.outputs.count(v)
-    if times > 1:
-        return not is_reversed(v)
-    return formula_length(v, lines) > MAX_INLINE_LENGTH
+    if is_reversed(v):
+        return times_read(flow, v) == 1 and formula_length(v, lines) > MAX_INLINE_LENGTH
+    return times_read(flow, v) > 1 or formula_length(v, lines) > MAX_INLINE_LENGTH
+
+
+def times_read(flow: Dataflow, v: Value) -> int:
+    """How often the formula of a value would be computed: x.T has no line, and is spelled out wherever it is used."""
+    return flow.outputs.count(v) + sum(times_read(flow, x) if is_reversed(x) else 1 for x in flow.users[v])
 
 
 def is_fresh(v: Value) -> bool:

@@ -237,7 +237,7 @@ def _summed(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
         for axis, offset in zip(axes, offsets):
             starts[axis] += offset
         at = tuple(slice(start, start + n) for start, n in zip(starts, places))
-        out[at] = out[at] + g[(..., *offsets)]
+        out[at] += g[(..., *offsets)]
     return out
 
 

@@ -189,9 +189,10 @@ def _extremum(f: Any, x: Array, axis: Axis, keepdims: bool, initial: Any, where:
     y = _started(larger, f(_masked(x, where, initial), axis=axis, keepdims=True), initial)
 
     def pullback(g: Array) -> Array:
-        chosen, top = (x == y) & where, stop_gradient(y)
+        chosen, top = x == y if where is True else (x == y) & where, stop_gradient(y)
         n = np.sum(chosen, axis=axis, keepdims=True)
         share = _kept(x.ndim, g, axis, keepdims) / (n + (n == 0))
+        share = np.positive(share, dtype=np.result_type(g, 1.0))  # the count is an array of integers, which promotes
         return _masked(np.where(chosen, share, np.where(top == top, 0, top)), where)  # NaN where the value is
 
     return y if keepdims else np.squeeze(y, axis), pullback

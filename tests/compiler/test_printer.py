@@ -131,3 +131,15 @@ def test_an_unused_argument_has_no_part_in_the_listing() -> None:
     d = mg.derive(lambda x, y: np.sum(x), X, X)
     assert "y (" not in d.source
     assert_same(d(X, X), (np.float64(6.0), (np.ones(3), np.zeros(3))))
+
+
+def test_what_a_transposed_array_is_of_is_computed_once():
+    def f(x, y):
+        unnamed = [(x @ y).T]
+        return unnamed[0] * 2.0, unnamed[0] * 3.0
+
+    x, y = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    compiled = mg.compile(f)
+    for one, other in zip(compiled(x, y), f(x, y), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert str(compiled).count(" @ ") == 1
