@@ -28,6 +28,7 @@ BENCHMARKS = {
     "chain": ("chain", 1),
     "memory": ("memory", 1),
     "import": ("imports", 1),
+    "words": ("words", 1),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
 

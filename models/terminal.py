@@ -10,10 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from minigrad.text import printable
-from models.training import Progress
 
 RICH = importlib.util.find_spec("rich") is not None
 
@@ -130,46 +129,37 @@ def stopping() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+class Progress(Protocol):
+    """How far training is; as text: how well it goes."""
+
+    @property
+    def place(self) -> str: ...
+
+    @property
+    def fraction(self) -> float: ...
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[Progress], None]]:
-    """Reports the progress of training: a bar with rich, a line per epoch without, nothing in a pipe.
+    """Reports the progress of training: a bar with rich, a line without, nothing in a pipe.
 
     >>> with progress() as report:
-    ...     report(Progress(epoch=1, epochs=2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))
+    ...     report(training.Progress(epoch=1, epochs=2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))  # doctest: +SKIP
     """
     if not sys.stderr.isatty():
         yield lambda now: None
     elif not RICH:
-        yield _line
+        yield lambda now: print(f"\r{now.place}  {now}\x1b[K", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
-        columns = [TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.description}")]
+        columns = [TextColumn("{task.fields[place]}"), BarColumn(), TextColumn("{task.description}")]
         with Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=None, epoch=0)
-
-            def report(now: Progress) -> None:
-                bar.update(
-                    task,
-                    total=now.epochs * now.of,
-                    completed=(now.epoch - 1) * now.of + now.done,
-                    epoch=now.epoch,
-                    description=_told(now),
-                )
-
-            yield report
-
-
-def _told(now: Progress) -> str:
-    return f"loss {now.loss:.4f}  {now.speed:,.0f} windows/s  best F1 {now.f1:.3f}"
-
-
-def _line(now: Progress) -> None:
-    if now.done == now.of:
-        print(f"\repoch {now.epoch}/{now.epochs}  {_told(now)}", end="", file=sys.stderr, flush=True)
+            task = bar.add_task("", total=1.0, place="")
+            yield lambda now: bar.update(task, completed=now.fraction, place=now.place, description=str(now))
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
