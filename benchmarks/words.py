@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from benchmarks.harness import Benchmark, Measure, faster
+from benchmarks.harness import Benchmark, Measure, faster, timed
 from models.vectors_command import Run
 from models.words import Corpus, Recipe
 
@@ -83,31 +84,40 @@ def check_quality(quick: bool) -> float:
     return losses[0] / losses[1]
 
 
-def speed(make: Any, lines: Lines, backend: str | None) -> Measure | None:
-    """The microseconds of a word, without building the vocabulary and compiling."""
-    recipe = Recipe(epochs=1, compile=backend)
-    try:
-        if make is gensim or backend == "numba":
-            import_module("gensim" if make is gensim else "numba")
-    except ModuleNotFoundError:
+WARM = 5  # steps, in which the first call compiles and the second is compared with it
+
+
+def speed(lines: Lines, backend: str | None) -> Measure | None:
+    """The microseconds of a word of an epoch, without building the vocabulary and compiling."""
+    if backend == "numba" and find_spec("numba") is None:
         return None
-    count = Corpus(lines, recipe.min_count).numbers.size
+    run = Run(Corpus(lines, 5), Recipe(epochs=1, compile=backend))
 
     def measure() -> float:
-        run, _ = make(lines, recipe)
-        if make is minigrad and backend:
-            warm, _ = make(lines[:200], recipe)
-            warm()
+        run.epoch = run.done = 0
+        steps = run.steps()
+        for _ in range(WARM):
+            next(steps)
         before = time.perf_counter()
-        run()
-        return (time.perf_counter() - before) / count * 1e6
+        for now in steps:
+            last = now
+        share = 1 - WARM / (last.of if last else 1)
+        return (time.perf_counter() - before) / (share * run.corpus.numbers.size) * 1e6
 
     return measure
 
 
+def speed_of_gensim(lines: Lines) -> Measure | None:
+    if find_spec("gensim") is None:
+        return None
+    recipe = Recipe(epochs=1)
+    run, _ = gensim(lines, recipe)
+    return timed(lambda: (lambda i: run(), list), 1, 1e6 / Corpus(lines, recipe.min_count).numbers.size)
+
+
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     lines = text(1_000 if quick else 8_000)
-    peer = speed(gensim, lines, None)
+    peer = speed_of_gensim(lines)
     title = "words: skip-gram, 5 negatives, window 5, 50 numbers, one thread"
     if peer is not None:
         title += f"; held-out loss {check_quality(quick):.3f} times gensim's"
@@ -116,9 +126,9 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
         "µs a word",
         [faster(0.3, "minigrad, compiled", "gensim"), faster(1.0, "minigrad, compiled, numba", "gensim")],
         {
-            "minigrad": speed(minigrad, lines, None),
-            "minigrad, compiled": speed(minigrad, lines, "numpy"),
-            "minigrad, compiled, numba": speed(minigrad, lines, "numba"),
+            "minigrad": speed(lines, None),
+            "minigrad, compiled": speed(lines, "numpy"),
+            "minigrad, compiled, numba": speed(lines, "numba"),
             "gensim": peer,
         },
         rounds=2 if quick else 7,
