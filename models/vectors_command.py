@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from itertools import islice
@@ -250,6 +251,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--resume and --every need --checkpoint FILE")
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe) if hasattr(options, f.name)})
     checkpoint = options.checkpoint and Checkpoint(options.checkpoint, options.every, options.resume)
+    began = time.perf_counter()
     with terminal.stopping() as received:
         if options.text:
             try:
@@ -261,11 +263,14 @@ def run(options: argparse.Namespace) -> int:
             found = Vectors.load(options.vectors)
         if options.out is not None:
             found.save(options.out)
+    seconds = time.perf_counter() - began
     if received:
         return 128 + received[0]
     if options.plot is not None:
         found.plot(options.words or found.words[:50], options.plot)
-    with terminal.work_is_done():
+    with terminal.work_is_done(OSError if options.text else BrokenPipeError):
+        if options.text:
+            terminal.say(f"trained in {seconds:.1f} s")
         for word in options.nearest:
             show(f"nearest to {word}", found.nearest(word))
         if options.analogy:
@@ -286,8 +291,8 @@ def trained(paths: Sequence[Path], recipe: Recipe, checkpoint: Checkpoint | None
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: needed a text in UTF-8, got {error}") from None
     corpus = Corpus(lines, recipe.min_count)
-    terminal.say(f"training on {corpus.numbers.size:,} words, {len(corpus.words):,} different ones", flush=True)
-    began = time.perf_counter()
+    with suppress(OSError):  # the training is worth more than this line
+        terminal.say(f"training on {corpus.numbers.size:,} words, {len(corpus.words):,} different ones", flush=True)
     with terminal.progress() as progress:
 
         def report(now: Progress) -> None:
@@ -295,9 +300,7 @@ def trained(paths: Sequence[Path], recipe: Recipe, checkpoint: Checkpoint | None
             if received:
                 raise KeyboardInterrupt
 
-        found = train(corpus, recipe, report, checkpoint)
-    terminal.say(f"trained in {time.perf_counter() - began:.1f} s")
-    return found
+        return train(corpus, recipe, report, checkpoint)
 
 
 def show(title: str, found: Sequence[tuple[str, float]]) -> None:

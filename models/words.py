@@ -51,10 +51,8 @@ class Blocks(NamedTuple):
 def objective(V: Array, U: Array, blocks: Blocks) -> Array:
     """The losses of all pairs: a centre meets all negatives of its block, weighted as if each pair had its own.
 
-    Its expectation is the sum of `loss` over the pairs, where a negative may be the word nearby. Both gradients are
-    row-sparse.
-
-    Shapes: V and U (words, d), the vectors of words as centres, and of words near them; J is a number.
+    Its expectation is the sum of `loss` over the pairs, where a negative may be the word nearby. V and U (words, d) are
+    the vectors of words as centres and of words near them; both gradients are row-sparse.
     """
     v = mg.embedding(V, blocks.centres)
     s_o = v @ np.swapaxes(mg.embedding(U, blocks.nearby), 1, 2)
