@@ -30,6 +30,7 @@ BENCHMARKS = {
     "memory": ("memory", 1),
     "import": ("imports", 1),
     "vmap": ("vmap", 1),
+    "words": ("words", 1),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
 

@@ -107,8 +107,10 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def is_small(self) -> bool:
         """Does it cost less to add these rows look-up by look-up than to merge them first?"""
+        if self._merged:  # then a tracer does not know their number
+            return False
         size = len(self._parts) * self._parts[0][1].size
-        return not self._merged and (size < MERGE_ROWS_FROM or size < mode.merge_rows_from)
+        return size < MERGE_ROWS_FROM or size < mode.merge_rows_from
 
     def _into(self, ufunc: np.ufunc, out: Array) -> Array:
         """Add or subtract these rows in place: few row by row, many merged first."""

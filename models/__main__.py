@@ -1,4 +1,4 @@
-"""The command line: python -m models [train | evaluate | tag | compare | draw | digits | text].
+"""The command line: python -m models [train | evaluate | tag | compare | draw | words | digits | text].
 
 Exit codes:
     0: all was done.
@@ -32,9 +32,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from minigrad.text import printable
-from models import characters, conll, digits, picture, slides, terminal, text
+from models import characters, conll, digits, picture, slides, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
+from models.vectors import Vectors
 from models.window import hinge, hinge_by_hand, score
 
 SENTENCES = (
@@ -91,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    commands = top.add_subparsers(title="commands", metavar="{train,evaluate,tag,compare,draw,digits,text}")
+    names = "train,evaluate,tag,compare,draw,words,digits,text"
+    commands = top.add_subparsers(title="commands", metavar=f"{{{names}}}")
 
     sub = commands.add_parser(
         "train",
@@ -111,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
         help="corpus whose F1 chooses the epoch; (default: a part of the training corpus)",
     )
     sub.add_argument("--model", metavar="OUT.npz", type=Path, required=True, help="where the model goes")
+    sub.add_argument("--vectors", metavar="FILE", type=Path, help="start from word vectors: .txt, .bin, .npz")
     sub.add_argument("--entity", default="LOC", help="the entity type to find")
     sub.add_argument("--radius", type=int, help="words to each side of the centre")
     sub.add_argument("--dim", type=int, help="length of a word vector")
@@ -182,6 +185,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--html", metavar="FILE", type=Path, help="the page that steps through backpropagation")
     sub.set_defaults(run=run_draw)
 
+    about = "train word vectors on a text, or read them; save, query and draw them"
+    vectors_command.options(commands.add_parser("words", help=about, formatter_class=Defaults))
     about = "train a convolutional network on scikit-learn's handwritten digits, and test it"
     digits.options(commands.add_parser("digits", help=about, formatter_class=Defaults))
     about = "train a transformer or a recurrent network on the characters of a text, and let it write"
@@ -220,7 +225,7 @@ def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
 def run_train(options: argparse.Namespace) -> int:
     settings, recipe, checkpoint = chosen(Settings, options), chosen(Recipe, options), chosen_checkpoint(options)
     outputs = [path for path in (options.model, options.checkpoint) if path is not None]
-    used = {os.path.realpath(path) for path in (options.train, options.dev) if path is not None}
+    used = {os.path.realpath(path) for path in (options.train, options.dev, options.vectors) if path is not None}
     for path in outputs:
         if os.path.realpath(path) in used:
             raise ValueError(f"{path} is already the name of another file of this command; choose another name")
@@ -228,10 +233,11 @@ def run_train(options: argparse.Namespace) -> int:
         files.check_destination(path)
     sentences = corpus(options.train, "train")
     development = None if options.dev is None else conll.read(options.dev)
+    pretrained = None if options.vectors is None else Vectors.load(options.vectors)
     code, problem = 0, None
     with terminal.stopping() as received:
         try:
-            tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received)
+            tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received, pretrained)
         except Diverged as error:
             if error.best is None:
                 complain(error)
@@ -282,6 +288,7 @@ def trained(
     recipe: Recipe,
     checkpoint: Checkpoint | None = None,
     received: Sequence[int] = (),
+    vectors: Vectors | None = None,
 ) -> tuple[Tagger, str]:
     """Train until it is done, or a signal to stop is received; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
@@ -294,7 +301,7 @@ def trained(
             show(now)
             stop_if(received)
 
-        tagger = train(sentences, development, settings, recipe, report, checkpoint)
+        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from models import conll, network, neuron, softmax, window
+from models import conll, network, neuron, softmax, window, words
 from models.tagger import Tagger
 from models.window import Parameters, Windows
 
@@ -249,6 +249,50 @@ def _three(rng: np.random.Generator, bound: float) -> Arguments:
     return {name: numbers(rng, bound, *shape) for name, shape in zip((*NAMES, "x"), shapes)}
 
 
+# word vectors
+
+
+def log_sigmoid(x: Array) -> Array:
+    """log σ(x), which the complex step can follow; np.logaddexp, of which `mg.log_sigmoid` is made, is real."""
+    return -mg.logsumexp(mg.stack([np.zeros_like(x), -x]), axis=0)
+
+
+def negative_sampling(v_c: Array, u_o: Array, U_k: Array) -> Array:
+    """The loss of a pair of words, as `models.words.loss` has it."""
+    return -log_sigmoid(u_o @ v_c) - mg.sum(log_sigmoid(-(U_k @ v_c)))
+
+
+def _negative_sampling(rng: np.random.Generator, bound: float) -> Arguments:
+    bound = bound**0.5  # a score is a product of two
+    return {"v_c": numbers(rng, bound, 6), "u_o": numbers(rng, bound, 6), "U_k": numbers(rng, bound, 5, 6)}
+
+
+# two blocks of three words, which repeat within and across them, with a word to each side and two negatives
+BLOCKS = words.Blocks(
+    centres=np.array([[1, 2, 1], [0, 3, 3]]),
+    nearby=np.array([[0, 1, 2, 1, 0], [1, 0, 3, 3, 4]]),
+    negatives=np.array([[1, 5], [5, 5]]),
+    pairs=np.array([[[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0]], [[0, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0] * 5]]),
+    shares=np.array([[[5.0], [5.0], [2.5]], [[2.5], [5.0], [0.0]]]),
+)
+
+
+def skip_gram(V: Array, U: Array) -> Array:
+    """The objective of two blocks of text, as `models.words.objective` has it."""
+    v = mg.embedding(V, BLOCKS.centres)
+    s_o = v @ np.swapaxes(mg.embedding(U, BLOCKS.nearby), 1, 2)
+    s_k = v @ np.swapaxes(mg.embedding(U, BLOCKS.negatives), 1, 2)
+    return -mg.sum(BLOCKS.pairs * log_sigmoid(s_o)) - mg.sum(BLOCKS.shares * log_sigmoid(-s_k))
+
+
+def skip_gram_by_hand(V: Array, U: Array) -> dict[str, Array]:
+    return words.objective_by_hand(V, U, BLOCKS)
+
+
+def _skip_gram(rng: np.random.Generator, bound: float) -> Arguments:
+    return {"V": numbers(rng, bound**0.5, 6, 4), "U": numbers(rng, bound**0.5, 6, 4)}
+
+
 DERIVATIONS = (
     Derivation(
         "A neuron is a logistic regression", "h = f(wᵀx + b)", neuron.neuron, neuron.neuron_by_hand, _neuron,
@@ -334,6 +378,23 @@ DERIVATIONS = (
             "x": "∂s/∂x = W₁ᵀδ₁",
         },
         ("models.network.network", "models.network.network_by_hand"),
+    ),
+    Derivation(
+        "Word vectors: negative sampling", "J = −log σ(u_o·v_c) − Σ log σ(−u_k·v_c)",
+        negative_sampling, words.loss_by_hand, _negative_sampling,
+        {
+            "v_c": "∂J/∂v_c = δ_o u_o + Σ δ_k u_k,  δ_o = σ(u_o·v_c) − 1,  δ_k = σ(u_k·v_c)",
+            "u_o": "∂J/∂u_o = δ_o v_c", "U_k": "∂J/∂u_k = δ_k v_c",
+        },
+        ("models.slides.negative_sampling", "models.words.loss_by_hand"),
+    ),
+    Derivation(
+        "Word vectors: text in blocks", "J = Σ over pairs, negatives shared in a block",
+        skip_gram, skip_gram_by_hand, _skip_gram,
+        {
+            "V": "∂J/∂V_word = Σ over its places of Σ δ u", "U": "∂J/∂U_word = Σ over its places of Σ δ v",
+        },
+        ("models.slides.skip_gram", "models.words.objective_by_hand"),
     ),
 )  # fmt: skip
 

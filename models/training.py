@@ -20,6 +20,7 @@ import minigrad as mg
 from minigrad.text import shortened
 from models import conll, storage, text
 from models.tagger import Settings, Tagger, best_threshold, token_rate
+from models.vectors import Vectors
 from models.window import Parameters, Windows, objective
 
 Array = Any
@@ -100,6 +101,24 @@ def initial(settings: Settings, words: int, rng: np.random.Generator) -> Paramet
     )
 
 
+SPREAD = 0.06  # the standard deviation of word vectors that training starts from
+
+
+def _extended(vocabulary: text.Vocabulary, vectors: Vectors, settings: Settings) -> text.Vocabulary:
+    """With the words that only the vectors know: the vector of such a word is better than the unknown word's."""
+    if vectors.V.shape[1] != settings.dim:
+        length = vectors.V.shape[1]
+        raise ValueError(f"needed vectors of {settings.dim} numbers, got {length}; choose --dim {length}")
+    return text.Vocabulary([*vocabulary.words, *(word for word in vectors.words if word not in vocabulary.number)])
+
+
+def _start_from(vectors: Vectors, L: Array, vocabulary: text.Vocabulary) -> None:
+    """Replace the rows of words that have a vector."""
+    pairs = [(i, vectors.number[word]) for i, word in enumerate(vocabulary.words) if word in vectors.number]
+    rows, numbers = np.array(pairs, np.intp).reshape(-1, 2).T
+    L[rows] = vectors.V[numbers] * (SPREAD / np.std(vectors.V))
+
+
 def mapped(function: Callable[..., Any], *params: Parameters) -> Parameters:
     """A function of arrays on each of the parameters; the case vectors may be None."""
     pairs = ([getattr(p, f.name) for p in params] for f in fields(Parameters))
@@ -149,6 +168,7 @@ def train(
     recipe: Recipe = Recipe(),
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint: Checkpoint | None = None,
+    vectors: Vectors | None = None,
 ) -> Tagger:
     """Train a tagger; of all epochs, the one best on the development sentences is kept.
 
@@ -167,7 +187,7 @@ def train(
         ValueError: where the sentences have no entity of the kind, or nothing else; for a checkpoint of another run,
             and for one of an unfinished run that is not to be resumed, and would be lost.
     """
-    run = Run(sentences, development, settings, recipe)
+    run = Run(sentences, development, settings, recipe, vectors)
     if checkpoint is not None and checkpoint.resume:
         run.restore(checkpoint.path)
     elif checkpoint is not None and os.path.lexists(checkpoint.path):
@@ -195,8 +215,9 @@ class Run:
         development: Sequence[conll.Sentence] | None,
         settings: Settings,
         recipe: Recipe,
+        vectors: Vectors | None = None,
     ) -> None:
-        self.settings, self.recipe = settings, recipe
+        self.settings, self.recipe, self.pretrained = settings, recipe, vectors
         self.corpora = sentences, development
         self.rng = rng = np.random.default_rng(recipe.seed)
         shuffled = rng.permutation(len(sentences))
@@ -214,6 +235,8 @@ class Run:
                 )
 
         self.vocabulary = text.Vocabulary.of((token for s in kept for token in s.tokens), settings.min_count)
+        if vectors is not None:
+            self.vocabulary = _extended(self.vocabulary, vectors, settings)
         words, tokens = len(self.vocabulary) - 2, sum(len(s.tokens) for s in kept)
         if words**2 < tokens:  # text of n tokens has far more than sqrt(n) words (Heaps' law)
             remedy = "is the token in the right column, the corpus real text, and min_count small enough?"
@@ -221,6 +244,8 @@ class Run:
                 f"of {tokens} tokens only {words} words remain, far fewer than text has; {remedy}", stacklevel=3
             )
         start = initial(settings, len(self.vocabulary), rng)
+        if vectors is not None:
+            _start_from(vectors, start.L, self.vocabulary)
         self.variables = mapped(mg.Tensor, start)
         self.mean = mapped(np.copy, start)
         make, usual_rate = OPTIMIZERS[recipe.optimizer]
@@ -336,7 +361,8 @@ class Run:
         """What a run to resume has to have in common with this one."""
         names = "training corpus", "development corpus"
         corpora = {name: None if c is None else _fingerprint(c) for name, c in zip(names, self.corpora)}
-        return asdict(self.settings) | asdict(self.recipe) | corpora
+        pretrained = {"vectors": None if self.pretrained is None else self.pretrained.fingerprint}
+        return asdict(self.settings) | asdict(self.recipe) | corpora | pretrained
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
@@ -353,7 +379,7 @@ class Run:
         with storage.reading(path, KIND) as file:
             about = _checkpoint(file)
             was, now = about["run"], self.identity
-            other = [name for name in now if name not in was or was[name] != now[name]]
+            other = [name for name in now if was.get(name) != now[name]]
             if not other:
                 self._restore(file, about["state"])
         if other:
