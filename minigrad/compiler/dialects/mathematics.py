@@ -469,10 +469,10 @@ def classes_of(v: Any) -> Value | None:
 
 
 def is_rectified(x: Any, condition: Any) -> bool:
-    """Is it max(m, 0), and the condition m > 0?"""
+    """Is it max(m, 0), and the condition that it, or m, is above 0?"""
     if not (is_call(condition, np.greater, 2) and number(condition.args[1]) == 0 and is_call(x, np.maximum, 2)):
         return False
-    return x.args[0] is condition.args[0] and number(x.args[1]) == 0
+    return (condition.args[0] is x or condition.args[0] is x.args[0]) and number(x.args[1]) == 0
 
 
 def equations(schedule: Schedule, identifiers: Identifiers, replaced: Sequence[Value | str]) -> Equations:
