@@ -33,7 +33,7 @@ def test_agrees_with_autograd(chunk: int) -> None:
 
 def test_the_programs_are_varied() -> None:
     """Every template is used, and nearly every program uses a value again."""
-    count = 600
+    count = 1500
     programs = [str(program(seed)) for seed in range(count)]
     text = "\n".join(programs)
     assert [t for t, _ in TEMPLATES if t.partition("{")[0].strip("(-") not in text] == []
