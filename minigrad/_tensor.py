@@ -80,6 +80,8 @@ class Tensor(Node):
         """
         if (self._op is not None or self._kwargs is unrecorded) and _is_shared(self):
             self._data = np.copy(self._data)
+        if self._entry is not None:
+            self._entry.read_by_the_user(self._data)
         return self._data
 
     @data.setter
