@@ -196,7 +196,7 @@ class Tensor(Node):
         else:
             gradient = conjugated(checked_seed(gradient, self))
         if vmaps:
-            mode.refuse_inside_vmap(f"backward was called on {named(self)}")
+            mode.refuse_inside_vmap(f"backward was called on {named(self)}", self._data)
         reached: list[Any] = []
         sums: list[Array] = []
         for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():

@@ -411,9 +411,9 @@ def aligned(g: Array, x: Any) -> Array:
 mode.aligned = aligned
 
 
-def refuse_writes(what: str) -> None:
-    """An error inside a vmap, for what would happen once, not for each example."""
-    if mode.levels:
+def refuse_writes(what: str, data: Any = None) -> None:
+    """An error inside a vmap, or with data kept from one, for what would happen once, not for each example."""
+    if mode.levels or levels_of(data):
         raise refused(what, "return it from the function that is mapped, and do that with the result outside")
 
 

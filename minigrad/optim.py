@@ -127,8 +127,9 @@ class Optimizer:
                 del self._later
             if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
                 raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
-            written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
-            later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
+            if later:
+                written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
+                later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
             for _, p, data, _ in moving:
                 p.data = data
             _make_all([*calls, *then, *later, (len, ())], undo)
