@@ -80,6 +80,8 @@ class Tensor(Node):
         """
         if (self._op is not None or self._kwargs is unrecorded) and _is_shared(self):
             self._data = np.copy(self._data)
+        if self._entry is not None:
+            self._entry.read_by_the_user(self._data)
         return self._data
 
     @data.setter
@@ -194,7 +196,7 @@ class Tensor(Node):
         else:
             gradient = conjugated(checked_seed(gradient, self))
         if vmaps:
-            mode.refuse_inside_vmap(f"backward was called on {named(self)}")
+            mode.refuse_inside_vmap(f"backward was called on {named(self)}", self._data)
         reached: list[Any] = []
         sums: list[Array] = []
         for x, g in backward_pass([self], [gradient]) if self._kwargs is not unrecorded else ():

@@ -17,11 +17,13 @@ from minigrad.batched import (
     Array,
     Batched,
     Level,
+    all_widened,
     called,
     examples_of,
     found_in,
     is_mapped,
     ndim_of,
+    one_by_one,
     picked,
     repeated,
     rule,
@@ -63,9 +65,7 @@ def _others(level: Level, *rest: Any) -> bool:
 def _elementwise(level: Level, function: Any, *args: Any, **kwargs: Any) -> Any:
     if function is np.where and len(args) == 1:
         return called(np.nonzero, args, {}, args[0])
-    ndim = max(map(ndim_of, args))
-    named = {key: widened(x, level, ndim) for key, x in kwargs.items()}
-    return function(*[widened(x, level, ndim) for x in args], **named)
+    return function(*all_widened(level, args, kwargs), **all_widened(level, kwargs, args))
 
 
 @rule(np.sum, np.prod, np.mean, np.var, np.std, np.max, np.amax, np.min, np.amin, np.any, np.all, np.count_nonzero)
@@ -179,15 +179,18 @@ LETTERS = "bcdefghijklmnopqrstuvwxyzaABCDEFGHIJKLMNOPQRSTUVWXYZ"
 @rule(np.reshape)
 def _reshape(level: Level, function: Any, x: Any, shape: Any, order: Any = "C") -> Any:
     shape = np.reshape(examples_of(x), shape).shape  # with the length that is -1
-    if order in ("F", "A"):  # the first axis changes fastest
-        order = "F"
+    if order not in ("C", "F"):
+        return one_by_one(level, function, (x, shape, order), {}).array  # as each example is in memory
+    if order == "F":  # the first axis changes fastest
         return np.moveaxis(function(np.moveaxis(x.array, 0, -1), (*shape, level.size), order=order), -1, 0)
     return function(x.array, (level.size, *shape))
 
 
 @rule(np.ravel)
 def _ravel(level: Level, function: Any, x: Any, order: Any = "C") -> Any:
-    return _reshape(level, np.reshape, x, -1, "C" if order == "K" else order)
+    if order in ("A", "K"):
+        return NotImplemented  # as each example is in memory
+    return _reshape(level, np.reshape, x, -1, order)
 
 
 @rule(np.transpose, np.permute_dims)

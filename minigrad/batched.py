@@ -101,6 +101,8 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     itemsize = property(lambda self: self.dtype.itemsize)
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
     base = property(lambda self: getattr(self.array, "base", self))
+    strides = property(lambda self: self.array.strides[1 if self.mapped else 0 :])
+    flags = property(lambda self: (self.array[:1] if self.mapped else self.array).flags)
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
     real = property(lambda self: np.real(self))
@@ -141,7 +143,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(x, Node | RowSparse) for x in (*inputs, *out)):
             return NotImplemented
         if out:
-            return _written(out, getattr(ufunc, method), inputs, kwargs)
+            return _written(out, ufunc, method, inputs, kwargs)
         if ufunc in (np.multiply, np.matmul) and method == "__call__" and _is_product(ufunc, *inputs):
             return _product(*inputs)
         if method == "__call__" and ufunc.signature is None:
@@ -409,9 +411,9 @@ def aligned(g: Array, x: Any) -> Array:
 mode.aligned = aligned
 
 
-def refuse_writes(what: str) -> None:
-    """An error inside a vmap, for what would happen once, not for each example."""
-    if mode.levels:
+def refuse_writes(what: str, data: Any = None) -> None:
+    """An error inside a vmap, or with data kept from one, for what would happen once, not for each example."""
+    if mode.levels or levels_of(data):
         raise refused(what, "return it from the function that is mapped, and do that with the result outside")
 
 
@@ -518,11 +520,18 @@ def _wrapped(y: Any, level: Level) -> Any:
     return Batched(y, level)
 
 
+def all_widened(level: Level, xs: Any, others: Any) -> Any:
+    """Arguments, a tuple or a dict of them, widened to broadcast against each other and against others."""
+    every = [x for part in (xs, others) for x in (part.values() if type(part) is dict else part)]
+    ndim = max([ndim_of(x) for x in every if not isinstance(x, type)])
+    if type(xs) is dict:
+        return {key: widened(x, level, ndim) for key, x in xs.items()}
+    return [widened(x, level, ndim) for x in xs]
+
+
 def _together(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function that broadcasts its arguments against each other."""
-    ndim = max([ndim_of(x) for x in args])
-    named = {key: widened(x, level, ndim) for key, x in kwargs.items()}
-    return _wrapped(function(*[widened(x, level, ndim) for x in args], **named), level)
+    return _wrapped(function(*all_widened(level, args, kwargs), **all_widened(level, kwargs, args)), level)
 
 
 def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], like: Batched) -> Any:
@@ -555,7 +564,7 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], like: B
                 return ours(*args, **kwargs)
             finally:
                 mode.composing = before
-    return _looped(level, function, args, kwargs)
+    return one_by_one(level, function, args, kwargs)
 
 
 def examples_of(x: Any) -> Any:
@@ -567,7 +576,7 @@ def examples_of(x: Any) -> Any:
     return {key: examples_of(e) for key, e in x.items()} if type(x) is dict else x
 
 
-def _looped(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def one_by_one(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Example by example: for what NumPy has no call on a whole batch."""
 
     def at(i: int, x: Any) -> Any:
@@ -597,10 +606,14 @@ def _looped(level: Level, function: Any, args: tuple[Any, ...], kwargs: dict[str
 # Writing
 
 
-def _written(out: tuple[Any, ...], function: Any, inputs: Any, kwargs: Any) -> Any:
+def _written(out: tuple[Any, ...], ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
     """A ufunc that writes its result into an array: x += y."""
     (target,) = out
-    result = function(*inputs, **kwargs)
+    if method == "__call__" and type(target) is Batched and kwargs.get("where", True) is not True:
+        level = _newest((target, inputs, kwargs))  # elements that the mask leaves out stay as they are
+        result = _together(level, ufunc, inputs, kwargs | {"out": np.copy(_writable(target, level))})
+    else:
+        result = getattr(ufunc, method)(*inputs, **kwargs)
     if type(target) is not Batched:
         raise refused(
             f"{result!r} was written into an array that is the same for all examples",

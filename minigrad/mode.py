@@ -211,7 +211,7 @@ class _Mode:
     pull = _Switch(None)  # called in place of every pullback: with the op, the argument, the pullback and g
 
     aligned: Callable[[Any, Any], Any]  # see batched.py, which defines these two
-    refuse_inside_vmap: Callable[[str], None]
+    refuse_inside_vmap: Callable[..., None]
 
     def observers(self, kind: str = "observer") -> list[Any]:
         """All that observe the Tensors that are made, or the backward passes, in this context."""

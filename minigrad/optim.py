@@ -102,9 +102,9 @@ class Optimizer:
         if self._later is None:
             state[at] = value
         else:
-            dtype = getattr(state, "dtype", None)
-            fits = dtype is None or dtype is getattr(value, "dtype", None)
-            self._later.append((setitem, state, at, value if fits else np.asarray(value).astype(dtype)))
+            if type(state) is np.ndarray:
+                value = _storable(state, at, value)
+            self._later.append((setitem, state, at, value))
 
     def step(self) -> None:
         """Move every parameter that has a gradient; none, where an error or Ctrl-C ends the step."""
@@ -142,6 +142,9 @@ class Optimizer:
                 del self._later
             if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
                 raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
+            if later:
+                written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
+                later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
             for _, p, data, _ in moving:
                 p.data = data
             _make_all([*calls, *then, *later, (len, ())], undo)
@@ -220,6 +223,22 @@ def _subtraction(data: Array, at: Any, change: Array) -> Call:
     if new.dtype is not data.dtype or new.shape != old.shape:
         new = np.subtract(old, change, out=np.empty_like(old))  # cast as NumPy does in place
     return setitem, data, at, new
+
+
+def _storable(state: Array, at: Any, value: Any) -> Array:
+    """A value that `state[at] = value` cannot refuse."""
+    _require(state.flags.writeable, "a state that can be written to", "a read-only array")
+    value = value if type(value) is np.ndarray else np.asarray(value)
+    value = value if value.dtype is state.dtype else value.astype(state.dtype)
+    if at is not ... or value.shape != state.shape:
+        np.broadcast_to(value, np.broadcast_to(False, state.shape)[at].shape)
+    return value
+
+
+def _owner(x: Any) -> Any:
+    """The array whose memory an array is a view of."""
+    base = getattr(x, "base", None)
+    return x if base is None else base
 
 
 def _make_all(calls: list[Call], undo: list[Call]) -> None:

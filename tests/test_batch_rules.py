@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,13 @@ def axes(case: Case, chosen: list[int]) -> tuple[int | None, ...]:
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The NumPy functions that run example by example."""
-    found, looped = set(), batched._looped
+    found, looped = set(), batched.one_by_one
 
     def noting(level: Any, function: Any, args: Any, kwargs: Any) -> Any:
         found.add(full_name(function))
         return looped(level, function, args, kwargs)
 
-    monkeypatch.setattr(batched, "_looped", noting)
+    monkeypatch.setattr(batched, "one_by_one", noting)
     return found
 
 
@@ -234,3 +235,37 @@ def test_a_batched_array_has_a_text() -> None:
     mg.vmap(lambda a: texts.append((repr(a), str(a), np.array2string(a), repr(mg.Tensor(a)))) or a)(y)
     assert set(texts[0][:3]) == {"<float64 (3,) for each of 2 examples>"} and "2 examples" in texts[0][3]
     assert Batched.__hash__ is None
+
+
+WITH_KEYWORDS: dict[str, Callable[[Any, Any], Any]] = {
+    "where": lambda s, x: np.add(s, 1.0, where=x > 0, out=x.copy()),
+    "where, the same for all": lambda s, x: np.add(x, s, where=np.arange(3) > 0, out=x * 2),
+    "where, in a corner": lambda s, x: np.divide(s, x, where=x > 0, out=np.zeros_like(x, shape=(2, 3))),
+    "clip": lambda s, x: np.clip(s, min=x),
+    "isclose": lambda s, x: np.isclose(s, 1.0, atol=np.abs(x)),
+    "dtype": lambda s, x: np.add(s, x, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("name", WITH_KEYWORDS)
+def test_keywords_broadcast_and_where_leaves_elements_as_they_are(name: str) -> None:
+    s, x = np.array([0.5, -1.0, 2.0]), np.array([[1.0, -2.0, 3.0], [-1.0, 0.5, 2.5], [0.1, 0.2, -0.3]])
+    expected = np.stack([WITH_KEYWORDS[name](*row) for row in zip(s, x, strict=True)])
+    assert np.array_equal(mg.vmap(WITH_KEYWORDS[name])(s, x), expected)
+
+
+def test_where_writes_into_no_argument() -> None:
+    with pytest.raises(TypeError, match=r"an argument, .*, was written into"):
+        mg.vmap(lambda x: np.add(x, 1.0, where=x > 0, out=x))(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("order", ["C", "F", "A", "K"])
+def test_orders_are_those_of_each_example(order: Any) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    for f in (lambda x: np.ravel(x, order), lambda x: np.ravel(x.T, order), lambda x: x.T.flatten(order)):
+        assert np.array_equal(mg.vmap(f)(x), np.stack([f(row) for row in x]))
+    if order != "K":
+        for f in (lambda x: np.reshape(x, (2, 6), order), lambda x: np.reshape(x.T, (2, 6), order)):
+            assert np.array_equal(mg.vmap(f)(x), np.stack([f(row) for row in x]))
+    weighted = mg.grad(lambda x: np.sum(np.ravel(x.T, order) * np.arange(12.0)))
+    assert np.array_equal(mg.vmap(weighted)(x), np.stack([weighted(row) for row in x]))

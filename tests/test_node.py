@@ -194,19 +194,88 @@ def test_a_variable_that_was_set_is_seen() -> None:
             use()
 
 
-@pytest.mark.parametrize("change", ["all", "a row", "rows exchanged"])
-def test_a_batch_that_was_changed_in_place_is_no_other_value(change: str) -> None:
-    batch, w = np.random.default_rng(0).normal(size=(2048, 64)), mg.Tensor(np.ones((64, 128)))
-    J = mg.sum(mg.relu(batch @ w + 1.0))
-    if change == "all":
-        batch[...] = 0.5
-    elif change == "a row":
-        batch[77] = 0.5
-    else:
-        batch[[3, 4]] = batch[[4, 3]]
+def sort(batch: np.ndarray) -> None:
+    batch.sort(axis=0)
+
+
+def exchange(batch: np.ndarray, i: Any, j: Any) -> None:
+    batch[[i, j]] = batch[[j, i]]
+
+
+def set_one(batch: np.ndarray, place: int) -> None:
+    batch.flat[place] = np.nextafter(batch.flat[place], 9)
+
+
+CHANGES: dict[str, Callable[[np.ndarray], None]] = {
+    "all": lambda x: x.fill(0.5),
+    "a row": lambda x: x[77].fill(0.5),
+    "the first element": lambda x: set_one(x, 0),
+    "one element": lambda x: set_one(x, 77_777),
+    "the last element": lambda x: set_one(x, -1),
+    "columns sorted": sort,
+    "rows sorted": lambda x: x.sort(axis=1),
+    "rows exchanged": lambda x: exchange(x, 3, 4),
+    "rows far apart exchanged": lambda x: exchange(x, 3, 3 + 1024),
+    "rows shuffled": lambda x: np.random.default_rng(1).shuffle(x),
+    "neighbours exchanged": lambda x: exchange(x.reshape(-1), 5000, 5001),
+}
+
+#: Graphs with a large value that nobody holds, from an array of shape (2048, 64) that is changed in place.
+GRAPHS: dict[str, Callable[[np.ndarray], Any]] = {
+    "a batch": lambda x: mg.relu(x @ mg.Tensor(np.ones((64, 128))) + 1.0),
+    "a mask": lambda x: mg.relu(mg.relu(mg.Tensor(np.ones((2048, 64))) + 1.0) * x),
+    "a view": lambda x: mg.relu(mg.Tensor(np.ones((128, 64))) @ x.T + 1.0),
+    "integers": lambda x: mg.relu(mg.Tensor(np.ones((3, 1, 1))) * x.view(np.int64) + 1.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_an_array_that_was_changed_in_place_is_no_other_value(graph: str, change: str) -> None:
+    x = np.random.default_rng(0).normal(size=(2048, 64))
+    J = mg.sum(GRAPHS[graph](x))
+    CHANGES[change](x)
     J.backward()  # needs none of the values
-    with pytest.raises(RuntimeError, match=r"the value of matmul, a Tensor \(2048, 128\), is needed again"):
+    with pytest.raises(RuntimeError, match=r"the value of \w+, a Tensor .* is needed again"):
         values(J)
+
+
+def test_rows_as_long_as_the_checksum_is_wide_are_told_apart() -> None:
+    x = np.random.default_rng(0).normal(size=(512, 1021))
+    J = mg.sum(mg.relu(x * mg.Tensor(np.ones((2, 1, 1))) + 1.0))
+    exchange(x, 3, 4)
+    with pytest.raises(RuntimeError, match="is needed again"):
+        values(J)
+
+
+@pytest.mark.parametrize("kind", ["a variable", "a small result", "an index", "indices", "a large result"])
+def test_whatever_was_changed_in_place_is_no_other_value(kind: str) -> None:
+    x, i, j = mg.Tensor(np.random.default_rng(0).normal(size=(64, 64))), np.arange(200_000) % 64, np.arange(200_000) % 7
+    changed = {"a variable": x, "an index": i, "indices": j}.get(kind)
+    h = x * 2.0
+    if kind == "a large result":
+        h = x[i] * 2.0
+        J = mg.sum(mg.relu(h + 1.0))
+    elif kind == "a small result":
+        J = mg.sum(mg.relu(h[i] + 1.0))
+    else:
+        J = mg.sum(mg.relu((x[i, j] if kind == "indices" else x[i]) + 1.0))
+    data = h.data if changed is None else changed.data if changed is x else changed
+    data[5] = data[6]
+    with pytest.raises(RuntimeError, match="is needed again"):
+        values(J)
+
+
+def test_a_value_that_was_computed_again_and_changed_is_seen() -> None:
+    J = mg.sum(mg.relu(mg.Tensor(np.ones(LARGE // 8)) + 1.0))
+    _, relu, add, _ = ancestors(J)
+    del relu
+    gc.collect()
+    entry = next(e for e in J._edges if type(e) is Entry)
+    entry._again = None
+    add.data[3] = 7.0
+    with pytest.raises(RuntimeError, match=r"the value of relu, .* is needed again"):
+        node_of(entry)
 
 
 @pytest.mark.usefixtures("freed")

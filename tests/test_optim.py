@@ -539,6 +539,54 @@ def test_an_update_that_fails_moves_nothing():
     assert frozen(optimizer) == before
 
 
+@pytest.mark.parametrize("bad", ["read-only", "shape", "value", "index"])
+def test_a_state_that_cannot_be_stored_moves_nothing(bad):
+    class Remembering(mg.optim.Adagrad):
+        def update(self, i, at, g):
+            change = super().update(i, at, g)
+            if i == 1 and bad != "read-only":
+                state, at = np.zeros(2), 2 if bad == "index" else at
+                self.remember(state, at, {"shape": np.ones(3), "value": "text", "index": 1.0}[bad])
+            return change
+
+    a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 4.0])
+    optimizer = Remembering([a, b], 0.1)
+    optimizer.squares[1].flags.writeable = bad != "read-only"
+    mg.sum(a * b).backward()
+    before = frozen(optimizer)
+    with pytest.raises((ValueError, IndexError)):
+        optimizer.step()
+    assert frozen(optimizer) == before
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_an_update_remembers_values_as_they_were_before_the_step(rows):
+    class Looking(mg.optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, lr)
+            self.gradient, self.before, self.place, self.whole = (self.memory() for _ in range(4))
+
+        def update(self, i, at, g):
+            old, data = self.gradient[i][at], self.params[i].data
+            self.remember(self.gradient[i], at, g)
+            self.remember(self.before[i], at, old)
+            self.remember(self.place[i], at, data[at])
+            self.remember(self.whole[i], ..., data)
+            return self.lr * g
+
+    x = mg.Tensor([[1.0, 2.0]])
+    optimizer = Looking([x], 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        y = mg.embedding(x, [0]) if rows else x
+        mg.sum(y * y).backward()
+        before = x.data.copy()
+        optimizer.step()
+    assert np.allclose(optimizer.gradient[0], 1.6 * np.array([[1.0, 2.0]]))
+    assert np.allclose(optimizer.before[0], [[2.0, 4.0]])
+    assert np.array_equal(optimizer.place[0], before) and np.array_equal(optimizer.whole[0], before)
+
+
 def test_an_update_is_called_once_for_a_parameter():
     class Twice(mg.optim.Adagrad):
         def update(self, i, at, g):

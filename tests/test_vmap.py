@@ -546,3 +546,13 @@ def test_writing_into_the_data_of_a_result_leaves_the_argument_as_it_is() -> Non
     variable, before = mg.Tensor(X), X.copy()
     mg.vmap(lambda x: operator_setitem(x.data))(variable)
     same(variable.data, before)
+
+
+def test_backward_on_a_value_kept_from_a_vmap_is_refused() -> None:
+    w, kept = mg.Tensor(V), []
+    value = mg.vmap(lambda x: kept.append(mg.sum(w * x)) or kept[0])(X)
+    with pytest.raises(TypeError, match="backward was called on"):
+        kept[0].backward()
+    assert w.grad is None
+    mg.sum(value).backward()
+    same(w.grad, X.sum(axis=0))
