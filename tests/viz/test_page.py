@@ -363,6 +363,26 @@ def test_any_graph(tmp_path, opened):
     assert page.text_content(".frame text") == "<i>frame\\"
 
 
+def test_complex_numbers(tmp_path, opened):
+    """As pairs of parts, on colours of their modulus; only those that are not finite are marked."""
+    x, y = mg.Tensor([1 + 2j, 3 - 1j, 0j], "x"), mg.Tensor(np.array([1j, np.nan * 1j]), "y")
+    J = mg.sum(mg.real(x * x)) + mg.sum(mg.real(y))
+    J.backward()
+    page = opened(mg.replay(J, tmp_path / "complex.html"))
+    assert "∂ is the complex conjugate of .grad" in page.inner_text("body")
+    page.keyboard.press("End")
+    cells = page.locator('#step [data-of="∂J/∂x"] td')
+    assert cells.all_inner_texts() == ["2 + 4i", "6 − 2i", "0 + 0i"]
+    assert cells.evaluate_all("cells => cells.map(c => c.dataset.v)") == ["2+4i", "6-2i", "0+0i"]
+    assert np.allclose(x.grad, [2 - 4j, 6 + 2j, 0])
+    colours = cells.evaluate_all("cells => cells.map(c => c.style.background)")
+    assert colours[2] == "rgb(244, 244, 244)" and len(set(colours)) == 3
+    bad = "parts => parts.filter(p => p.style.fill.includes('bad')).map(p => p.textContent.trim())"
+    found = page.locator("text tspan").evaluate_all(bad)
+    assert "NaN + NaNi" in found and "0 + 1i" not in found and "1 + 2i" not in found
+    assert "0 + 1i" in page.locator("text tspan").all_text_contents()
+
+
 def test_a_value_of_one_leaf(tmp_path, opened):
     x = mg.Tensor(2.0, "x")
     page = opened(mg.replay(x * x, tmp_path / "square.html"))
