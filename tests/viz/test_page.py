@@ -342,6 +342,8 @@ def test_the_derivation_is_there_without_a_script_and_on_paper(window, opened):
     page.emulate_media(media="print")
     assert page.locator("#sheet").is_visible() and page.locator("main svg").is_visible()
     assert page.locator("footer").is_hidden() and page.locator("#step").is_hidden()
+    controls = page.locator("button, input, select")  # they do nothing on paper
+    assert controls.count() and not any(control.is_visible() for control in controls.all())
 
 
 def test_any_graph(tmp_path, opened):
