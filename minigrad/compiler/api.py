@@ -299,20 +299,21 @@ class Derived:
         return self.latest
 
     def __str__(self) -> str:
-        return self.source.rstrip()
+        return self.source.rstrip() if self.latest else repr(self)
 
     def __repr__(self) -> str:
         count = sum(map(len, self.cache.values()))
         return f"<{title(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
 
-    def _repr_markdown_(self) -> str:
-        return f"```python\n{self.source}```"
+    def _repr_markdown_(self) -> str | None:
+        return f"```python\n{self.source}```" if self.latest else None
 
-    def _repr_html_(self) -> str:
-        """Formulas and source, side by side: MathML, which needs no script and no network."""
+    def _repr_html_(self) -> str | None:
+        """Formulas and source side by side, in MathML, which needs no script; None before the first call."""
         from minigrad.viz.formulas import mathml
 
-        shown = self.used_last("source")
+        if (shown := self.latest) is None:
+            return None
         return markup(
             '<div style="display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start">'
             '<div style="overflow: auto hidden; padding: 0.3em 0">{}</div>'

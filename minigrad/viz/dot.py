@@ -18,13 +18,24 @@ ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
 def quoted(**attributes: str) -> dict[str, str]:
-    r"""Attributes for DOT: markup as it is, and any other text literally, whatever its characters mean to Graphviz.
+    r"""Attributes for DOT: markup, and any other text literally, whatever its characters mean to Graphviz.
 
     >>> from minigrad.text import markup
     >>> quoted(label=markup("<<b>{}</b>>", "x"), tooltip=r"\N of <pad> &lt;")
-    {'label': '<<b>x</b>>', 'tooltip': '\\\\N of <pad> &amp;lt;'}
+    {'label': '<<b>x</b>>', 'tooltip': '\\\\\\\\N of <pad> &amp;lt;'}
     """
-    return {key: text if isinstance(text, Markup) else _literally(text) for key, text in attributes.items()}
+    return {
+        key: Markup(_without_escapes(text))
+        if isinstance(text, Markup)
+        # in a tooltip Graphviz looks for escapes twice
+        else _literally(_without_escapes(text) if key == "tooltip" else text)
+        for key, text in attributes.items()
+    }
+
+
+def _without_escapes(text: str) -> str:
+    r"""Backslashes that begin no escape, in markup too: \N would be the key of the node."""
+    return text.replace("\\", r"\\")
 
 
 def _literally(text: str) -> str:

@@ -23,7 +23,10 @@ BACK = "#b23a00"  # gradients
 QUIET = "#5b6770"
 DEAD = "#b8bec4"
 FEW = 4  # elements: an array of up to this size is shown in full on an edge too
+SEVERAL = 6  # names that a note lists
 SMALL = 25  # Tensors: of a picture that takes too long to lay out, these are drawn
+
+RANKDIRS = "TB", "LR", "BT", "RL"
 
 #: Kinds differ in form as well as in colour: for grey print, and for the colour-blind.
 LOOKS = {
@@ -69,12 +72,15 @@ def draw(
         limit: the largest number of Tensors drawn. Of a larger graph the scopes are closed, from the innermost, then
             the loops are rolled as by `collapse`, then those nearest to the root are drawn; the picture says so.
             A picture that Graphviz does not lay out within 10 seconds is drawn with a limit of 25.
-        rankdir: "TB" from top to bottom, "LR" from left to right.
+        rankdir: "TB" from top to bottom, "LR" from left to right; "BT" and "RL" the other way.
 
     Raises:
-        ValueError: for gradients of a value that is not a scalar; for a depth below 0.
+        TypeError: for a root or inputs that are no Tensors; for a graph through vmap.
+        ValueError: for gradients of a value that is not a scalar; for a depth, a limit or a rankdir that is none.
         RuntimeError: for backward=True after data has changed.
     """
+    if rankdir not in RANKDIRS:
+        raise ValueError(f"rankdir needs to be one of {', '.join(RANKDIRS)}, got {rankdir!r}")
     builder = Builder(root, inputs, backward, around(sys._getframe(1)))
 
     def drawing(limit: int) -> _Drawing:
@@ -117,9 +123,15 @@ class _Drawing:
         return picture
 
     def caption(self) -> list[Markup]:
-        """What is written below: how the picture is folded, and the scale of the colours, where there are any."""
+        """What is written below: how the picture is folded, what is not of its time, and the scale of the colours."""
         notes = self.graph.notes
         lines = [markup("too large to be drawn whole: {}", ", ".join(notes))] if notes else []
+        if changed := self.graph.changed:
+            names = ", ".join(_short(box.label) for box in changed[:SEVERAL]) + ", …" * (len(changed) > SEVERAL)
+            text = '<font color="{}"><b>changed since the results were computed: {}</b></font>'
+            lines.append(markup(text, BAD, names))
+        if convention := self.graph.convention:
+            lines.append(markup("{}", convention))
         if self.values and any(box.data.size > 1 for box in self.graph.boxes):
             cells = (markup('<td bgcolor="{}" width="14" height="9"></td>', colour(v, 2)) for v in range(-2, 3))
             bar = markup("<tr><td>−max</td>{}<td>max of each array</td></tr>", joined(cells))

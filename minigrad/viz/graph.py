@@ -17,7 +17,7 @@ from minigrad.batched import levels_of
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
 from minigrad.origin import from_users_line
-from minigrad.text import op_name
+from minigrad.text import op_name, printable
 from minigrad.viz.folding import FEW, Folding, Loop, close, loops, roll, users_of
 from minigrad.viz.mathematics import Term
 from minigrad.viz.names import Scope, name_of, scopes_around
@@ -108,17 +108,24 @@ class Op:
 
 @dataclass(eq=False, repr=False)
 class Graph:
-    """A picture's boxes, the newest first: the first one is the root. Constants come last."""
+    """A picture's boxes, the newest first: the first one is the root. Constants come last, the latest used first."""
 
     boxes: list[Box]
     more: int  # the number of Tensors left out
     backward: bool  # does it have gradients?
     notes: list[str]  # how it is folded, to be said in the picture
     copies: list[Copy] = field(default_factory=list)
+    changed: list[Box] = field(default_factory=list)  # whose data is newer than what was computed from it
 
     @property
     def root(self) -> Box:
         return self.boxes[0]
+
+    @property
+    def convention(self) -> str:
+        """What distinguishes its gradients from `.grad`, where something does."""
+        complex_valued = any(box.grad is not None and box.grad.dtype.kind == "c" for box in self.boxes)
+        return "∂ is the complex conjugate of .grad" if complex_valued else ""
 
     def users(self, box: Box) -> list[Box]:
         """The boxes that are computed from a box, the newest first."""
@@ -188,6 +195,8 @@ class Builder:
             )
         self.scopes = scopes_around(self.nodes)
         self.users = users_of(self.nodes)
+        for x in [inputs] if isinstance(inputs, Node) else [x for x in inputs if not hasattr(x, "shape")]:
+            raise TypeError(f"inputs needs a list of Tensors, got {printable(type(x).__name__)}")
         self.inputs = {id(x) for x in inputs}
         self.names = {id(value): key for key, value in reversed(around)}
         self.backward = self.is_differentiated(backward)
@@ -204,8 +213,10 @@ class Builder:
 
     def graph(self, collapse: bool = False, depth: int | None = None, limit: int | None = None) -> Graph:
         """The boxes and ops of a picture, folded as is asked for, and further as far as it takes to meet the limit."""
-        if depth is not None and depth < 0:
-            raise ValueError(f"depth is the number of scopes to look into, 0 or more, got {depth}")
+        asked = ("depth is the number of scopes to look into", depth, 0), ("limit is the number of Tensors", limit, 1)
+        for meaning, n, least in asked:
+            if n is not None and not (isinstance(n, int | np.integer) and n >= least):
+                raise ValueError(f"{meaning}, {least} or more, got {n!r}")
         folding, shown, notes = self.folded(collapse, depth, limit)
         near = shown if limit is None else self.nearest(folding, shown, limit)
         return _Picture(self, folding, near, len(shown) - len(near), notes).graph()
@@ -283,9 +294,12 @@ class _Picture:
             self.boxes[id(node)].op = self.op(node)
         if self.folding.stand_ins:
             self.add_other_steps()
-        boxes = [*self.boxes.values(), *self.constants.values()]
+        boxes = [*self.boxes.values(), *reversed(self.constants.values())]
         graph = Graph(boxes, self.more, self.backward, self.notes)
         add_copies(graph)
+        arcs = ((node, x) for node in self.all.nodes for x in arguments(node) if isinstance(x, Node))
+        changed = {id(x) for node, x in arcs if x._stamp < node._stamp}
+        graph.changed = [box for key, box in self.boxes.items() if key in changed]
         return graph
 
     def add_box(self, node: Node) -> None:

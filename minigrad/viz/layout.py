@@ -157,7 +157,8 @@ def _size(box: Box | Copy) -> tuple[float, float]:
         return max(60, 8.4 * len(box.box.label) + 20), COPY
     shape = len(str(box.data.shape)) if box.data.shape else 0
     text = 8.4 * min(len(box.label), LONGEST) + 6.4 * shape + 30
-    values = 84 if box.data.size == 1 else 50 * box.data.size + 44 if box.data.size <= FEW else 132
+    each = 100 if box.data.dtype.kind == "c" else 50  # a number
+    values = each + 34 if box.data.size == 1 else each * box.data.size + 44 if box.data.size <= FEW else 132
     width = max(values, text, 8 * len(box.op.sign) + 28 if box.op else 0)
     return width, BODY + (PILL if box.op else 0)
 

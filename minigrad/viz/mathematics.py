@@ -503,5 +503,7 @@ WRITTEN: dict[str, Callable[[Notation, Term], Formula]] = {
     "index": subscripted,
     "call": applied,
     **{name: function(name) for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign", "softmax")},
+    "conjugate": function("conj"),
+    "real": function("Re"),
     **{name: function(name) for name in ("arctan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "sinc")},
 }

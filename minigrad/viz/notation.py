@@ -33,6 +33,7 @@ from minigrad.viz.graph import Box, Graph, Op, Operand, has_box, is_zero
 from minigrad.viz.mathematics import (
     Term,
     added,
+    elementwise,
     ends,
     formula_of,
     is_one,
@@ -75,8 +76,7 @@ class _Symbols:
         graph = self.graph
         leaves = Counter(_leaf_label(box) for box in graph.boxes if not (box.name or box.op))
         numbers: Counter[str] = Counter()
-        constants = [box for box in graph.boxes if box.node is None]  # in the order in which they are met
-        for box in [*(box for box in reversed(graph.boxes) if box.node is not None), *constants]:
+        for box in reversed(graph.boxes):
             if not (box.name or box.op):
                 word = _leaf_label(box)
                 numbers[word] += 1
@@ -423,6 +423,8 @@ class _Gradients:
             if callable(pullback):
                 found = pullback(g, box.term, *terms)
                 found = unbroadcast(found, np.shape(x.data)) if found.shape else found
+                if np.iscomplexobj(box.data) and not np.iscomplexobj(x.data):
+                    found = elementwise("real", found)
                 o.term = factor * found
                 o.formula = plain(formula_of(o.term))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -115,6 +116,7 @@ PATTERNS = {
     ),
     "identity": Pattern("=", lambda x: x, (lambda g, *_: g,), "The same value as a variable of its own."),
 }
+PATTERNS["positive"] = PATTERNS["identity"]
 
 WHY_PRODUCTS: dict[tuple[int, ...], str] = {
     (1, 1): "The score is linear in either vector: its derivative is the other one.",
@@ -316,6 +318,14 @@ def getitem_pattern(node: Node) -> Pattern:
     return PATTERNS["getitem"]._replace(expression="{0}" + place, pullbacks=("{g} at " + place + ", 0 elsewhere",))
 
 
+def abs_pattern(node: Node) -> Pattern:
+    """The modulus of a complex number, which is not analytic: its derivative has the conjugate."""
+    how = PATTERNS["abs"]
+    if not np.iscomplexobj(arguments(node)[0]._data):
+        return how
+    return how._replace(pullbacks=(lambda g, y, x: g * call("sign")(call("conjugate")(x)),))
+
+
 def transpose_pattern(node: Node) -> Pattern:
     if node._data.ndim != 2 or len(arguments(node)) > 1 or node._kwargs:
         return PATTERNS["transpose"]
@@ -323,6 +333,7 @@ def transpose_pattern(node: Node) -> Pattern:
 
 
 DEPENDS: dict[str, Callable[[Node], Pattern]] = {
+    "abs": abs_pattern,
     "matmul": matmul_pattern,
     "power": power_pattern,
     "maximum": larger_pattern,
@@ -342,7 +353,22 @@ DEPENDS: dict[str, Callable[[Node], Pattern]] = {
 
 def source_of(pullback: Callable[..., Any] | None) -> str:
     """A lambda in its source, or "" where it cannot be found on one line."""
-    code = getattr(pullback, "__code__", None)
+    if pullback is None or not (text := _body(pullback)):
+        return ""
+    for name, function in inspect.getclosurevars(pullback).nonlocals.items():
+        if body := _body(function):  # called with variables of the same names: a derivative that several ops share
+            text = text.replace(f"{name}({_parameters(function)})", f"({body})" if " " in body else body)
+    return f"lambda {_parameters(pullback)}: {text}".replace("{", "{{").replace("}", "}}")
+
+
+def _parameters(function: Any) -> str:
+    code = function.__code__
+    return ", ".join(code.co_varnames[: code.co_argcount])
+
+
+def _body(function: Any) -> str:
+    """The expression of a lambda, or ""."""
+    code = getattr(function, "__code__", None)
     if code is None or code.co_name != "<lambda>":
         return ""
     spans = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
@@ -351,8 +377,7 @@ def source_of(pullback: Callable[..., Any] | None) -> str:
     if not line or first[0] != last[0]:
         return ""
     text = line.encode()[first[1] : last[1]].decode(errors="replace")  # columns count bytes
-    parameters = ", ".join(code.co_varnames[: code.co_argcount])
-    return f"lambda {parameters}: {printable(text.expandtabs())}".replace("{", "{{").replace("}", "}}")
+    return printable(text.expandtabs())
 
 
 def in_words(pattern: str, operands: Sequence[str], y: str, g: str) -> str:

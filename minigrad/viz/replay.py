@@ -16,8 +16,8 @@ import numpy as np
 from minigrad.engine import Array, Node
 from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
-from minigrad.text import printable
-from minigrad.viz.formats import elements, norm, span
+from minigrad.text import named, printable
+from minigrad.viz.formats import elements, norm, number, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
 from minigrad.viz.layout import layout
@@ -70,7 +70,7 @@ def replay(
             `lambda graph, box: "Both terms get it." if box.op.sign == "+" else ""`.
 
     Raises:
-        ValueError: for a value that is not a scalar, or one of more than 300 ops; for a path that is not .html.
+        ValueError: for a value that is not a scalar, or one of no op or over 300; for a path that is not .html.
         RuntimeError: where data was changed since the forward pass, or Graphviz is missing (`pip install
             graphviz-pure` is enough).
     """
@@ -82,6 +82,8 @@ def replay(
             f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
         )
     ops = sum(node._op is not None for node in reachable(root))
+    if not ops:
+        raise ValueError(f"replay steps through the ops that computed a value, got {named(root)}, which none computed")
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
@@ -140,7 +142,7 @@ class _Page:
             "rootKey": graph.root.key,
             "width": at.width,
             "height": at.height,
-            "note": at.note,
+            "note": "; ".join(filter(None, (at.note, graph.convention))),
             "boxes": [self.box(box) | {"place": at.places[box.key]} for box in reversed(graph.boxes)],
             "copies": [{"key": c.key, "of": c.box.key, "place": at.places[c.key]} for c in graph.copies],
             "edges": [
@@ -283,9 +285,9 @@ def _array(x: Array) -> dict[str, Any]:
 
 
 def _json(v: Any) -> Any:
-    """A number as JSON has it: NaN, infinities and complex numbers as text."""
+    """A number as JSON has it: NaN and infinities as text, a complex number as its two parts."""
     if isinstance(v, complex):
-        return str(v)
+        return [v.real, v.imag] if math.isfinite(abs(v)) else number(v, 4)
     return v if not isinstance(v, float) or math.isfinite(v) else str(v)
 
 

@@ -46,6 +46,18 @@ def test_the_golden_texts_are_pictures():
         assert svg.rstrip().endswith(b"</svg>")
 
 
+def test_data_that_is_newer_than_the_results_is_said():
+    """A step of training, and then the picture: its numbers are not of one time."""
+    w, x = mg.Tensor([1.0, 2.0], "w"), mg.Tensor([3.0, 4.0], "x")
+    J = mg.sum(w * x)
+    J.backward()
+    assert "changed since" not in mg.draw(J).source
+    w.data = w.data - 0.1 * w.grad
+    source = mg.draw(J).source
+    assert "<b>changed since the results were computed: w</b>" in source and "too large" not in source
+    assert "changed since" not in mg.draw(mg.sum(w * x)).source
+
+
 OPS = {"add": ops.add, "multiply": ops.multiply, "subtract": ops.subtract, "tanh": ops.tanh, "negative": ops.negative}
 
 

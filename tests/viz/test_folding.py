@@ -175,6 +175,12 @@ def test_scopes_closed_on_request():
     assert drawn(J, depth=1, inputs=[x, x_c]) == drawn(J, inputs=[x, x_c])
     with pytest.raises(ValueError, match="depth is the number of scopes to look into, 0 or more, got -1"):
         mg.draw(J, depth=-1)
+    for wrong in ({"depth": 1.5}, {"limit": 0}, {"limit": "3"}, {"rankdir": "lr"}):
+        with pytest.raises(ValueError, match=f"got {next(iter(wrong.values()))!r}"):
+            mg.draw(J, **wrong)
+    for wrong, got in ((x, "Tensor"), ("x", "str"), ([1.0], "float")):
+        with pytest.raises(TypeError, match=f"inputs needs a list of Tensors, got {got}"):
+            mg.draw(J, inputs=wrong)
 
 
 def test_what_flows_back_from_a_closed_scope_is_added_up():

@@ -100,6 +100,26 @@ def test_any_picture(name):
     check_picture(name)
 
 
+def escapes_are_text() -> None:
+    """In markup too a backslash begins an escape of Graphviz: \\N is the key of a node, \\E that of an edge."""
+    name = r"\N \E \G \L \T \H \\N \x"
+    x, y = mg.Tensor([1.0, 2.0], name), mg.Tensor([3.0, 4.0], "y")
+    with mg.scope(name):
+        J = mg.sum(x * y)
+    J.backward()
+    texts = [text.replace("\xa0", " ") for text in texts_of(mg.draw(J).pipe("svg", encoding="utf-8"))]
+    shown = [text for text in texts if "\\x" in text]
+    assert len(shown) >= 4 and all(name in text for text in shown), shown  # a box, its gradient, an edge, the frame
+
+
+def test_escapes_of_graphviz(dot):
+    escapes_are_text()
+
+
+def test_escapes_of_graphviz_without_dot(no_dot):
+    escapes_are_text()
+
+
 def test_a_text_that_is_equal_to_markup_elsewhere_is_text(dot):
     """Graphviz keeps each string once, and takes both for markup where one is."""
     for name in ("<b>=</b>", "<b>Σ</b>", "<b>∘</b>"):
@@ -112,7 +132,7 @@ def test_a_text_that_is_equal_to_markup_elsewhere_is_text(dot):
 def test_text_becomes_markup_only_where_it_is_escaped():
     assert markup("<b>{}</b>", LINK) == f"<b>{LINK.replace('<', '&lt;').replace('>', '&gt;')}</b>"
     assert markup("{}", Markup("<b>")) == "<b>" and markup("{}", 5) == "5"
-    assert quoted(tooltip=r"&lt; R&D \N")["tooltip"] == r"&amp;lt; R&D \\N"
+    assert quoted(tooltip=r"&lt; R&D \N")["tooltip"] == r"&amp;lt; R&D \\\\N"
     written = {"label": markup("<<b>{}</b>>", "x"), "tooltip": "<b>x</b>", "color": "#fff"}
     assert quoted(**written) == {"label": "<<b>x</b>>", "tooltip": "&lt;b>x</b>", "color": "#fff"}
 

@@ -3,10 +3,13 @@
 import re
 
 import numpy as np
+import pytest
 from dot_text import drawn, edges, nodes, slide, written
 
 import minigrad as mg
 from minigrad import ops
+from minigrad.viz.formulas import plain
+from minigrad.viz.mathematics import formula_of
 from minigrad.viz.notation import derivative, equation, is_inlined
 from minigrad.viz.patterns import pattern
 
@@ -50,6 +53,33 @@ def test_every_op_has_a_sign_and_an_op_of_ones_own_is_drawn_by_its_name_and_its_
     for name in ("add", "matmul", "sigmoid", "relu", "getitem", "concatenate"):
         assert hasattr(ops, name)
     assert pattern(mg.concatenate([mg.Tensor([1.0]), mg.Tensor([2.0])])).sign == "join"
+
+
+@pytest.mark.parametrize(
+    "f, text",
+    [
+        (mg.arctan, "lambda g: g * (1 / (1 + x * x))"),
+        (mg.sinh, "lambda g: g * np.cosh(x)"),
+        (lambda x: mg.fmod(x, 3.0), "lambda g: g"),
+    ],
+)
+def test_a_derivative_that_ops_share_is_written_into_the_pullback(f, text):
+    """Not as a call of a name that says nothing: derivative(x, y)."""
+    (how,) = pattern(f(mg.Tensor(0.5, "x"))).pullbacks[:1]
+    assert how.startswith(text) and "derivative(" not in how
+
+
+def test_constants_of_one_name_are_numbered_in_the_order_of_their_use():
+    total = mg.Tensor(1.0, "w")
+    used = []
+    with mg.trace_source():
+        for i in range(3):
+            x = np.array([i, 1.0])
+            total = total * mg.sum(x * total)
+            used.append(x)
+    graph = written(total)
+    symbols = {id(box.data): plain(formula_of(box.term)) for box in graph.boxes if box.node is None}
+    assert [symbols[id(x)] for x in used] == ["x⁽¹⁾", "x⁽²⁾", "x⁽³⁾"]
 
 
 def test_labels_of_values_without_a_name():

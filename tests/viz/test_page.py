@@ -342,6 +342,8 @@ def test_the_derivation_is_there_without_a_script_and_on_paper(window, opened):
     page.emulate_media(media="print")
     assert page.locator("#sheet").is_visible() and page.locator("main svg").is_visible()
     assert page.locator("footer").is_hidden() and page.locator("#step").is_hidden()
+    controls = page.locator("button, input, select")  # they do nothing on paper
+    assert controls.count() and not any(control.is_visible() for control in controls.all())
 
 
 def test_any_graph(tmp_path, opened):
@@ -361,6 +363,26 @@ def test_any_graph(tmp_path, opened):
     assert "</script><b>x" in text and "1 of 5,000 rows" in text and "means of 2000 runs of 90,000 elements" in text
     assert "the graph, line by line" in text.lower()
     assert page.text_content(".frame text") == "<i>frame\\"
+
+
+def test_complex_numbers(tmp_path, opened):
+    """As pairs of parts, on colours of their modulus; only those that are not finite are marked."""
+    x, y = mg.Tensor([1 + 2j, 3 - 1j, 0j], "x"), mg.Tensor(np.array([1j, np.nan * 1j]), "y")
+    J = mg.sum(mg.real(x * x)) + mg.sum(mg.real(y))
+    J.backward()
+    page = opened(mg.replay(J, tmp_path / "complex.html"))
+    assert "∂ is the complex conjugate of .grad" in page.inner_text("body")
+    page.keyboard.press("End")
+    cells = page.locator('#step [data-of="∂J/∂x"] td')
+    assert cells.all_inner_texts() == ["2 + 4i", "6 − 2i", "0 + 0i"]
+    assert cells.evaluate_all("cells => cells.map(c => c.dataset.v)") == ["2+4i", "6-2i", "0+0i"]
+    assert np.allclose(x.grad, [2 - 4j, 6 + 2j, 0])
+    colours = cells.evaluate_all("cells => cells.map(c => c.style.background)")
+    assert colours[2] == "rgb(244, 244, 244)" and len(set(colours)) == 3
+    bad = "parts => parts.filter(p => p.style.fill.includes('bad')).map(p => p.textContent.trim())"
+    found = page.locator("text tspan").evaluate_all(bad)
+    assert "NaN + NaNi" in found and "0 + 1i" not in found and "1 + 2i" not in found
+    assert "0 + 1i" in page.locator("text tspan").all_text_contents()
 
 
 def test_a_value_of_one_leaf(tmp_path, opened):

@@ -117,6 +117,12 @@ def test_the_path_is_a_page_in_a_notebook(tmp_path):
     assert page.parent._repr_html_() is None
 
 
+def test_a_value_that_no_op_computed_has_no_steps(tmp_path):
+    with pytest.raises(ValueError, match="steps through the ops that computed a value, got x, which none computed"):
+        mg.replay(mg.Tensor(2.0, "x"), tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
 def test_each_array_is_written_once(tmp_path):
     """A sum passes its gradient on unchanged, and the last sum of contributions is the gradient."""
     a, b = mg.Tensor([0.25, 0.5], "a"), mg.Tensor([1.5, 2.5], "b")

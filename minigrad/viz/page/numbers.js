@@ -17,8 +17,17 @@ function make(tag, attributes, parent, text) {
 
 // numbers
 
-const finite = v => typeof v === "number";
+/** A complex number: where a size is needed, its modulus. */
+class Complex {
+  constructor(re, im) { this.re = re; this.im = im }
+  valueOf() { return Math.hypot(this.re, this.im) }
+  toString() { return `${this.re}${this.im < 0 ? "-" : "+"}${Math.abs(this.im)}i` }
+}
+for (const x of arrays) x.data = x.data.map(v => Array.isArray(v) ? new Complex(...v) : v);
+
+const finite = v => typeof v === "number" || v instanceof Complex;
 function shown(v, digits = 4) {
+  if (v instanceof Complex) return `${shown(v.re, digits)} ${v.im < 0 ? "−" : "+"} ${shown(Math.abs(v.im), digits)}i`;
   if (!finite(v)) return {nan: "NaN", inf: "∞", "-inf": "−∞"}[v] || v;
   if (v === 0) return "0";
   const size = Math.abs(v);
@@ -76,7 +85,7 @@ function heat(parent, x, name, numbers, exact = !numbers) {
     return;
   }
   if (!x.data.length) { make("span", {class: "why"}, holder, "empty"); return }
-  if (x.data.length > 16 && x.data.every(v => v === 0)) {
+  if (x.data.length > 16 && x.data.every(v => +v === 0)) {
     make("p", {class: "why"}, holder, `all ${x.data.length} are 0`);
     return;
   }

@@ -15,7 +15,7 @@ function formula(i, parent, tag = "span", attributes = {}) {
 const bar = $("scrub");
 bar.max = steps.length - 1;
 const d = b => text(b.derivative);
-const isDead = x => x.data.every(v => v === 0);
+const isDead = x => x.data.every(v => +v === 0);
 
 /** The gradients that have arrived after some steps: for each box an array, and whether it is all of it. */
 function arrived(upTo) {
@@ -105,7 +105,8 @@ function spoken(x) {
   const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
   if (x.note) return x.note;
   if (!numbers.length) return `${shape} numbers, none finite`;
-  const norm = Math.hypot(...numbers), range = `from ${said(Math.min(...numbers))} to ${said(Math.max(...numbers))}`;
+  const norm = Math.hypot(...numbers), sizes = numbers[0] instanceof Complex ? "of modulus " : "";
+  const range = `${sizes}from ${said(Math.min(...numbers))} to ${said(Math.max(...numbers))}`;
   return `${shape} numbers ${range}, norm ${said(norm)}${bad ? `, ${bad} not finite` : ""}`;
 }
 
