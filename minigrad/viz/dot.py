@@ -10,6 +10,7 @@ from typing import Any
 import graphviz
 from graphviz.backend.dot_command import command
 
+from minigrad.files import replacing
 from minigrad.text import Markup, markup, printable
 from minigrad.viz.command import NoGraphviz, installed_command, run
 
@@ -92,7 +93,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
             print(printable(f"saved {source}, not {path.name}: {missing}"))
             return str(source)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        with replacing(path) as file:
+            file.write(data)
         return str(path)
 
     def pipe(

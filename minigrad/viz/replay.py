@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node
+from minigrad.files import replacing
 from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import named, printable
@@ -93,7 +94,8 @@ def replay(
     # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
     data = _assembled(parts).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    with replacing(path) as file:
+        file.write(data)
     return path
 
 

@@ -145,3 +145,19 @@ def test_loops_copies_and_norms(tmp_path):
     assert sum("copy" in edge for edge in data["edges"]) == 5
     J.backward()
     assert np.isclose(boxes[W_key]["norm"], np.linalg.norm(W.grad), rtol=1e-14)
+
+
+@pytest.mark.parametrize("write", [mg.replay, lambda J, path: mg.draw(J).save(path.with_suffix(".svg"))])
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(write, tmp_path, monkeypatch):
+    """The disk is full."""
+    J, path = mg.Tensor(2.0, "x") * 1.5, tmp_path / "a.html"
+    for file in (path, path.with_suffix(".svg")):
+        file.write_text("the old one")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(J, path)
+    assert {file.read_text() for file in tmp_path.iterdir()} == {"the old one"} and len(list(tmp_path.iterdir())) == 2
