@@ -156,7 +156,8 @@ def rebuilt(tree: Any, mapped: dict[Any, Any], init: bool = True) -> Any:
     computed = {field.name for field in dataclasses.fields(tree) if not field.init}
     new = dataclasses.replace(tree, **{key: value for key, value in mapped.items() if key not in computed})
     for key in computed:
-        object.__setattr__(new, key, mapped.get(key, getattr(tree, key)))  # also where it is frozen
+        value = mapped[key] if key in mapped else getattr(tree, key)  # a static field
+        object.__setattr__(new, key, value)  # also where it is frozen
     return new
 
 

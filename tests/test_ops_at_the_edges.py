@@ -91,7 +91,10 @@ def test_nan_passes_through(case: Case) -> None:
     with np.errstate(invalid="ignore"):  # as NumPy's own, which warns of NaN in logaddexp or a complex quotient
         y = case(*tensors)
         y.backward(np.ones(y.shape))
-    np.testing.assert_array_equal(np.isnan(dense(y.data)), np.isnan(expected.astype(complex)))
+    found, expected = np.isnan(dense(y.data)), np.isnan(expected.astype(complex))
+    if case.op.__name__ == "partition":  # in which order the numbers beyond the chosen one come is not said
+        found, expected = np.sort(found, axis=None), np.sort(expected, axis=None)
+    np.testing.assert_array_equal(found, expected)
 
 
 def slopes(f: Callable[..., Any], *args: Any) -> list[Any]:

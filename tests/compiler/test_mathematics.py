@@ -138,9 +138,11 @@ def total(case: Case) -> Callable[..., Any]:
 
 #: Where a case lies at a tie (the diagonal of corrcoef is clipped at 1), rounding decides, which formulas have not.
 SMOOTH = [case for case in CASES if not str(case).startswith("corrcoef")]
+#: Those that differ in more than the lengths of axes.
+KINDS = {(c.op, *(getattr(x, "ndim", repr(x)) for x in c.args), repr(c.kwargs)): c for c in SMOOTH}
 
 
-@pytest.mark.parametrize("case", SMOOTH, ids=str)
+@pytest.mark.parametrize("case", KINDS.values(), ids=str)
 def test_every_op(case: Case) -> None:
     try:
         d = mg.derive(total(case), *case.args, wrt=differentiated(case.args))

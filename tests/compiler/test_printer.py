@@ -41,9 +41,8 @@ def J(U, W, b, x, x_c):
     total_c = 1 + e_c  # shape (8,)
     a_c = e_c / total_c  # shape (8,)
     s_c = U @ a_c
-    m = 1 - s + s_c
-    J = np.maximum(m, 0)
-    dm = np.where(m > 0, 1, J)  # ∂J/∂m = ∂J/∂s_c
+    J = np.maximum(1 - s + s_c, 0)
+    dm = np.where(J > 0, 1, J)  # ∂J/∂s_c
     da_c = dm * U  # ∂J/∂a_c, shape (8,)
     delta_c = da_c * a_c / total_c  # ∂J/∂z_c, shape (8,)
     delta = -da_c * a / total  # ∂J/∂z, shape (8,)
