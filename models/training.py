@@ -62,16 +62,13 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The progress of training, reported after every minibatch."""
+class InEpochs:
+    """How far training in epochs is."""
 
     epoch: int
     epochs: int
-    done: int  # true windows of this epoch
+    done: int  # examples, or minibatches, of this epoch
     of: int
-    loss: float  # mean hinge of this epoch so far
-    speed: float  # windows, true and corrupt, a second
-    f1: float  # the best development F1 yet
 
     @property
     def place(self) -> str:
@@ -80,6 +77,15 @@ class Progress:
     @property
     def fraction(self) -> float:
         return (self.epoch - 1 + self.done / self.of) / self.epochs
+
+
+@dataclass(frozen=True)
+class Progress(InEpochs):
+    """The progress of training, reported after every minibatch: true windows are counted."""
+
+    loss: float  # mean hinge of this epoch so far
+    speed: float  # windows, true and corrupt, a second
+    f1: float  # the best development F1 yet
 
     def __str__(self) -> str:
         return f"loss {self.loss:.4f}  {self.speed:,.0f} windows/s  best F1 {self.f1:.3f}"

@@ -21,7 +21,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from models import storage, terminal, vectors
-from models.training import Checkpoint
+from models.training import Checkpoint, InEpochs
 from models.vectors import Vectors
 from models.words import Blocks, Corpus, Recipe, minibatches, objective
 
@@ -30,23 +30,11 @@ REPORT = 100  # minibatches between two reports: the loss costs more than the st
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The progress of training, reported every 100 minibatches."""
+class Progress(InEpochs):
+    """The progress of training: minibatches are counted."""
 
-    epoch: int
-    epochs: int
-    done: int  # minibatches of this epoch
-    of: int
     loss: float  # of a pair in the latest minibatch, before its step
     speed: float  # words of the corpus a second
-
-    @property
-    def place(self) -> str:
-        return f"epoch {self.epoch}/{self.epochs}"
-
-    @property
-    def fraction(self) -> float:
-        return (self.epoch - 1 + self.done / self.of) / self.epochs
 
     def __str__(self) -> str:
         return f"loss {self.loss:.4f}  {self.speed:,.0f} words/s"
