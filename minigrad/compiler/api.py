@@ -201,6 +201,8 @@ class Derived:
         """Is the call part of what is recorded, or differentiated?"""
         if mode.tracing:
             return True
+        if not (vmaps or mode.transforms or (self.pure and mode.recording)):
+            return False
         given = leaves([x for _, x in arguments.all])
         if vmaps and any(map(levels_of, given)):
             return True

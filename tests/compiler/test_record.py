@@ -14,7 +14,8 @@ import minigrad as mg
 from minigrad.compiler.tracer import Refused
 
 
-def test_random_numbers_are_refused_and_not_used_up() -> None:
+def test_random_numbers_are_refused_and_not_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threading.active_count", lambda: 1)  # another test's may still run, and could draw too
     rng = np.random.default_rng(0)
     state = rng.bit_generator.state
     with pytest.raises(Refused, match=r"random numbers were drawn.*pass them as arguments"):
