@@ -22,6 +22,7 @@ import numpy as np
 
 from minigrad._tensor import Tensor
 from minigrad.engine import Array, Node, backward_pass, implementations, op, tick
+from minigrad.engine import stop_gradient as plain
 from minigrad.hints import full_name
 from minigrad.mode import Block, mode, vmaps
 from minigrad.node import Entry
@@ -266,10 +267,6 @@ def levels_of(x: Any) -> list[Level]:
             found.append(part.level)
         waiting += found_in(part.factors if hasattr(part, "factors") else part.array, [])
     return sorted(found, key=lambda level: level.began)
-
-
-def plain(x: Any) -> Any:
-    return x._data if isinstance(x, Node) else x
 
 
 def bare(x: Any) -> Any:

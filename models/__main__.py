@@ -32,7 +32,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from minigrad.text import printable
-from models import characters, conll, digits, picture, slides, terminal, text, vectors_command
+from models import characters, conll, digits, picture, slides, storage, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
@@ -223,14 +223,10 @@ def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    settings, recipe, checkpoint = chosen(Settings, options), chosen(Recipe, options), chosen_checkpoint(options)
-    outputs = [path for path in (options.model, options.checkpoint) if path is not None]
-    used = {os.path.realpath(path) for path in (options.train, options.dev, options.vectors) if path is not None}
-    for path in outputs:
-        if os.path.realpath(path) in used:
-            raise ValueError(f"{path} is already the name of another file of this command; choose another name")
-        used.add(os.path.realpath(path))
-        files.check_destination(path)
+    settings, recipe = chosen(Settings, options), chosen(Recipe, options)
+    checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
+    inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
+    storage.check_destinations(inputs, outputs)
     sentences = corpus(options.train, "train")
     development = None if options.dev is None else conll.read(options.dev)
     pretrained = None if options.vectors is None else Vectors.load(options.vectors)
@@ -252,12 +248,6 @@ def run_train(options: argparse.Namespace) -> int:
         if development is not None and not received:
             print_rates("development", tagger, development)
     return 128 + received[0] if received else code
-
-
-def chosen_checkpoint(options: argparse.Namespace) -> Checkpoint | None:
-    if options.checkpoint is None and (options.resume or options.every is not None):
-        raise ValueError("--resume and --every need --checkpoint FILE")
-    return None if options.checkpoint is None else Checkpoint(options.checkpoint, options.every, options.resume)
 
 
 def save(tagger: Tagger, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 import time
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import files, trees
-from models import terminal
+from minigrad import trees
+from models import plots, storage, terminal
 
 Array = Any
 
@@ -155,19 +154,12 @@ def check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} needs to be at least {least}, got {value}")
     if options.learning_rate <= 0:
         raise ValueError(f"--learning-rate needs to be above 0, got {options.learning_rate}")
-    used = set() if getattr(options, "text", None) is None else {os.path.realpath(options.text)}
-    for path in filter(None, (options.model, options.plot, options.checkpoint)):
-        if os.path.realpath(path) in used:
-            raise ValueError(f"{path} is already the name of another file of this command; choose another name")
-        used.add(os.path.realpath(path))
-        files.check_destination(path)
-        if path != options.plot and path.suffix not in (".npz", ".safetensors"):
+    storage.check_destinations([getattr(options, "text", None)], (options.model, options.plot, options.checkpoint))
+    for path in filter(None, (options.model, options.checkpoint)):
+        if path.suffix not in (".npz", ".safetensors"):
             raise ValueError(f"{path}: needed .npz or .safetensors, got {path.suffix or 'no suffix'}")
     if options.plot is not None:
-        if importlib.util.find_spec("matplotlib") is None:
-            raise ValueError("--plot needs matplotlib: pip install matplotlib")
-        if _format(options.plot) not in (known := _figure().canvas.get_supported_filetypes()):
-            raise ValueError(f"--plot needs a file in one of the formats {', '.join(known)}, got {options.plot}")
+        plots.check(options.plot)
     is_new = options.checkpoint is not None and not options.resume
     if is_new and os.path.lexists(options.checkpoint) and np.isnan(_checkpoint(options.checkpoint)["losses"]).any():
         remedy = "resume it (--resume), or remove the file to start anew"
@@ -204,25 +196,14 @@ def train(run: Run, options: argparse.Namespace) -> int:
     return 128 + received[0] if received else code
 
 
-def _figure() -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(7, 4), layout="constrained")
-
-
-def _format(path: Path) -> str:
-    return path.suffix.lower().removeprefix(".")
-
-
 def plot(losses: Array, path: Path) -> None:
     """Draw the loss over the steps, and its mean over a fiftieth of them."""
     losses = losses[np.isfinite(losses)]
     width = max(1, len(losses) // 50)
-    figure = _figure()
+    figure = plots.figure()
     axes = figure.add_subplot(xlabel="step", ylabel="loss")
     axes.plot(np.arange(1, len(losses) + 1), losses, color="0.8")
     means = np.convolve(losses, np.full(width, 1 / width), "valid") if len(losses) else losses
     axes.plot(np.arange(width, width + len(means)), means, color="C0", label=f"mean of {width}")
     axes.legend()
-    with files.replacing(path) as file:
-        figure.savefig(file, format=_format(path))
+    plots.save(figure, path)

@@ -8,7 +8,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from minigrad.files import kind_of_file, replacing
+from minigrad.files import check_destination, kind_of_file, replacing
 from minigrad.text import shortened
 
 Array = Any
@@ -29,6 +29,23 @@ HEADER = re.compile(
     rb"\{'descr': '<([fU])(%b)', 'fortran_order': False, 'shape': \((|%b,|%b(?:, %b)+)\), \} *\n" % (N, N, N, N)
 )
 FLOATS = "<f4", "<f8"
+
+
+def check_destinations(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Check each output of a command, as `check_destination` does, and that no two of its files are one.
+
+    Raises:
+        OSError: where a file could not be written.
+        ValueError: where two names lead to one file.
+    """
+    used = {os.path.realpath(path) for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        if os.path.realpath(path) in used:
+            raise ValueError(f"{path} is already the name of another file of this command; choose another name")
+        used.add(os.path.realpath(path))
+        check_destination(path)
 
 
 def write(path: str | Path, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:

@@ -166,6 +166,13 @@ class Checkpoint:
         if self.every is not None and self.every < 1:
             raise ValueError(f"every needs to be at least 1, got {self.every}")
 
+    @classmethod
+    def chosen(cls, path: Path | None, every: int | None, resume: bool) -> Checkpoint | None:
+        """The one that the options of a command choose, if any."""
+        if path is None and (resume or every is not None):
+            raise ValueError("--resume and --every need --checkpoint FILE")
+        return None if path is None else cls(path, every, resume)
+
 
 def train(
     sentences: Sequence[conll.Sentence],

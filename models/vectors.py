@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +13,7 @@ import numpy as np
 
 from minigrad.files import replacing
 from minigrad.text import printable, shortened
-from models import storage, text
+from models import plots, storage, text
 
 Array = Any
 
@@ -81,20 +79,17 @@ class Vectors:
 
     def plot(self, words: Sequence[str], path: Path) -> None:
         """A picture of words, in the first two principal components of their vectors."""
-        check_plot(path)
-        from matplotlib.figure import Figure
-
+        plots.check(path)
         numbers = list(dict.fromkeys(map(self.find, words)))
         if len(numbers) < 3:
             raise ValueError(f"a plot needs at least three words, got {len(numbers)}")
         points = principal_components(self.V[numbers])
-        figure = Figure(figsize=(8, 6), layout="constrained")
+        figure = plots.figure(8, 6)
         axes = figure.add_subplot(xlabel="first principal component", ylabel="second principal component")
         axes.scatter(*points.T, s=8)
         for i, point in zip(numbers, points):
             axes.annotate(self.words[i], point, (3, 3), textcoords="offset points", parse_math=False)
-        with replacing(path) as file:
-            figure.savefig(file, format=path.suffix.lower().removeprefix("."))
+        plots.save(figure, path)
 
     def save(self, path: Path) -> None:
         """Write a file, whole or not at all: .txt and .bin are word2vec's formats, .npz is NumPy's.
@@ -185,14 +180,3 @@ def principal_components(X: Array, count: int = 2) -> Array:
     directions = np.linalg.svd(centred, full_matrices=False)[2][:count]
     signs = np.sign(directions[np.arange(len(directions)), np.argmax(np.abs(directions), axis=1)])
     return centred @ (directions * signs[:, None]).T  # the sign of a direction is free: its largest number is positive
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that would fail later."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--plot needs matplotlib: pip install matplotlib")
-    from matplotlib.figure import Figure
-
-    known = Figure().canvas.get_supported_filetypes()
-    if os.path.splitext(path)[1].lower().removeprefix(".") not in known:
-        raise ValueError(f"--plot needs a file in one of the formats {', '.join(known)}, got {path}")

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import files
-from models import storage, terminal, vectors
+from models import plots, storage, terminal, vectors
 from models.training import Checkpoint, InEpochs
 from models.vectors import Vectors
 from models.words import Blocks, Corpus, Recipe, minibatches, objective
@@ -223,22 +222,15 @@ def options(sub: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The command."""
     outputs = [path for path in (options.out, options.plot, options.checkpoint) if path is not None]
-    used = {os.path.realpath(path) for path in options.text or [options.vectors]}
-    for path in outputs:
-        if os.path.realpath(path) in used:
-            raise ValueError(f"{path} is already the name of another file of this command; choose another name")
-        used.add(os.path.realpath(path))
-        files.check_destination(path)
+    storage.check_destinations(options.text or [options.vectors], outputs)
     if options.out is not None:
         vectors.suffix(options.out)
     if options.plot is not None:
-        vectors.check_plot(options.plot)
+        plots.check(options.plot)
     if options.text and not (outputs or options.nearest or options.analogy):
         raise ValueError("training needs a place for the vectors: --out FILE")
-    if options.checkpoint is None and (options.resume or options.every is not None):
-        raise ValueError("--resume and --every need --checkpoint FILE")
+    checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe) if hasattr(options, f.name)})
-    checkpoint = options.checkpoint and Checkpoint(options.checkpoint, options.every, options.resume)
     began = time.perf_counter()
     with terminal.stopping() as received:
         if options.text:

@@ -14,9 +14,10 @@ from minigrad.sparse import RowSparse
 from minigrad.text import Markup, joined, markup
 from minigrad.viz.dot import Picture, quoted
 from minigrad.viz.formats import BAD, FULL, brief, colour, elements, ink, number, rows, scale, span
-from minigrad.viz.graph import Box, Builder, Copy, Graph, Op, Operand, is_zero
+from minigrad.viz.graph import Box, Builder, Copy, Graph, Op, Operand
 from minigrad.viz.names import Scope, around
 from minigrad.viz.notation import annotate, derivative
+from minigrad.viz.zeros import is_zero
 
 LINE = "#46525c"
 BACK = "#b23a00"  # gradients

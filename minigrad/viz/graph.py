@@ -147,11 +147,6 @@ def reachable(root: Node) -> list[Node]:
     return ancestors(root)
 
 
-def is_zero(gradient: Array | None) -> bool:
-    """Is it a gradient that is zero in every element, so that nothing flows back here?"""
-    return gradient is not None and not np.any(getattr(gradient, "rows", gradient))
-
-
 def build(
     root: Node,
     *,

@@ -29,7 +29,7 @@ from minigrad.viz.formulas import (
     name,
     plain,
 )
-from minigrad.viz.graph import Box, Graph, Op, Operand, has_box, is_zero
+from minigrad.viz.graph import Box, Graph, Op, Operand, has_box
 from minigrad.viz.mathematics import (
     Term,
     added,
@@ -45,7 +45,7 @@ from minigrad.viz.mathematics import (
     unbroadcast,
 )
 from minigrad.viz.patterns import Pullback, constant, in_words, pattern
-from minigrad.viz.zeros import reason
+from minigrad.viz.zeros import is_zero, reason
 from minigrad.walk import NONLINEARITIES, arguments
 
 

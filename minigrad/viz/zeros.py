@@ -43,8 +43,9 @@ def value(x: Term, known: Known) -> Any:
         return function(x, *args) if function else getattr(np, x.sign)(*args)
 
 
-def is_zero(x: Any) -> bool:
-    return x is not None and not np.any(x)
+def is_zero(x: Array | None) -> bool:
+    """Is it an array, or a gradient of some rows, that is zero in every element, so that nothing flows back here?"""
+    return x is not None and not np.any(getattr(x, "rows", x))
 
 
 def reason(x: Term, known: Known) -> str:

@@ -1,6 +1,7 @@
 """`python -m models text`: PyTorch's losses from the same parameters; writing; stopped and resumed runs."""
 
 import argparse
+import importlib.util
 import os
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def test_a_transformer_does_not_look_ahead() -> None:
 
 
 def test_command_writes_text_and_files(tmp_path: Path, capsys: Any) -> None:
-    plot = [] if running.importlib.util.find_spec("matplotlib") is None else ["--plot", tmp_path / "loss.svg"]
+    plot = [] if importlib.util.find_spec("matplotlib") is None else ["--plot", tmp_path / "loss.svg"]
     assert main(tiny(tmp_path, "--steps", 5, "--model", tmp_path / "m.npz", *plot)) == 0
     first, steps, *rest = capsys.readouterr().out.splitlines()
     assert "different ones" in first and steps.startswith("5 steps")
