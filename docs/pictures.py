@@ -1,12 +1,17 @@
-"""Make the pictures of README: python docs/pictures.py (with `dot`; the page's needs Playwright and chromium)."""
+"""Make the pictures of README and docs/: `PYTHONPATH=.:tests python docs/pictures.py`.
+
+It needs `dot`, matplotlib, and for the page Playwright and chromium.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pages import blocks
 
 import minigrad as mg
 from models.picture import fresh, pair, save
@@ -26,6 +31,17 @@ def window(path: Path) -> None:
     mg.draw(s, inputs=[x], rankdir="TB").save(path)
 
 
+def line_and_curve(path: Path) -> None:
+    """The plot of the story's second page, drawn by the code there."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "minigrad"  # the same file for the same picture
+    namespace: dict[str, Any] = {}
+    for block in blocks((HERE / "2-layer.md").read_text(encoding="utf-8")):
+        exec(block, namespace)
+    namespace["figure"].savefig(path, metadata={"Date": None})
+
+
 def page(path: Path) -> None:
     """The page of the slides' two windows, half-way through the backward pass."""
     from playwright.sync_api import sync_playwright
@@ -43,5 +59,6 @@ def page(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    line_and_curve(HERE / "line-and-curve.svg")
     window(HERE / "window.svg")
     page(HERE / "replay.png")
