@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,18 @@ from models.window import hinge, score
 PAGE = Path(__file__).parent.parent / "docs" / "derive.md"
 
 
+def source(f: Any) -> str:
+    """A function as a reader would write it: without annotations and docstring."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(f))).body
+    assert isinstance(definition, ast.FunctionDef)
+    definition.returns = None
+    for argument in definition.args.args:
+        argument.annotation = None
+    if ast.get_docstring(definition):
+        del definition.body[0]
+    return f"```python\n{ast.unparse(definition)}\n```\n"
+
+
 def listing(d: Any) -> str:
     return f"```python\n{d.source}```\n"
 
@@ -23,7 +38,8 @@ def equations(d: Any) -> str:
 
 
 def J(U: Any, W: Any, b: Any, x: Any, x_c: Any) -> Any:
-    s, s_c = score(U, W, b, x), score(U, W, b, x_c)
+    s = score(U, W, b, x)
+    s_c = score(U, W, b, x_c)
     J = hinge(s, s_c)
     return J
 
@@ -77,7 +93,10 @@ print(dW.shape, len(d.source.splitlines()))
 
 ## The slides' score
 
-The slides derive ∂s/∂U = a, δ = U ∘ f'(z), ∂s/∂W = δ xᵀ, ∂s/∂b = δ, ∂s/∂x = Wᵀ δ. `print(d)` shows:
+The slides derive ∂s/∂U = a, δ = U ∘ f'(z), ∂s/∂W = δ xᵀ, ∂s/∂b = δ, ∂s/∂x = Wᵀ δ. Of the function
+
+{source(score)}
+`print(d)` shows:
 
 {listing(mg.derive(score, U, W, b, x))}
 δ is computed once and used three times: that is the slides' "re-use derivatives computed for higher layers". The slides
@@ -98,26 +117,34 @@ programs from their LaTeX, evaluates them, and compares values and shapes with t
 ## The max-margin loss with one corrupt window
 
 The indicator 1{{1 - s + s_c > 0}} is computed once, as `dm`. Where m ≤ 0, J and its gradient are 0; where m is NaN, both are
-NaN.
+NaN. (`hinge` is `mg.relu(1 - s + s_c)`.) The function, and what `derive` makes of it:
 
+{source(J)}
 {listing(mg.derive(J, U, W, b, x, x_c))}
 ## A batch of windows: rows of a table
 
 In the source a row-sparse gradient is a list of pairs: row numbers, and the rows to add there. A call of `d` returns a
-`RowSparse`.
+`RowSparse`. The function, and what `derive` makes of it:
 
+{source(batch)}
 {listing(mg.derive(batch, U, W, b, L, ids))}
 ## Second derivatives
 
 The gradient of a function is a function, so it can be derived as well. If its value is not a scalar, the derived function
 takes the gradient of the value as `gradient`: here, the Hessian times a vector. With `wrt=()` only the value is computed.
+From
+
+{source(wave)}
+come `mg.derive(mg.grad(lambda x: np.sum(wave(x))), x)`, and the same with `wrt=()`:
 
 {listing(mg.derive(mg.grad(lambda x: np.sum(wave(x))), x))}
 {listing(mg.derive(mg.grad(lambda x: np.sum(wave(x))), x, wrt=()))}
 ## A whole training step
 
-`mg.compile(step)` does the same for a step that closes over Tensors and an optimizer, and updates them as the step does.
+`mg.compile(step)` does the same for a step that closes over Tensors and an optimizer, and updates them as the step does. Here
+`w` is a Tensor and `optimizer` is `mg.optim.SGD([w], lr=0.1)`:
 
+{source(step)}
 {listing(step)}
 While a step is recorded, a write in place makes a new value, and nothing of the user's is written: every form of it (`w -= g`,
 `w[mask] = 0`, `np.add.at`, `out=`, `np.copyto`, `w.sort()`, through a view or not) becomes a line of a program without side
