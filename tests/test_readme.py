@@ -5,9 +5,13 @@ import doctest
 import io
 import re
 
+import numpy as np
 import pages
 import pytest
 from pages import DOCS, PAGES, ROOT, blocks, split_output
+
+import minigrad as mg
+from minigrad import ops
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -29,6 +33,13 @@ def test_readme_and_the_story_have_code():
     assert len(story) == 5
     assert {"README.md", "recipes.md"} | story <= {page.name for page in PAGES}
     assert doctest.testmod(pages).failed == 0
+
+
+def test_every_public_name_has_its_place_in_the_reference():
+    """Ops that NumPy has too are in the table of ops, which has a test of its own."""
+    in_table = {name for name in (*ops.names, "fft", "linalg") if hasattr(np, name)}
+    documented = re.findall(r"^::: minigrad\.(\w+)$", (DOCS / "reference.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(documented) == sorted(set(mg.__all__) - in_table)
 
 
 def test_quick_start_is_two_lines_that_install_and_run():
