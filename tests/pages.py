@@ -38,4 +38,6 @@ def split_output(block: str) -> tuple[str, list[str]]:
     return "".join(code), output
 
 
-PAGES = [path for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md"))) if blocks(path.read_text("utf-8"))]
+WITHOUT_INSTALLING = DOCS / "without-installing.md"  # whose code runs on another kind of machine, in a test of its own
+WITH_CODE = [path for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md"))) if blocks(path.read_text("utf-8"))]
+PAGES = [path for path in WITH_CODE if path != WITHOUT_INSTALLING]

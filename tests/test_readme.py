@@ -48,3 +48,8 @@ def test_quick_start_is_two_lines_that_install_and_run():
     assert all("pip install" in line for line in first)
     assert first[0].endswith("python -m models")
     assert first[1].endswith("python -m pytest")
+
+
+def test_the_citation_is_of_this_version():
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE).group(1)
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
