@@ -138,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
     if len(ids) <= options.length:
         raise ValueError(f"{options.text}: needed more than {options.length} characters, got {len(ids)}; see --length")
     training = prepare(options, ids, len(codes))
+    training.saved = {"alphabet": codes, "model": training.model}  # without the one, the other writes nothing
     terminal.say(f"training on {len(ids):,} characters, {len(codes)} different ones", flush=True)
     code = running.train(training, options)
     if code == 0:

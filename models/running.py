@@ -62,6 +62,7 @@ class Run:
         optimizer: mg.optim.Optimizer, schedule: mg.optim.Schedule, steps: int, settings: Mapping[str, float],
     ) -> None:  # fmt: skip
         self.model, self.batch, self.optimizer, self.schedule = model, batch, optimizer, schedule
+        self.saved = model  # the tree that goes to --model
         self.settings = dict(settings)
         self.losses = np.full(steps, np.nan)
 
@@ -185,7 +186,7 @@ def train(run: Run, options: argparse.Namespace) -> int:
         if received and code == 0 and options.checkpoint is not None:
             run.save(options.checkpoint)
         if code == 0 and options.model is not None:
-            mg.save(run.model, options.model)
+            mg.save(run.saved, options.model)
         if options.plot is not None:
             plot(run.losses, options.plot)
     with terminal.work_is_done():

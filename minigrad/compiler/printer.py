@@ -29,6 +29,7 @@ from minigrad.compiler.program import (
     stored,
     viewed,
 )
+from minigrad.compiler.rules import equal_constants
 from minigrad.compiler.schedule import Schedule, is_fresh
 from minigrad.compiler.source import Code, Step, called, constant, definition, dtype_constant, is_special, literal
 from minigrad.sparse import RowSparse
@@ -183,7 +184,17 @@ class Printer:
             single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
             return self.dialect.scatter(self, v, name, index[0] if single else index, self.scalar(v, new))
         if v.call is assigned:
-            _, index, new = v.args
+            x, index, new = v.args
+            match new:
+                case Value(call=call, args=(Value(call=operator.getitem, args=(y, at)), other)) if (
+                    call in IN_PLACE_OPERATORS
+                    and y is x
+                    and equal_constants(at, index)
+                    and new not in self.schedule.lines
+                    and (new.shape, new.dtype) == (new.args[0].shape, v.dtype)
+                    and not self.is_part(other, v)
+                ):
+                    return f"{name}[{self.index(index)}] {OPERATORS[call][0]}= {self.text(other)}"
             overlaps = self.is_part(new, v)  # NumPy would notice, numba would not
             return f"{name}[{self.index(index)}] = {self.copied(new) if overlaps else self.text(self.scalar(v, new))}"
         function, _, *args = v.args

@@ -69,6 +69,7 @@ x[...] = x
 x[()] = x
 assigned(x, ..., y) = y
 assigned(assigned(x, index, y), index, y) = assigned(x, index, y)
+assigned(x, index, x[index]) = x
 """
 
 INEXACT = """

@@ -296,10 +296,6 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return self.trace.call(operator.getitem, (self, index), {})
 
     def __setitem__(self, index: Any, v: Any) -> None:
-        if isinstance(v, Tracer) and v.storage is self.storage and v.steps[:-1] == self.steps != v.steps:
-            step = v.steps[-1]
-            if step.call is operator.getitem and step.args[1] is index:
-                return  # x[index] += 1 ends in x[index] = x[index]
         self.write(self.trace.record(assigned, (self, index, v), {}))
 
     # the methods of ndarray

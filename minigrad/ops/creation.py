@@ -231,13 +231,13 @@ def scatter_windows(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
 def _summed(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_windows(g, axes, shape)
-    out, places = np.zeros_like(g, shape=shape), g.shape[: len(shape)]
+    out = np.zeros_like(g, shape=shape)
     for offsets in np.ndindex(g.shape[len(shape) :]):
-        starts = [0] * len(shape)
+        at = [slice(None)] * len(shape)
         for axis, offset in zip(axes, offsets):
-            starts[axis] += offset
-        at = tuple(slice(start, start + n) for start, n in zip(starts, places))
-        out[at] += g[(..., *offsets)]
+            start = (at[axis].start or 0) + offset
+            at[axis] = slice(start, start + g.shape[axis])
+        out[tuple(at)] += g[(..., *offsets)]
     return out
 
 

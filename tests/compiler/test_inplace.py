@@ -317,6 +317,13 @@ def test_what_is_returned_is_not_the_state() -> None:
         assert not any(np.shares_memory(result, a) for a in s.arrays())
 
 
+def parts(s: State, x: Any) -> None:
+    s.w.data[1:] += x[1:]
+    s.w.data[:2] *= 3
+    s.w.data[1:] += s.w.data[:2]
+    s.v[:2] = s.w.data[:2] + s.w.data[1:]
+
+
 LISTINGS = [
     (two_writes, ["w -= 0.1 * x", "w[0] = 0"]),
     (copied_over, ["o += x", "w[...] = o"]),
@@ -325,6 +332,7 @@ LISTINGS = [
     (a_norm_before, ["norm = np.sqrt((w**2).sum())", "w += x", "return norm"]),
     (where_selected, ["np.divide(x, o, out=v, where=x > 2)", "return v.copy()"]),
     (scattered, ["np.add.at(w, [0, 0, 2], x)", "np.multiply.at(v, 1, 3.0)"]),
+    (parts, ["w[1:] += x[1:]", "w[:2] *= 3", "w[1:] = w[1:] + w[:2]", "v[:2] = w[:2] + w[1:]"]),
 ]
 
 
@@ -335,6 +343,16 @@ def test_what_can_be_computed_in_place_is(step: Callable[[State, Any], Any], lin
     compiled(np.ones(3))
     written = [line.partition("  #")[0].strip() for line in compiled.source.splitlines()[1:]]
     assert [line for line in written if line and line[0] != "#" and line != "return None"] == lines
+
+
+def test_the_gradient_of_windows_is_added_window_by_window() -> None:
+    x, y = np.arange(5.0), np.array([1.0, -2.0, 3.0])
+    for backend in "numpy", "numba":
+        d = mg.derive(lambda x, y: mg.sum(mg.sliding_window_view(x, 3) @ y), x, y, backend=backend)
+        np.testing.assert_array_equal(d(x, y)[1][0], [1, -1, 2, 1, 3])
+    lines = [line.partition("  #")[0].strip() for line in str(d).splitlines()]
+    assert [line for line in lines if "+=" in line] == [f"padded[{i}:{i + 3}] += dwindows[..., {i}]" for i in range(3)]
+    assert "copy" not in str(d)
 
 
 def test_rows_of_a_table_are_written_in_place() -> None:

@@ -80,8 +80,9 @@ def test_command_writes_text_and_files(tmp_path: Path, capsys: Any) -> None:
     first, steps, *rest = capsys.readouterr().out.splitlines()
     assert "different ones" in first and steps.startswith("5 steps")
     assert len("\n".join(rest[rest.index("") + 1 :])) in range(298, 302)
-    model = mg.load(tmp_path / "m.npz")
-    assert {"table", "input.W", "input.b", "state.W"} == set(model)
+    stored = mg.load(tmp_path / "m.npz")
+    assert {"alphabet", *(f"model.{name}" for name in ("table", "input.W", "input.b", "state.W"))} == set(stored)
+    assert "".join(map(chr, stored["alphabet"])) == "".join(sorted(set(file_of_text(tmp_path).read_text())))
     assert not plot or "<svg" in (tmp_path / "loss.svg").read_text()
 
 
