@@ -1,4 +1,4 @@
-"""What mkdocs does not do by itself: formulas without a script, pages from outside docs/, examples in docstrings."""
+"""Additions to mkdocs: formulas without a script, pages from outside docs/, examples in docstrings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 class Docstrings(griffe.Extension):
-    """What the reading of modules, which does not run them, leaves to be done."""
+    """Additions to the reading of modules, which does not run them."""
 
     def __init__(self) -> None:
         self.classes: dict[str, Any] = {}

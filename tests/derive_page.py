@@ -117,14 +117,14 @@ programs from their LaTeX, evaluates them, and compares values and shapes with t
 ## The max-margin loss with one corrupt window
 
 The indicator 1{{1 - s + s_c > 0}} is computed once, as `dm`. Where m ≤ 0, J and its gradient are 0; where m is NaN, both are
-NaN. (`hinge` is `mg.relu(1 - s + s_c)`.) The function, and what `derive` makes of it:
+NaN. (`hinge` is `mg.relu(1 - s + s_c)`.) The function, and the listing of `derive`:
 
 {source(J)}
 {listing(mg.derive(J, U, W, b, x, x_c))}
 ## A batch of windows: rows of a table
 
 In the source a row-sparse gradient is a list of pairs: row numbers, and the rows to add there. A call of `d` returns a
-`RowSparse`. The function, and what `derive` makes of it:
+`RowSparse`. The function, and the listing of `derive`:
 
 {source(batch)}
 {listing(mg.derive(batch, U, W, b, L, ids))}
