@@ -341,7 +341,7 @@ DERIVATIONS = (
         ("models.window.hinge", "models.slides.hinge_of_scores_by_hand"),
     ),
     Derivation(
-        "Putting all gradients together", "J = max(0, 1 − s + s_c), 1 = 1{1−s+s_c > 0}", hinge_of_windows,
+        "Putting all gradients together", "J = max(0, 1 − s + s_c), with 1 for 1{1−s+s_c > 0}", hinge_of_windows,
         window.hinge_by_hand, _hinge,
         {
             "U": "∂J/∂U = 1 (−a + a_c)", "W": "∂J/∂W = 1 (−δxᵀ + δ_c x_cᵀ)", "b": "∂J/∂b = 1 (−δ + δ_c)",
