@@ -1,8 +1,9 @@
-"""The command line: python -m models [train | evaluate | tag | compare | draw | words | digits | text].
+"""The command line: python -m models [train | evaluate | tag | compare | grade | draw | words | digits | text].
 
 Exit codes:
     0: all was done.
-    1: the numbers are not right: gradients disagree, or training diverged (the best model before that is saved).
+    1: the numbers are not right: gradients disagree, a submission is wrong, or training diverged (the best model before
+        that is saved).
     2: a mistake or a failure, which stderr explains.
     129, 130, 143: stopped by SIGHUP, by Ctrl-C or by SIGTERM. `train` saves the best model so far, and its checkpoint,
         before that; a second Ctrl-C stops it at once.
@@ -27,7 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Never
@@ -37,7 +38,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from minigrad.text import printable
-from models import characters, conll, digits, picture, slides, storage, terminal, text, vectors_command
+from models import characters, conll, digits, grade, picture, slides, storage, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
@@ -97,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    names = "train,evaluate,tag,compare,draw,words,digits,text"
+    names = "train,evaluate,tag,compare,grade,draw,words,digits,text"
     commands = top.add_subparsers(title="commands", metavar=f"{{{names}}}")
 
     sub = commands.add_parser(
@@ -177,6 +178,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--draws", type=int, default=10, help="random parameters for each formula (default: 10)")
     sub.add_argument("--seed", type=int, default=0, help="of the random parameters (default: 0)")
     sub.set_defaults(run=run_compare)
+
+    about = "compare and mark the gradients by hand in each file of a folder; exit code 1 if any are wrong"
+    grade.options(commands.add_parser("grade", help=about))
 
     sub = commands.add_parser(
         "draw", help="draw the graph of the slides' two windows, and replay backpropagation on it"
@@ -352,26 +356,6 @@ def lines_of_input() -> Iterator[str]:
         yield line.removesuffix("\n")
 
 
-@dataclass(frozen=True)
-class Comparing:
-    """How far `compare` is."""
-
-    done: int  # derivations
-    parts: int
-    title: str
-
-    @property
-    def place(self) -> str:
-        return f"{self.done}/{self.parts}"
-
-    @property
-    def fraction(self) -> float:
-        return self.done / self.parts
-
-    def __str__(self) -> str:
-        return self.title
-
-
 def run_compare(options: argparse.Namespace) -> int:
     if options.draws < 1:
         raise ValueError(f"--draws needs to be at least 1, got {options.draws}")
@@ -394,7 +378,7 @@ def run_compare(options: argparse.Namespace) -> int:
             random = islice(slides.random_arguments(d, options.seed), options.draws)
             for found, many in zip(tables.values(), (random, slides.trained_arguments(tagger, d, seed=options.seed))):
                 found += slides.lines(d, many)
-            show(Comparing(i, len(slides.DERIVATIONS), d.title))
+            show(terminal.Counted(i, len(slides.DERIVATIONS), d.title))
     wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
     if options.html is not None:
         with files.replacing(options.html) as file:
@@ -486,7 +470,7 @@ def print_gradients(tensors: Sequence[mg.Tensor]) -> None:
     """The gradients of J of two windows, each beside the slides' formula for it."""
     derivation = next(d for d in slides.DERIVATIONS if d.by_hand is hinge_by_hand)
     rows = []
-    for t, row in zip(tensors, derivation.compare({t.name: t.data for t in tensors})):
+    for t, row in zip(tensors, derivation.compare(dict(zip(("U", "W", "b", "x", "x_c"), (t.data for t in tensors))))):
         formula, largest = terminal.plain(derivation.formulas[row.argument]), np.max(np.abs(t.grad))
         rows.append([formula, str(row.shape), f"{largest:.6f}", f"{row.verdict}, {row.ulp:.2f} ulp"])
     title = terminal.plain(f"Gradients: {derivation.value}")

@@ -13,6 +13,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Protocol
 
@@ -22,7 +23,9 @@ RICH = importlib.util.find_spec("rich") is not None
 LINES = 100  # of progress in a pipe, at most: a reader who is not there stops nothing
 
 #: Signs of formulas for streams whose encoding lacks them; the rest, such as ᵢ and ₁, resemble a letter or a digit.
-SIGNS = {"∂": "d", "δ": "delta", "σ": "sigma", "Σ": "sum", "ᵀ": "^T", "−": "-", "∘": "*", "·": ".", "′": "'"}
+SIGNS = str.maketrans(
+    {"∂": "d", "δ": "delta", "σ": "sigma", "Σ": "sum", "ᵀ": "^T", "−": "-", "∘": "*", "·": ".", "′": "'"}
+)
 
 
 def say(text: Any = "", file: Any = None, **options: Any) -> None:
@@ -151,6 +154,26 @@ class Progress(Protocol):
     def fraction(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Progress through what can be counted."""
+
+    done: int
+    parts: int
+    name: str  # of what was done last
+
+    @property
+    def place(self) -> str:
+        return f"{self.done}/{self.parts}"
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.parts
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @contextmanager
 def progress(file: Any = None) -> Iterator[Callable[[Progress], None]]:
     """Reports the progress of training: a bar with rich, a line without.
@@ -195,7 +218,7 @@ def plain(formula: str) -> str:
     if _prints(formula):
         return formula
     spaced = re.sub(r"(?<=[δᵀ])(?=[^\W_])", " ", formula)
-    return unicodedata.normalize("NFKD", spaced.translate(str.maketrans(SIGNS)))
+    return unicodedata.normalize("NFKD", spaced.translate(SIGNS))
 
 
 def _prints(text: str) -> bool:

@@ -1,0 +1,170 @@
+"""Submissions graded: right ones, wrong ones, and those that would stop or deceive whoever grades them."""
+
+import doctest
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hostile import assert_shown
+
+import minigrad as mg
+from models import grade
+from models.__main__ import main
+
+RIGHT = """import numpy as np
+
+def score_by_hand(U, W, b, x):
+    a = 1 / (1 + np.exp(-(W @ x + b)))
+    delta = U * a * (1 - a)
+    return {"U": a, "W": np.outer(delta, x), "b": delta, "x": W.T @ delta}
+"""
+
+
+def inside(code):
+    """A submission in which code runs when it is called, before it computes what is right."""
+    return RIGHT.replace("    a =", f"    {code}\n    a =")
+
+
+EQUAL = {name: "equal" for name in ("U", "W", "b", "x")}
+
+
+def all_are(verdict):
+    return dict.fromkeys(EQUAL, verdict)
+
+
+ENDED = "ended before it returned, with exit code"
+
+SUBMISSIONS = {
+    "right": (RIGHT, EQUAL),
+    "four mistakes": (
+        RIGHT.replace('"U": a, ', "")
+        .replace("outer(delta, x)", "outer(x, delta)")
+        .replace('"b": delta', '"b": "delta"')
+        .replace("W.T @ delta", "x[:3]"),
+        {
+            "U": "is missing",
+            "W": "equals autograd's transpose",
+            "b": "needs numbers, got str (<U5)",
+            "x": "needs the shape (20,), has (3,)",
+        },
+    ),
+    "not finite": (
+        RIGHT.replace('"U": a', '"U": np.nan * a').replace("W.T @ delta", "1e308 * W[0]"),
+        EQUAL | {"U": "it is not a number in some elements", "x": "differs"},
+    ),
+    "another key": (RIGHT.replace('"U"', '"V"'), all_are("by_hand needs gradients of U, W, b, x, got one of V")),
+    "syntax": (RIGHT.replace("):", ")"), all_are("SyntaxError: expected ':' (syntax.py, line 3)")),
+    "raises": (inside("1 / 0"), all_are("ZeroDivisionError: division by zero (line 4)")),
+    "nothing": ("", all_are("needed a function score_by_hand, got none")),
+    "os._exit": ("import os; os._exit(0)\n" + RIGHT, all_are(f"{ENDED} 0")),
+    "sys.exit": (inside("raise SystemExit(0)"), all_are(f"{ENDED} 0")),
+    "input": (inside("input()"), all_are("EOFError: EOF when reading a line (line 4)")),
+    "prints": (inside("print('all are right\\x1b[31m' * 10**6, flush=True)"), EQUAL),
+    "forged": (
+        "import os; open('returned.json', 'w').write('[' * 10**6); os._exit(0)",
+        all_are("returned no gradients that can be read"),
+    ),
+    # in its own process alone: the grader's NumPy judges
+    "patches NumPy": (
+        RIGHT.replace('"U": a', '"U": 2 * a')
+        + "\nnp.abs = np.max = lambda *x, **y: 0\nnp.all = lambda *x, **y: True\n",
+        EQUAL | {"U": "differs by a factor of exactly 2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_each_gets_its_verdicts(name, tmp_path, capfd):
+    code, verdicts = SUBMISSIONS[name]
+    (tmp_path / f"{name}.py").write_text(code)
+    found = grade.grade(tmp_path / f"{name}.py", seconds=60)
+    assert found.verdicts == {"score_by_hand": verdicts}
+    assert found.right == list(verdicts.values()).count("equal") and bool(found) == (verdicts == EQUAL)
+    assert capfd.readouterr() == ("", "")  # nothing of what it prints
+    assert os.listdir(tmp_path) == [f"{name}.py"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_memory_and_files_are_limited(tmp_path):
+    (tmp_path / "a.py").write_text(inside("hog = np.ones(2**32)"))
+    assert "MemoryError: Unable to allocate 32.0 GiB" in grade.grade(tmp_path / "a.py", seconds=60).remarks
+    (tmp_path / "a.py").write_text(inside("open('disk', 'wb').write(bytes(2**25))"))
+    assert "File too large" in grade.grade(tmp_path / "a.py", seconds=60).remarks
+
+
+@pytest.mark.parametrize("code", ["import time; time.sleep(1000)", "while True: print('x' * 10**6)"])
+def test_time_is_limited_and_nothing_is_left_running(code, tmp_path):
+    child = f"import time; time.sleep(1); open({str(tmp_path / 'left')!r}, 'w')"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    (tmp_path / "a.py").write_text(f"{start}\n" + inside(code))
+    began = time.monotonic()
+    assert grade.grade(tmp_path / "a.py", seconds=0.8).remarks == "took longer than 0.8 seconds"
+    assert time.monotonic() - began < 60
+    time.sleep(1.5)
+    assert not (tmp_path / "left").exists()
+
+
+def test_a_folder_is_graded_as_a_table_and_as_json(tmp_path, capsys):
+    (tmp_path / "anna.py").write_text(RIGHT)
+    assert main(["grade", str(tmp_path)]) == 0
+    assert "anna.py     4/4   all are right" in capsys.readouterr().out
+    (tmp_path / "\x1b[31m.py").write_text(RIGHT.replace('"b": delta', '"b": a').replace("W.T", "-W.T"))
+    (tmp_path / "notes.txt").write_text("not a submission")
+    assert main(["grade", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert_shown(out + err)
+    remarks = "b: equals the value of sigmoid, not a gradient; x: the sign is flipped"
+    assert f"\\x1b[31m.py  2/4   {remarks}\n" in out and out.endswith("1 of 2 submissions are right\n")
+    assert err.splitlines() == ["1/2  \\x1b[31m.py", "2/2  anna.py"]
+    assert main(["grade", str(tmp_path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["anna.py"] == {"mark": 1.0, "right": 4, "parts": 4, "verdicts": {"score_by_hand": EQUAL}}
+    assert found["\x1b[31m.py"]["mark"] == 0.5
+
+
+def test_any_gradient_of_the_slides_can_be_asked_for(tmp_path, capsys):
+    (tmp_path / "a.py").write_text(RIGHT + "def neuron_by_hand(w, b, x):\n    return [x, 1.0, w]\n")
+    assert main(["grade", str(tmp_path), "--function", "score_by_hand", "--function", "neuron_by_hand"]) == 1
+    out = capsys.readouterr().out
+    assert "a.py        4/7   neuron_by_hand: missing the factor a*(1-a), the derivative of sigmoid\n" in out
+    assert "score_by_hand" in grade.DERIVATIONS and "erratum_by_hand" not in grade.DERIVATIONS
+    assert len(grade.DERIVATIONS) == sum(d.claim for d in grade.slides.DERIVATIONS)  # no two of one name
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none"], "No such file"),
+        (["."], "grade needs a folder with files *.py, got ."),
+        ([".", "--seconds", "0"], "--seconds needs a time above 0, got 0"),
+        ([".", "--seconds", "nan"], "--seconds needs a time above 0, got nan"),
+    ],
+)
+def test_mistakes_in_its_use(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["grade", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_function_that_the_slides_do_not_have(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["grade", str(tmp_path), "--function", "nothing_by_hand"])
+    assert stop.value.code == 2 and "score_by_hand" in capsys.readouterr().err
+
+
+def test_it_grades_where_minigrad_is_not_installed(tmp_path):
+    """Submissions may use minigrad, wherever the one that grades them has it from."""
+    (tmp_path / "a.py").write_text(RIGHT.replace("1 / (1 + np.exp(-(W @ x + b)))", "mg.sigmoid(W @ x + b)"))
+    (tmp_path / "a.py").write_text("import minigrad as mg\n" + (tmp_path / "a.py").read_text())
+    root = os.path.dirname(os.path.dirname(mg.__file__))
+    done = subprocess.run(
+        [sys.executable, "-m", "models", "grade", str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_examples_run():
+    assert doctest.testmod(grade).failed == 0
