@@ -470,7 +470,8 @@ def print_gradients(tensors: Sequence[mg.Tensor]) -> None:
     """The gradients of J of two windows, each beside the slides' formula for it."""
     derivation = next(d for d in slides.DERIVATIONS if d.by_hand is hinge_by_hand)
     rows = []
-    for t, row in zip(tensors, derivation.compare(dict(zip(("U", "W", "b", "x", "x_c"), (t.data for t in tensors))))):
+    arguments = dict(zip(derivation.formulas, (t.data for t in tensors)))
+    for t, row in zip(tensors, derivation.compare(arguments)):
         formula, largest = terminal.plain(derivation.formulas[row.argument]), np.max(np.abs(t.grad))
         rows.append([formula, str(row.shape), f"{largest:.6f}", f"{row.verdict}, {row.ulp:.2f} ulp"])
     title = terminal.plain(f"Gradients: {derivation.value}")

@@ -565,6 +565,7 @@ def markdown(found: list[Line], draws: int) -> str:
     text = [
         "# The slides' gradients, by hand and by machine",
         "",
+        "The slides are *Neural Networks basics* by Valentin Malykh (DeepHack.CISS), based on Stanford CS224d.",
         "Written by `python -m models.slides > docs/slides.md`. Each formula of the slides, the expression it is the",
         "gradient of, the same by hand, and the largest distance in units in the last place (ulp) of the magnitude of",
         f"the terms summed, over {draws} draws of parameters of all sizes: of the gradient by hand from autograd's,",

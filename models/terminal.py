@@ -187,17 +187,18 @@ def progress(file: Any = None) -> Iterator[Callable[[Progress], None]]:
     if not sys.stderr.isatty():
         yield _lines(file or sys.stderr)
     elif not RICH:
-        yield lambda now: print(f"\r{now.place}  {now}\x1b[K", end="", file=sys.stderr, flush=True)
+        yield lambda now: print(f"\r{now.place}  {printable(now)}\x1b[K", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
-        columns = [TextColumn("{task.fields[place]}"), BarColumn(), TextColumn("{task.description}")]
+        # a name is no markup
+        columns = [TextColumn("{task.fields[place]}"), BarColumn(), TextColumn("{task.description}", markup=False)]
         with Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, place="")
-            yield lambda now: bar.update(task, completed=now.fraction, place=now.place, description=str(now))
+            yield lambda now: bar.update(task, completed=now.fraction, place=now.place, description=printable(now))
 
 
 def _lines(file: Any) -> Callable[[Progress], None]:

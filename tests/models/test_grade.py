@@ -3,17 +3,17 @@
 import doctest
 import json
 import os
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hostile import assert_shown
 
-import minigrad as mg
 from models import grade
 from models.__main__ import main
 
+ROOT = Path(__file__).parents[2]
 RIGHT = """import numpy as np
 
 def score_by_hand(U, W, b, x):
@@ -39,6 +39,12 @@ ENDED = "ended before it returned, with exit code"
 
 SUBMISSIONS = {
     "right": (RIGHT, EQUAL),
+    # wherever the one that grades it has minigrad from
+    "with minigrad": (
+        f"import os, minigrad as mg; os.environ['PYTHONPATH'].split(os.pathsep).index({str(ROOT)!r})\n"
+        + RIGHT.replace("1 / (1 + np.exp(-(W @ x + b)))", "mg.sigmoid(W @ x + b)"),
+        EQUAL,
+    ),
     "four mistakes": (
         RIGHT.replace('"U": a, ', "")
         .replace("outer(delta, x)", "outer(x, delta)")
@@ -153,17 +159,6 @@ def test_a_function_that_the_slides_do_not_have(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["grade", str(tmp_path), "--function", "nothing_by_hand"])
     assert stop.value.code == 2 and "score_by_hand" in capsys.readouterr().err
-
-
-def test_it_grades_where_minigrad_is_not_installed(tmp_path):
-    """Submissions may use minigrad, wherever the one that grades them has it from."""
-    (tmp_path / "a.py").write_text(RIGHT.replace("1 / (1 + np.exp(-(W @ x + b)))", "mg.sigmoid(W @ x + b)"))
-    (tmp_path / "a.py").write_text("import minigrad as mg\n" + (tmp_path / "a.py").read_text())
-    root = os.path.dirname(os.path.dirname(mg.__file__))
-    done = subprocess.run(
-        [sys.executable, "-m", "models", "grade", str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_examples_run():

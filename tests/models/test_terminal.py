@@ -78,3 +78,13 @@ def test_progress_in_a_pipe_is_a_line_an_epoch(monkeypatch, epochs, lines):
         for step in range(1, 51):
             report(running.Progress(step, 50, loss=0.5, speed=10.0))
     assert len(file.getvalue().splitlines()) == 50
+
+
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_what_progress_is_through_is_text(monkeypatch, has_rich):
+    monkeypatch.setattr(terminal, "RICH", has_rich)
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.progress() as report:
+        report(terminal.Counted(1, 2, "[/b]:smile:\x1b]0;title\x07"))
+    assert r"[/b]:smile:\x1b]0;title\x07" in screen.getvalue() and "\x07" not in screen.getvalue()
