@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
             return code
     except BrokenPipeError:
         return 141
-    except (ValueError, OSError, OverflowError, RuntimeError) as error:
+    except (ValueError, OSError, OverflowError) as error:
         complain(error)
         return 2
     except MemoryError as error:
@@ -457,7 +457,7 @@ def story(options: argparse.Namespace) -> int:
     try:
         if save_picture(J, tensors, Path("window.html")):
             terminal.say("  (open it in a browser, and step through backpropagation)")
-    except RuntimeError as missing:
+    except ValueError as missing:
         terminal.say(f"window.html was not written: {missing}")
     terminal.say()
     terminal.say("next: every formula of the slides, compared: python -m models compare")

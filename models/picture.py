@@ -86,7 +86,14 @@ def remark(graph: Graph, box: Box) -> str:
 
 
 def save(J: mg.Tensor, data: Sequence[mg.Tensor], path: Path) -> Any:
-    """Write a picture in the format of the suffix; .html is the page that steps through it. Returns the path."""
-    if path.suffix == ".html":
+    """Write a picture in the format of the suffix; .html is the page that steps through it. Returns the path.
+
+    Raises:
+        ValueError: for a page, where no Graphviz is installed that lays it out.
+    """
+    if path.suffix != ".html":
+        return mg.draw(J, inputs=data, rankdir="TB").save(path)
+    try:
         return mg.replay(J, path, inputs=data, remarks=remark)
-    return mg.draw(J, inputs=data, rankdir="TB").save(path)
+    except RuntimeError as missing:
+        raise ValueError(f"{missing}") from missing

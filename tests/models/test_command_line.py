@@ -234,3 +234,16 @@ def test_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe(model, monkeypatch)
         monkeypatch.setattr(sys, "stdout", screen)
         assert main(["tag", "--model", str(model), "\x1b[31m"]) == 0
         assert screen.getvalue() == expected
+
+
+@pytest.mark.parametrize(("command", "threads"), [("tag", "1"), ("text", None)])
+def test_small_products_are_computed_by_one_thread(command, threads):
+    code = f"""
+import contextlib, io, os, runpy, sys
+sys.argv[1:] = ["{command}", "--help"]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    runpy.run_module("models", run_name="__main__")
+print(os.environ.get("OMP_NUM_THREADS"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True)
+    assert done.stdout == f"{threads}\n", done.stderr
