@@ -420,7 +420,8 @@ def marked(tagger: Tagger, line: str) -> str:
 
 def story(options: argparse.Namespace) -> int:
     """Train on the embedded corpus, evaluate, tag, compare gradients, derive one as source, draw."""
-    terminal.say(terminal.plain("The slides' window scorer: s = Uᵀf(Wx + b), J = max(0, 1 − s + s_c)"), flush=True)
+    terminal.say("The window scorer of the slides Neural Networks basics, by Valentin Malykh:", flush=True)
+    terminal.say(terminal.plain("the score s = Uᵀf(Wx + b), and the max-margin loss J = max(0, 1 − s + s_c)"))
     epochs: list[Progress] = []
 
     def keep(now: Progress) -> None:
@@ -447,6 +448,8 @@ def story(options: argparse.Namespace) -> int:
     tensors = picture.variables(picture.fresh())
     J = picture.pair(*tensors)
     J.backward()
+    terminal.say("A new model of the slides' sizes: five words of four numbers, eight hidden units")
+    terminal.say()
     print_gradients(tensors)
     terminal.say()
     terminal.say("The gradient of the score as NumPy source: print(mg.derive(score, U, W, b, x))")
@@ -476,8 +479,8 @@ def print_gradients(tensors: Sequence[mg.Tensor]) -> None:
         rows.append([formula, str(row.shape), f"{largest:.6f}", f"{row.verdict}, {row.ulp:.2f} ulp"])
     title = terminal.plain(f"Gradients: {derivation.value}")
     terminal.table(title, ["formula", "shape", "largest", "by hand and autograd"], rows)
-    terminal.say("  largest: the element farthest from 0; ulp (unit in the last place): the gap from")
-    terminal.say("  a float64 to the next, 2.2e-16 of its size, here the size of the terms summed")
+    terminal.say("  largest: the element farthest from 0; ulp (unit in the last place): the gap")
+    terminal.say("  between 1 and the next float64, 2.2e-16, times the size of the terms summed")
 
 
 def save_picture(J: mg.Tensor, tensors: Sequence[mg.Tensor], path: Path) -> bool:

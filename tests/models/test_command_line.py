@@ -41,6 +41,7 @@ def test_with_no_word_the_whole_story(tmp_path):
                 assert process.poll() is None and not any(tmp_path.iterdir())
         assert process.wait() == 0 and process.stderr.read() == ""
     text = "".join(lines)
+    assert max(map(len, text.splitlines())) <= 80
     epochs = [line.split()[1] for line in lines if line.startswith("epoch ")]
     assert epochs == [f"{i}/25" for i in range(1, len(epochs) + 1)] and len(epochs) > 6
     for part in ("by token", "by span", "[Paris]", "[Cape Town]", "▁", "∂J/∂W = 1 (−δxᵀ + δ_c x_cᵀ)", "(8, 20)"):
