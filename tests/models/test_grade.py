@@ -95,22 +95,29 @@ def test_each_gets_its_verdicts(name, tmp_path, capfd):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_memory_and_files_are_limited(tmp_path):
-    (tmp_path / "a.py").write_text(inside("hog = np.ones(2**32)"))
-    assert "MemoryError: Unable to allocate 32.0 GiB" in grade.grade(tmp_path / "a.py", seconds=60).remarks
+    (tmp_path / "a.py").write_text(inside("hog = np.empty(2**29)"))
+    assert "MemoryError: Unable to allocate 4.00 GiB" in grade.grade(tmp_path / "a.py", seconds=60).remarks
     (tmp_path / "a.py").write_text(inside("open('disk', 'wb').write(bytes(2**25))"))
     assert "File too large" in grade.grade(tmp_path / "a.py", seconds=60).remarks
 
 
-@pytest.mark.parametrize("code", ["import time; time.sleep(1000)", "while True: print('x' * 10**6)"])
-def test_time_is_limited_and_nothing_is_left_running(code, tmp_path):
-    child = f"import time; time.sleep(1); open({str(tmp_path / 'left')!r}, 'w')"
-    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
-    (tmp_path / "a.py").write_text(f"{start}\n" + inside(code))
+def test_time_is_limited(tmp_path):
+    (tmp_path / "a.py").write_text(inside("while True: print('x' * 10**6)"))
     began = time.monotonic()
-    assert grade.grade(tmp_path / "a.py", seconds=0.8).remarks == "took longer than 0.8 seconds"
+    assert grade.grade(tmp_path / "a.py", seconds=1.5).remarks == "took longer than 1.5 seconds"
     assert time.monotonic() - began < 60
-    time.sleep(1.5)
-    assert not (tmp_path / "left").exists()
+
+
+def test_nothing_is_left_running(tmp_path):
+    started, left = tmp_path / "started", tmp_path / "left"
+    child = f"import time; open({str(started)!r}, 'w'); time.sleep(2); open({str(left)!r}, 'w')"
+    wait = f"while not os.path.exists({str(started)!r}): pass"
+    (tmp_path / "a.py").write_text(
+        f"import os, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n{wait}\n{RIGHT}"
+    )
+    assert grade.grade(tmp_path / "a.py", seconds=60)
+    time.sleep(2.5)
+    assert started.exists() and not left.exists()
 
 
 def test_a_folder_is_graded_as_a_table_and_as_json(tmp_path, capsys):

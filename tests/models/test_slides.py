@@ -106,7 +106,8 @@ def test_trained_parameters(trained_settings):
     found = slides.table((d, slides.trained_arguments(tagger, d)) for d in DERIVATIONS)
     assert len(found) >= 10 and all(line.as_claimed for line in found)
     assert not any(line.is_zero for line in found)
-    for d in DERIVATIONS:  # windows whose margin is met would show nothing
+    tagger.params.U[...] *= 100  # now most windows meet the margin, and those would show nothing
+    for d in DERIVATIONS:
         assert all(d.f(*arguments.values()) != 0 for arguments in slides.trained_arguments(tagger, d, seed=3))
     assert max(line.ulp for line in found if line.derivation.claim) <= MAXIMUM
 
