@@ -410,7 +410,7 @@ class Line:
     ulp: float  # by hand from autograd
     numeric_ulp: float  # autograd from the complex step
     verdict: str
-    is_zero: bool  # every element, at all arguments
+    is_zero: bool  # rightly, every element, at all arguments
 
     @property
     def as_claimed(self) -> bool:
@@ -422,7 +422,7 @@ class Line:
         """The verdict, and what it is worth."""
         if not self.derivation.claim:
             return f"the slides' slip, caught: {self.verdict}"
-        return f"{self.verdict}, but all are 0: every margin is met" if self.is_zero else self.verdict
+        return "equal, but all are 0: every margin is met" if self.is_zero else self.verdict
 
 
 def lines(derivation: Derivation, many: Iterator[Arguments]) -> list[Line]:
@@ -446,7 +446,7 @@ def lines(derivation: Derivation, many: Iterator[Arguments]) -> list[Line]:
                 max(row.ulp, old.ulp if old else 0.0),
                 max(row.numeric_ulp, old.numeric_ulp if old else 0.0),
                 verdict,
-                not np.any(by_hand[row.argument]) and (old is None or old.is_zero),
+                verdict == "equal" and not np.any(by_hand[row.argument]) and (old is None or old.is_zero),
             )
     return [worst[name] for name in derivation.formulas if name in worst]
 

@@ -69,10 +69,6 @@ SUBMISSIONS = {
     "sys.exit": (inside("raise SystemExit(0)"), all_are(f"{ENDED} 0")),
     "input": (inside("input()"), all_are("EOFError: EOF when reading a line (line 4)")),
     "prints": (inside("print('all are right\\x1b[31m' * 10**6, flush=True)"), EQUAL),
-    "forged": (
-        "import os; open('returned.json', 'w').write('[' * 10**6); os._exit(0)",
-        all_are("returned no gradients that can be read"),
-    ),
     # in its own process alone: the grader's NumPy judges
     "patches NumPy": (
         RIGHT.replace('"U": a', '"U": 2 * a')
@@ -145,6 +141,30 @@ def test_any_gradient_of_the_slides_can_be_asked_for(tmp_path, capsys):
     assert "a.py        4/7   neuron_by_hand: missing the factor a*(1-a), the derivative of sigmoid\n" in out
     assert "score_by_hand" in grade.DERIVATIONS and "erratum_by_hand" not in grade.DERIVATIONS
     assert len(grade.DERIVATIONS) == sum(d.claim for d in grade.slides.DERIVATIONS)  # no two of one name
+
+
+def test_zeros_are_not_the_gradient_of_a_hinge_and_neither_is_none_of_its_indicator(tmp_path):
+    name, file = "hinge_of_scores_by_hand", tmp_path / "a.py"
+    for gradients in "{'s': 0.0 * s, 's_c': 0.0 * s}", "{'s': -1.0, 's_c': 1.0}":
+        file.write_text(f"def {name}(s, s_c): return {gradients}")
+        assert grade.grade(file, [name]).right == 0
+    file.write_text(f"def {name}(s, s_c):\n    on = 1.0 * (1 - s + s_c > 0)\n    return -on, on")
+    assert grade.grade(file, [name])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "[" * 10**6, "{}", '{"gradients": [1, 2, 3]}', '{"gradients": [[[0, 1e999], []]]}', "{x", '{"problem": 1}']
+    + [f'{{"gradients": [{{"alone": {g}}}]}}' for g in ("[[2], [1.0]]", f"[[0, {10**30}], []]", "[[-1], [1.0]]", "[]")],
+)
+def test_only_gradients_are_read(answer, tmp_path, monkeypatch):
+    def exit_code(folder, words, seconds):
+        Path(folder, "returned.json").write_text(answer)
+        return 0
+
+    monkeypatch.setattr(grade, "exit_code", exit_code)
+    with pytest.raises(grade.Failed, match="returned no gradients that can be read"):
+        grade.returned(tmp_path / "a.py", "f", [{}], 1.0)
 
 
 @pytest.mark.parametrize(
