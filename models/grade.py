@@ -127,12 +127,12 @@ def returned(file: Path, name: str, points: Sequence[Arguments], seconds: float)
         calls = [[np.asarray(x).tolist() for x in point.values()] for point in points]
         Path(folder, "arguments.json").write_text(json.dumps(calls), encoding="utf-8")
         code = exit_code(folder, [str(file.absolute()), name, str(math.ceil(seconds) + 1), str(MEMORY)], seconds)
-        try:
-            with open(Path(folder, "returned.json"), "rb") as answer:
-                text = answer.read(submission.LARGEST + 1)
-        except OSError:
+        answer = Path(folder, "returned.json")
+        if not answer.is_file():  # it may be a pipe, which would be waited for
             how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-            raise Failed(f"ended before it returned, with {how}") from None
+            raise Failed(f"ended before it returned, with {how}")
+        with open(answer, "rb") as opened:
+            text = opened.read(submission.LARGEST + 1)
     try:
         if len(text) > submission.LARGEST:
             raise ValueError
