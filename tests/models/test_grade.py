@@ -128,7 +128,7 @@ def test_a_folder_is_graded_as_a_table_and_as_json(tmp_path, capsys):
     assert_shown(out + err)
     remarks = "b: equals the value of sigmoid, not a gradient; x: the sign is flipped"
     assert f"\\x1b[31m.py  2/4   {remarks}\n" in out and out.endswith("1 of 2 submissions are right\n")
-    assert "anna.py       4/4   all are right\n" in out
+    assert "anna.py      4/4   all are right\n" in out
     assert err.splitlines() == ["1/2  \\x1b[31m.py", "2/2  anna.py"]
 
 
