@@ -14,7 +14,7 @@ import numpy as np
 from pages import blocks
 
 import minigrad as mg
-from models.picture import fresh, pair, save
+from models.picture import fresh, pair, save, variables
 from models.window import score
 
 HERE = Path(__file__).parent
@@ -46,9 +46,11 @@ def page(path: Path) -> None:
     """The page of the slides' two windows, half-way through the backward pass."""
     from playwright.sync_api import sync_playwright
 
-    J, inputs = pair(fresh())
+    tensors = variables(fresh())
+    J = pair(*tensors)
+    J.backward()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        replay = save(J, inputs, Path(folder) / "backprop.html")
+        replay = save(J, tensors[3:], Path(folder) / "backprop.html")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": 1180, "height": 890}, reduced_motion="reduce")
         view.goto(replay.as_uri())

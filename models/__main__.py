@@ -1,8 +1,9 @@
-"""The command line: python -m models [train | evaluate | tag | compare | draw | words | digits | text].
+"""The command line: python -m models [train | evaluate | tag | compare | grade | draw | words | digits | text].
 
 Exit codes:
     0: all was done.
-    1: the numbers are not right: gradients disagree, or training diverged (the best model before that is saved).
+    1: the numbers are not right: gradients disagree, a submission is wrong, or training diverged (the best model before
+        that is saved).
     2: a mistake or a failure, which stderr explains.
     129, 130, 143: stopped by SIGHUP, by Ctrl-C or by SIGTERM. `train` saves the best model so far, and its checkpoint,
         before that; a second Ctrl-C stops it at once.
@@ -13,10 +14,15 @@ Exit codes:
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
+
+if __name__ == "__main__" and sys.argv[1:2] not in (["words"], ["digits"], ["text"]):
+    # The tagger's products of matrices are small: threads would wait for one another longer than they compute.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when NumPy is imported
+
+import argparse
+import json
 import tempfile
 import time
 import warnings
@@ -32,11 +38,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import files
 from minigrad.text import printable
-from models import characters, conll, digits, picture, slides, storage, terminal, text, vectors_command
+from models import characters, conll, digits, grade, picture, slides, storage, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
-from models.window import hinge, hinge_by_hand, score
+from models.window import hinge_by_hand, score
 
 SENTENCES = (
     "Not all museums in Paris are amazing",
@@ -92,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "sentences that come with it, in seconds.",
     )
     top.set_defaults(run=story)
-    names = "train,evaluate,tag,compare,draw,words,digits,text"
+    names = "train,evaluate,tag,compare,grade,draw,words,digits,text"
     commands = top.add_subparsers(title="commands", metavar=f"{{{names}}}")
 
     sub = commands.add_parser(
@@ -160,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "text",
         nargs="*",
-        help="a sentence, its tokens separated by spaces or tabs (default: lines from standard input)",
+        help="a sentence, or several, each in quotes (default: lines from standard input)",
     )
     sub.set_defaults(run=run_tag)
 
@@ -172,6 +178,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--draws", type=int, default=10, help="random parameters for each formula (default: 10)")
     sub.add_argument("--seed", type=int, default=0, help="of the random parameters (default: 0)")
     sub.set_defaults(run=run_compare)
+
+    about = "compare and mark the gradients by hand in each file of a folder; exit code 1 if any are wrong"
+    grade.options(commands.add_parser("grade", help=about))
 
     sub = commands.add_parser(
         "draw", help="draw the graph of the slides' two windows, and replay backpropagation on it"
@@ -279,16 +288,19 @@ def trained(
     checkpoint: Checkpoint | None = None,
     received: Sequence[int] = (),
     vectors: Vectors | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    file: Any = None,
 ) -> tuple[Tagger, str]:
     """Train until it is done, or a signal to stop is received; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
     with suppress(OSError):  # the training is worth more than this line
         terminal.say(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
     began = time.perf_counter()
-    with terminal.progress() as show:
+    with terminal.progress(file) as show:
 
         def report(now: Progress) -> None:
             show(now)
+            watch(now)
             stop_if(received)
 
         tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors)
@@ -322,9 +334,15 @@ def print_rates(title: Any, tagger: Tagger, sentences: Sequence[conll.Sentence])
 
 def run_tag(options: argparse.Namespace) -> None:
     tagger = Tagger.load(options.model)
-    for line in [" ".join(options.text)] if options.text else lines_of_input():
-        line = marked(tagger, conll.split(line))
+    for line in lines_of(options.text) if options.text else lines_of_input():
+        line = marked(tagger, line)
         print(printable(line) if sys.stdout.isatty() else line)  # in a file or a pipe it stays as it is
+
+
+def lines_of(words: Sequence[str]) -> list[str]:
+    """Arguments as lines: a sentence each where one was quoted, else the words of one."""
+    sentences = words if any(len(conll.split(word)) > 1 for word in words) else [" ".join(words)]
+    return [line for sentence in sentences for line in conll.LINE_END.split(sentence)]
 
 
 def lines_of_input() -> Iterator[str]:
@@ -335,7 +353,7 @@ def lines_of_input() -> Iterator[str]:
     while line := sys.stdin.readline(LONGEST_LINE):
         if len(line) == LONGEST_LINE:
             raise ValueError(f"tag needs lines of less than {LONGEST_LINE:,} characters, got a longer one")
-        yield line
+        yield line.removesuffix("\n")
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -346,19 +364,21 @@ def run_compare(options: argparse.Namespace) -> int:
     if options.model is None:
         small = Settings(dim=4, hidden=8, case_feature=False)  # the slides' sizes
         with terminal.stopping() as received:
-            tagger = train(conll.embedded("train"), None, small, Recipe(epochs=10), lambda now: stop_if(received))
+            tagger, _ = trained(conll.embedded("train"), None, small, Recipe(epochs=10), received=received)
         if received:
             return 128 + received[0]
     else:
         tagger = Tagger.load(options.model)
-    tables = {
-        f"Random parameters, {options.draws} draws": slides.table(
-            (d, islice(slides.random_arguments(d, options.seed), options.draws)) for d in slides.DERIVATIONS
-        ),
-        "Trained parameters, windows of the development sentences": slides.table(
-            (d, slides.trained_arguments(tagger, d, seed=options.seed)) for d in slides.DERIVATIONS
-        ),
+    tables: dict[str, list[slides.Line]] = {
+        f"Random parameters, {options.draws} draws": [],
+        "Trained parameters, windows of the development sentences": [],
     }
+    with terminal.progress() as show:
+        for i, d in enumerate(slides.DERIVATIONS, 1):
+            random = islice(slides.random_arguments(d, options.seed), options.draws)
+            for found, many in zip(tables.values(), (random, slides.trained_arguments(tagger, d, seed=options.seed))):
+                found += slides.lines(d, many)
+            show(terminal.Counted(i, len(slides.DERIVATIONS), d.title))
     wrong = [line.formula for lines in tables.values() for line in lines if not line.as_claimed]
     if options.html is not None:
         with files.replacing(options.html) as file:
@@ -375,88 +395,109 @@ def run_compare(options: argparse.Namespace) -> int:
 def print_tables(tables: dict[str, list[slides.Line]]) -> None:
     for title, lines in tables.items():
         cells = [
-            [f"{line.formula}", str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", verdict(line)]
+            [terminal.plain(line.formula), str(line.shape), f"{line.ulp:.2g}", f"{line.numeric_ulp:.2g}", line.remark]
             for line in lines
         ]
         terminal.table(title, ["", "shape", "by hand", "complex step", "verdict"], cells)
         terminal.say()
-    terminal.say("distances from autograd, in ulp of the magnitude of the terms summed")
+    terminal.say("distances from autograd, in ulp (units in the last place) of the magnitude of the terms summed")
 
 
-def verdict(line: slides.Line) -> str:
-    return line.verdict if line.derivation.claim else f"the slides' slip, caught: {line.verdict}"
-
-
-def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
-    """The sentence with its locations in brackets, each with its highest score."""
+def marked(tagger: Tagger, line: str) -> str:
+    """A line of text with its locations in brackets, each with its highest score."""
+    places = text.tokens(line, tagger.vocabulary.number)
+    tokens = [line[start:stop] for start, stop in places]
     if not tokens:
         return ""
     s = tagger.score(tagger.windows([tokens]))
-    words = list(tokens)
-    for start, stop in tagger.spans(tokens):
-        words[start] = "[" + words[start]
-        words[stop - 1] += f"]({max(s[start:stop]) - tagger.threshold:+.2f})"
-    return " ".join(words)
+    parts, at = [], 0
+    for first, beyond in tagger.spans(tokens):
+        start, stop = places[first][0], places[beyond - 1][1]
+        parts += [line[at:start], f"[{line[start:stop]}]({max(s[first:beyond]) - tagger.threshold:+.2f})"]
+        at = stop
+    return "".join([*parts, line[at:]])
 
 
 def story(options: argparse.Namespace) -> int:
-    """Train on the embedded corpus, evaluate, tag, compare gradients, draw."""
+    """Train on the embedded corpus, evaluate, tag, compare gradients, derive one as source, draw."""
+    terminal.say("The window scorer of the slides Neural Networks basics, by Valentin Malykh:", flush=True)
+    terminal.say(terminal.plain("the score s = Uᵀf(Wx + b), and the max-margin loss J = max(0, 1 − s + s_c)"))
+    epochs: list[Progress] = []
+
+    def keep(now: Progress) -> None:
+        if now.done == now.of:
+            epochs.append(now)
+
     with terminal.stopping() as received:
-        tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe(), received=received)
+        sentences = conll.embedded("train")
+        tagger, summary = trained(sentences, None, Settings(), Recipe(), received=received, watch=keep, file=sys.stdout)
     if received:
         return 128 + received[0]
     terminal.say(summary)
+    terminal.say()
+    loss = "mean of J by epoch, log scale"
+    rates = {loss: [now.loss for now in epochs], "F1 on sentences held out": [now.epoch_f1 for now in epochs]}
+    terminal.plot(rates, logarithmic=[loss])
+    terminal.say()
     print_rates("development sentences", tagger, conll.embedded("dev"))
     terminal.say()
     terminal.say("Locations, with how far their score is above the threshold")
     for sentence in SENTENCES:
-        terminal.say("  " + marked(tagger, sentence.split()))
-    J, rows = slide(tagger, SENTENCES[0].split())
+        terminal.say("  " + marked(tagger, sentence))
     terminal.say()
-    heads = ["", "shape", "largest", "auto - by hand, in ulp of the largest"]
-    terminal.table("Gradients of J at the slides' sizes", heads, rows)
-    save_picture(J, Path("window"))
+    tensors = picture.variables(picture.fresh())
+    J = picture.pair(*tensors)
+    J.backward()
+    terminal.say("A new model of the slides' sizes: five words of four numbers, eight hidden units")
+    terminal.say()
+    print_gradients(tensors)
+    terminal.say()
+    terminal.say("The gradient of the score as NumPy source: print(mg.derive(score, U, W, b, x))")
+    for line in str(mg.derive(score, *(t.data for t in tensors[:4]))).splitlines():
+        terminal.say("  " + terminal.plain(line))
+    terminal.say()
+    save_picture(J, tensors, Path("window.svg"))
+    try:
+        if save_picture(J, tensors, Path("window.html")):
+            terminal.say("  (open it in a browser, and step through backpropagation)")
+    except ValueError as missing:
+        terminal.say(f"window.html was not written: {missing}")
+    terminal.say()
+    terminal.say("next: every formula of the slides, compared: python -m models compare")
+    terminal.say("next: derive the gradients yourself, step by step: docs/derive-it-yourself.md")
+    terminal.say("next: train a tagger and keep it: python -m models train --model model.npz")
     return 0
 
 
-def slide(tagger: Tagger, tokens: Sequence[str], true: int = 4, corrupt: int = 2) -> tuple[mg.Tensor, list[list[str]]]:
-    """J for two windows of a sentence, before any training, and its gradients against those by hand.
-
-    The sizes are the slides': five words of four numbers, eight hidden units.
-    """
-    rng = np.random.default_rng(0)
-    L = rng.normal(size=(len(tagger.vocabulary), 4))
-    X = L[text.windows([tokens], tagger.vocabulary).words].reshape(len(tokens), 20)
-    values = {"U": rng.normal(size=8), "W": rng.normal(size=(8, 20)), "b": rng.normal(size=8)}
-    values |= {"x": X[true], "x_c": X[corrupt]}
-    U, W, b, x, x_c = tensors = [mg.Tensor(value, name) for name, value in values.items()]
-    J = hinge(score(U, W, b, x), score(U, W, b, x_c))
-    J.name = "J"
-    J.backward()
+def print_gradients(tensors: Sequence[mg.Tensor]) -> None:
+    """The gradients of J of two windows, each beside the slides' formula for it."""
+    derivation = next(d for d in slides.DERIVATIONS if d.by_hand is hinge_by_hand)
     rows = []
-    for t, g in zip(tensors, hinge_by_hand(**values).values()):
-        largest = np.max(np.abs(g))
-        ulp = np.max(np.abs(t.grad - g)) / np.spacing(largest)
-        rows.append([f"dJ/d{t.name}", str(t.shape), f"{largest:.6f}", f"{ulp:.1f}"])
-    return J, rows
+    arguments = dict(zip(derivation.formulas, (t.data for t in tensors)))
+    for t, row in zip(tensors, derivation.compare(arguments)):
+        formula, largest = terminal.plain(derivation.formulas[row.argument]), np.max(np.abs(t.grad))
+        rows.append([formula, str(row.shape), f"{largest:.6f}", f"{row.verdict}, {row.ulp:.2f} ulp"])
+    title = terminal.plain(f"Gradients: {derivation.value}")
+    terminal.table(title, ["formula", "shape", "largest", "by hand and autograd"], rows)
+    terminal.say("  largest: the element farthest from 0; ulp (unit in the last place): the gap")
+    terminal.say("  between 1 and the next float64, 2.2e-16, times the size of the terms summed")
 
 
-def save_picture(J: mg.Tensor, path: Path) -> None:
-    """The graph as path.gv, and as path.svg where Graphviz is installed."""
-    graph = mg.draw(J)
-    terminal.say()
-    terminal.say(f"the computation graph of J: {graph.save(path.with_suffix('.gv'))}")
-    picture = path.with_suffix(".svg")
-    if graph.save(picture) == str(picture):  # where it cannot be drawn, save says so
-        terminal.say(f"and as a picture: {picture}")
+def save_picture(J: mg.Tensor, tensors: Sequence[mg.Tensor], path: Path) -> bool:
+    """Write a picture of two windows; where it cannot be drawn, `picture.save` says so."""
+    *_, x, x_c = tensors
+    is_drawn = Path(picture.save(J, [x, x_c], path)) == path
+    if is_drawn:
+        terminal.say(f"saved {path}")
+    return is_drawn
 
 
 def run_draw(options: argparse.Namespace) -> None:
-    tagger = picture.fresh() if options.model == "fresh" else Tagger.load(options.model)
-    J, data = picture.pair(tagger)
+    tensors = picture.variables(picture.fresh() if options.model == "fresh" else Tagger.load(options.model))
+    J = picture.pair(*tensors)
+    J.backward()
     for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
-        if Path(picture.save(J, data, path)) == path:  # where it cannot be drawn, save says so
-            terminal.say(f"saved {path}")
+        save_picture(J, tensors, path)
 
 
 if __name__ == "__main__":

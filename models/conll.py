@@ -104,7 +104,16 @@ def split(text: str) -> list[str]:
     >>> split("Over 10\u00a0000 people")
     ['Over', '10\\xa0000', 'people']
     """
-    return [] if _is_blank(text) else COLUMN.findall(text)
+    return [text[start:stop] for start, stop in places(text)]
+
+
+def places(text: str) -> list[tuple[int, int]]:
+    """Where the tokens of `split` are, each as [start, stop).
+
+    >>> places("Not  all")
+    [(0, 3), (5, 8)]
+    """
+    return [] if _is_blank(text) else [found.span() for found in COLUMN.finditer(text)]
 
 
 def embedded(part: str) -> list[Sentence]:

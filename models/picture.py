@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +33,25 @@ def fresh() -> Tagger:
     return Tagger(Settings(dim=4, hidden=8, case_feature=False), vocabulary, params)
 
 
-def pair(tagger: Tagger) -> tuple[mg.Tensor, list[mg.Tensor]]:
-    """J of the slides' two windows after its backward pass, and their inputs x and x_c.
+def variables(tagger: Tagger) -> tuple[mg.Tensor, ...]:
+    """U, W and b of a model, and the inputs x and x_c of the slides' two windows.
 
-    >>> J, (x, x_c) = pair(fresh())
-    >>> J.shape, x.grad.shape
-    ((), (20,))
+    >>> [t.shape for t in variables(fresh())]
+    [(8,), (8, 20), (8,), (20,), (20,)]
     """
-    X = inputs(tagger.params, tagger.windows([SENTENCE]))
-    U, W, b = (mg.Tensor(getattr(tagger.params, name), name) for name in "UWb")
-    x, x_c = mg.Tensor(X[TRUE], "x"), mg.Tensor(X[CORRUPT], "x_c")
+    params = tagger.params
+    X = inputs(params, tagger.windows([SENTENCE]))
+    values = {"U": params.U, "W": params.W, "b": params.b, "x": X[TRUE], "x_c": X[CORRUPT]}
+    return tuple(mg.Tensor(value, name) for name, value in values.items())
+
+
+def pair(U: mg.Tensor, W: mg.Tensor, b: mg.Tensor, x: mg.Tensor, x_c: mg.Tensor) -> mg.Tensor:
+    """J of a true and a corrupt window, recorded as a picture of it needs: with names, frames and lines.
+
+    >>> J = pair(*variables(fresh()))
+    >>> J.name, J.shape
+    ('J', ())
+    """
     with mg.trace_source():
         with mg.scope("true window"):
             s = score(U, W, b, x)
@@ -49,8 +59,7 @@ def pair(tagger: Tagger) -> tuple[mg.Tensor, list[mg.Tensor]]:
             s_c = score(U, W, b, x_c)
         J = hinge(s, s_c)
     mg.name(s=s, s_c=s_c, J=J)
-    J.backward()
-    return J, [x, x_c]
+    return J
 
 
 def remark(graph: Graph, box: Box) -> str:
@@ -76,8 +85,15 @@ def remark(graph: Graph, box: Box) -> str:
     return ""
 
 
-def save(J: mg.Tensor, data: list[mg.Tensor], path: Path) -> Any:
-    """Write a picture in the format of the suffix; .html is the page that steps through it. Returns the path."""
-    if path.suffix == ".html":
+def save(J: mg.Tensor, data: Sequence[mg.Tensor], path: Path) -> Any:
+    """Write a picture in the format of the suffix; .html is the page that steps through it. Returns the path.
+
+    Raises:
+        ValueError: for a page, where no Graphviz is installed that lays it out.
+    """
+    if path.suffix != ".html":
+        return mg.draw(J, inputs=data, rankdir="TB").save(path)
+    try:
         return mg.replay(J, path, inputs=data, remarks=remark)
-    return mg.draw(J, inputs=data, rankdir="TB").save(path)
+    except RuntimeError as missing:
+        raise ValueError(f"{missing}") from missing

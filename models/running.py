@@ -35,6 +35,10 @@ class Progress:
         return f"step {self.done}/{self.of}"
 
     @property
+    def parts(self) -> int:
+        return self.of
+
+    @property
     def fraction(self) -> float:
         return self.done / self.of
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from minigrad.text import printable
 
 RICH = importlib.util.find_spec("rich") is not None
+LINES = 100  # of progress in a pipe, at most: a reader who is not there stops nothing
+
+#: Signs of formulas for streams whose encoding lacks them; the rest, such as ᵢ and ₁, resemble a letter or a digit.
+SIGNS = str.maketrans(
+    {"∂": "d", "δ": "delta", "σ": "sigma", "Σ": "sum", "ᵀ": "^T", "−": "-", "∘": "*", "·": ".", "′": "'"}
+)
 
 
 def say(text: Any = "", file: Any = None, **options: Any) -> None:
@@ -136,30 +147,127 @@ class Progress(Protocol):
     def place(self) -> str: ...
 
     @property
+    def parts(self) -> int:
+        """The number of epochs, or of steps."""
+
+    @property
     def fraction(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Progress through what can be counted."""
+
+    done: int
+    parts: int
+    name: str  # of what was done last
+
+    @property
+    def place(self) -> str:
+        return f"{self.done}/{self.parts}"
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.parts
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[Progress], None]]:
-    """Reports the progress of training: a bar with rich, a line without, nothing in a pipe.
+def progress(file: Any = None) -> Iterator[Callable[[Progress], None]]:
+    """Reports the progress of training: a bar with rich, a line without.
 
     >>> with progress() as report:
-    ...     report(training.Progress(epoch=1, epochs=2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))  # doctest: +SKIP
+    ...     report(training.Progress(1, 2, done=3, of=9, loss=0.5, speed=1e6, f1=0.0))  # doctest: +SKIP
+
+    In a pipe or a file, which keeps what it is given, it is a line for each epoch or step, 100 at most, in `file` or on
+    standard error.
     """
     if not sys.stderr.isatty():
-        yield lambda now: None
+        yield _lines(file or sys.stderr)
     elif not RICH:
-        yield lambda now: print(f"\r{now.place}  {now}\x1b[K", end="", file=sys.stderr, flush=True)
+        yield lambda now: print(f"\r{now.place}  {printable(now)}\x1b[K", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
-        columns = [TextColumn("{task.fields[place]}"), BarColumn(), TextColumn("{task.description}")]
+        # a name is no markup
+        columns = [TextColumn("{task.fields[place]}"), BarColumn(), TextColumn("{task.description}", markup=False)]
         with Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, place="")
-            yield lambda now: bar.update(task, completed=now.fraction, place=now.place, description=str(now))
+            yield lambda now: bar.update(task, completed=now.fraction, place=now.place, description=printable(now))
+
+
+def _lines(file: Any) -> Callable[[Progress], None]:
+    printed = 0
+
+    def report(now: Progress) -> None:
+        nonlocal printed
+        reached = int(now.fraction * min(now.parts, LINES) + 1e-9)  # 7 / 25 * 25 may be below 7
+        if reached > printed:
+            printed = reached
+            say(f"{now.place}  {now}", file, flush=True)
+
+    return report
+
+
+def plain(formula: str) -> str:
+    """A formula in characters that standard output has: without them, ∂s/∂x = Wᵀδ becomes ds/dx = W^T delta."""
+    if _prints(formula):
+        return formula
+    spaced = re.sub(r"(?<=[δᵀ])(?=[^\W_])", " ", formula)
+    return unicodedata.normalize("NFKD", spaced.translate(SIGNS))
+
+
+def _prints(text: str) -> bool:
+    """Does the encoding of standard output have all its characters?"""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+BARS = " ▁▂▃▄▅▆▇█"
+ASCII_BARS = " ....:::#"
+
+
+def plot(curves: Mapping[str, Sequence[float]], logarithmic: Container[str] = (), height: int = 5) -> None:
+    """Print curves side by side, from the smallest value to the largest: a bar for each value, none for NaN.
+
+    >>> plot({"loss": [1.0, 0.5, 0.25], "F1": [0.0, 0.75, 1.0]}, logarithmic=["loss"], height=2)
+    loss         F1
+    1.000 █▁     1.000  ▄█
+    0.250 ██▁    0.000 ▁██
+          1 3          1 3
+
+    Where standard output has no such characters, the bars are of ASCII's.
+    """
+    panels = [_panel(name, values, name in logarithmic, height) for name, values in curves.items() if len(values)]
+    widths = [max(map(len, panel)) for panel in panels]
+    for row in zip_longest(*panels, fillvalue=""):
+        say("    ".join(part.ljust(width) for part, width in zip(row, widths)).rstrip())
+
+
+def _panel(name: str, values: Sequence[float], logarithmic: bool, height: int) -> list[str]:
+    bars = BARS if _prints(BARS) else ASCII_BARS
+    scale = math.log if logarithmic else float
+    shown = [v for v in values if math.isfinite(v) and (v > 0 or not logarithmic)]
+    low, high = min(shown, default=0.0), max(shown, default=0.0)
+    span = scale(high) - scale(low) if shown else 0.0
+    most = 8 * height  # eighths of a row; the smallest value has one
+    levels = [
+        (1 + round((most - 1) * (scale(v) - scale(low)) / span) if span else most // 2) if v in shown else 0
+        for v in values
+    ]
+    rows = ["".join(bars[min(8, max(0, n - 8 * below))] for n in levels) for below in reversed(range(height))]
+    labels = [f"{high:.3f}", *[""] * (height - 2), f"{low:.3f}"]
+    margin, last = max(map(len, labels)), str(len(values))
+    axis = "1" + last.rjust(len(values) - 1) if len(values) > len(last) else last
+    return [name, *(f"{label:>{margin}} {row}" for label, row in zip(labels, rows)), f"{'':{margin}} {axis}"]
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from models import conll
 from models.window import Windows
 
 Array = Any
@@ -44,6 +45,46 @@ def case(token: str) -> str:
     if letters[0].isupper() and all(c == c.lower() for c in letters[1:]):
         return "title"
     return "upper" if token == token.upper() else "mixed"
+
+
+# Punctuation, at the start and at the end of what spaces separate; one sign repeated, as in ..., is one token.
+OPENING = re.compile(r"""(["'“”„‚‘«»‹›(\[{¿¡])\1*""")
+CLOSING = re.compile(r"""(?:(["'“”’»«›‹)\]},;:!?.…])\1*|['’]s)$""", re.IGNORECASE)
+ABBREVIATION = re.compile(r"(?:[^\W\d_]\.)+")  # U.S., and an initial
+
+
+def tokens(line: str, known: Container[str]) -> list[tuple[int, int]]:
+    """The places [start, stop) of the tokens in a line of text, in which punctuation touches the words.
+
+    >>> line = "She left “L.A.” for St. Paul's (in London)..."
+    >>> [line[start:stop] for start, stop in tokens(line, known={"st."})]
+    ['She', 'left', '“', 'L.A.', '”', 'for', 'St.', 'Paul', "'s", '(', 'in', 'London', ')', '...']
+
+    A corpus has such signs as tokens of their own. Where they are separated by spaces already, the tokens are those of
+    `conll.split`.
+
+    Args:
+        known: words, as `fold` writes them, that are left whole.
+    """
+
+    def is_word(start: int, stop: int) -> bool:
+        token = line[start:stop]
+        return fold(token) in known or ABBREVIATION.fullmatch(token) is not None
+
+    places = []
+    for start, stop in conll.places(line):
+        after: list[tuple[int, int]] = []
+        while start < stop and not is_word(start, stop):
+            if found := OPENING.match(line, start, stop):
+                places.append((start, found.end()))
+                start = found.end()
+            elif found := CLOSING.search(line, start, stop):
+                after.append((found.start(), stop))
+                stop = found.start()
+            else:
+                break
+        places += [(start, stop)] * (start < stop) + after[::-1]
+    return places
 
 
 class Vocabulary:

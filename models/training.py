@@ -75,6 +75,10 @@ class InEpochs:
         return f"epoch {self.epoch}/{self.epochs}"
 
     @property
+    def parts(self) -> int:
+        return self.epochs
+
+    @property
     def fraction(self) -> float:
         return (self.epoch - 1 + self.done / self.of) / self.epochs
 
@@ -85,7 +89,8 @@ class Progress(InEpochs):
 
     loss: float  # mean hinge of this epoch so far
     speed: float  # windows, true and corrupt, a second
-    f1: float  # the best development F1 yet
+    f1: float  # the best yet, on the development sentences or those held out
+    epoch_f1: float = math.nan  # of the epoch, once it is complete
 
     def __str__(self) -> str:
         return f"loss {self.loss:.4f}  {self.speed:,.0f} windows/s  best F1 {self.f1:.3f}"
@@ -308,13 +313,13 @@ class Run:
         loss = self.loss / (done * recipe.corrupt)
         if not math.isfinite(loss):
             self._diverge(f"the loss is {loss}")
-        if done == of:
-            self._end_epoch()
+        f1 = self._end_epoch() if done == of else math.nan
         self.between_steps = True
         speed = self.scored / (time.perf_counter() - self.began)
-        return Progress(epoch, recipe.epochs, done, of, loss, speed, self.best_f1)
+        return Progress(epoch, recipe.epochs, done, of, loss, speed, self.best_f1, f1)
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self) -> float:
+        """Update the running mean, and the best model; the F1 of the mean."""
         weight = np.float32(max(self.recipe.average, 1 / self.epoch))
         self.mean = mapped(lambda m, p: m + weight * (p.data - m), self.mean, self.variables)
         tagger, f1 = self._tagger(self.mean)
@@ -324,6 +329,7 @@ class Run:
             self.best, self.best_f1, self.best_epoch = tagger, f1, self.epoch
         self.finished = self.epoch == self.recipe.epochs or self.epoch - self.best_epoch >= self.recipe.patience
         self._begin_epoch()
+        return f1
 
     def _diverge(self, what: str) -> None:
         kept = f"the best model, of epoch {self.best_epoch}, is kept" if self.best else "there is no model yet"

@@ -5,7 +5,7 @@ import re
 import minigrad as mg
 from minigrad.viz.graph import build
 from minigrad.viz.notation import annotate
-from models.window import hinge, score
+from models.picture import pair
 
 
 def slide():
@@ -13,13 +13,7 @@ def slide():
     U = mg.Tensor([0.5, -1.0], "U")
     W = mg.Tensor([[0.5, -1.0, 0.0], [0.25, 0.0, 1.0]], "W")
     b, x, x_c = mg.Tensor([0.0, 0.5], "b"), mg.Tensor([1.0, 0.5, -0.5], "x"), mg.Tensor([0.0, 1.0, 2.0], "x_c")
-    with mg.trace_source():
-        with mg.scope("true window"):
-            s = score(U, W, b, x)
-        with mg.scope("corrupt window"):
-            s_c = score(U, W, b, x_c)
-        J = hinge(s, s_c)
-    return J, (U, W, b, x, x_c)
+    return pair(U, W, b, x, x_c), (U, W, b, x, x_c)
 
 
 def drawn(root, **options):

@@ -215,7 +215,8 @@ def compared(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> Com
     elif equal(hand):
         verdict = "equal"
     else:
-        verdict = mistake(problem, terms, k, hand, equal)
+        with np.errstate(all="ignore"):  # what was returned by hand may be of any size
+            verdict = mistake(problem, terms, k, hand, equal)
     at = dict(zip(numeric_index, numeric))
     return Comparison(
         argument=problem.names[k],
@@ -329,9 +330,12 @@ def common_factor(hand: Array, auto: Array, equal: Callable[..., bool]) -> str |
     from fractions import Fraction  # here, as it is slow to import
 
     i = int(np.argmax(np.abs(auto)))
-    if not auto.size or not auto.flat[i] or not np.isfinite(hand.flat[i]) or not hand.flat[i]:
+    if not auto.size or not auto.flat[i] or not hand.flat[i]:
         return None
-    ratio = Fraction(float(hand.flat[i] / auto.flat[i])).limit_denominator(10_000)
+    quotient = float(hand.flat[i] / auto.flat[i])
+    if not np.isfinite(quotient):
+        return None
+    ratio = Fraction(quotient).limit_denominator(10_000)
     if ratio and abs(ratio) != 1 and equal(hand / float(ratio)):
         return str(ratio)
     return None

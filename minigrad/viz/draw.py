@@ -225,6 +225,8 @@ class _Drawing:
         shape = f"{box.data.shape} " if box.data.shape else ""
         head = '<b>{}</b>  <font point-size="8" color="{}">{}{}</font>'
         lines = [markup(head, _short(box.label), QUIET, shape, box.data.dtype)]
+        if box in self.graph.changed:
+            lines.append(markup('<font point-size="9" color="{}"><b>changed since</b></font>', BAD))
         if self.copies[id(box)]:
             note = '<font point-size="9" color="{}">drawn beside each of {} ops</font>'
             lines.append(markup(note, QUIET, self.copies[id(box)]))

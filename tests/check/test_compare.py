@@ -190,3 +190,10 @@ def test_distance():
     assert distance(np.nextafter(one, 2), one, one, 2.0**-52) == 1
     assert distance(np.nextafter(one, 2), one, 4 * one, 2.0**-52) == 0.25
     assert np.isinf(distance(np.full(1, np.inf), one, one, 2.0**-52))
+
+
+def test_a_gradient_of_any_size_has_a_verdict():
+    w, x = np.array([0.5, -1.0]), np.array([2.0, 3.0])
+    for size in (1e308, -1e308, np.inf):
+        report = mg.compare(lambda w, x: 1e-3 * (w @ x), lambda w, x: {"w": np.full(2, size)}, w, x)  # noqa: B023
+        assert report["w"].verdict == "differs"

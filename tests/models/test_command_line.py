@@ -11,7 +11,7 @@ import pytest
 from hostile import assert_shown
 
 from models import conll
-from models.__main__ import main
+from models.__main__ import main, parser, story
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,22 +30,51 @@ def model(tmp_path_factory):
 
 
 def test_with_no_word_the_whole_story(tmp_path):
-    story = run(cwd=tmp_path)
-    assert story.returncode == 0, story.stderr
-    for part in ("by token", "by span", "[Paris]", "[Cape Town]", "dJ/dW (8, 20)", "window.gv"):
-        assert part in " ".join(story.stdout.split())
-    assert (tmp_path / "window.gv").read_text().startswith("digraph")
+    command, environment = [sys.executable, "-m", "models"], {"PYTHONPATH": str(ROOT), "PATH": ""}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch 1/25"):  # progress is shown in a pipe too, while it happens
+                assert process.poll() is None and not any(tmp_path.iterdir())
+        assert process.wait() == 0 and process.stderr.read() == ""
+    text = "".join(lines)
+    assert max(map(len, text.splitlines())) <= 80
+    epochs = [line.split()[1] for line in lines if line.startswith("epoch ")]
+    assert epochs == [f"{i}/25" for i in range(1, len(epochs) + 1)] and len(epochs) > 6
+    for part in ("by token", "by span", "[Paris]", "[Cape Town]", "▁", "∂J/∂W = 1 (−δxᵀ + δ_c x_cᵀ)", "(8, 20)"):
+        assert part in text
+    assert "last place" in text and "largest: the element farthest from 0" in text
+    assert text.count(" equal, 0.") == 5  # a gradient for each of U, W, b, x, x_c
+    assert "  dW = np.outer(delta, x)  # ∂s/∂W, shape (8, 20)\n" in text
+    assert "turkey for the Bank of England\n" in text  # neither is a place
     assert "<svg" in (tmp_path / "window.svg").read_text()  # PATH is empty here: graphviz-pure has drawn it
-    assert "turkey for the Bank of England\n" in story.stdout  # neither is a place
+    names = re.findall(r"<title>(\w+)</title>", (tmp_path / "window.svg").read_text())
+    assert {"U", "W", "b", "x", "x_c", "s", "s_c", "J"} <= set(names)
+    assert "true window" in (tmp_path / "window.html").read_text()
+    further = [line.removesuffix("\n").rpartition(": ")[2] for line in lines if line.startswith("next: ")]
+    assert further == [
+        "python -m models compare",
+        "docs/derive-it-yourself.md",
+        "python -m models train --model model.npz",
+    ]
+    assert (ROOT / further[1]).is_file()
+    for command in further[0], further[2]:
+        assert parser().parse_args(command.split()[3:]).run is not story
 
 
-def test_the_story_without_any_graphviz_says_which_picture_is_missing(no_graphviz, tmp_path, monkeypatch, capsys):
+def test_the_story_without_any_graphviz_says_which_pictures_are_missing(no_graphviz, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([]) == 0
-    *_, before, last = capsys.readouterr().out.splitlines()
-    assert before == "the computation graph of J: window.gv"
-    assert last.startswith("saved window.gv, not window.svg: ") and "pip install graphviz-pure" in last
+    out = capsys.readouterr().out
+    assert "\nsaved window.gv, not window.svg: " in out and out.count("pip install graphviz-pure") == 2
+    assert "\nwindow.html was not written: replay lays the graph out with Graphviz" in out and "open it" not in out
+    assert out.count("\nnext: ") == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["window.gv"]
+    assert main(["draw", "--html", "window.html"]) == 2
+    assert capsys.readouterr().err.startswith("python -m models: replay lays the graph out with Graphviz")
 
 
 def test_train_evaluate_tag(model, tmp_path, capsys):
@@ -61,14 +90,36 @@ def test_train_evaluate_tag(model, tmp_path, capsys):
     assert "[London]" in first and blank == "" and "[Rome]" in last
 
 
-def test_text_is_split_as_corpora_are(model, capsys):
-    """At spaces and tabs: anything else is part of a token, and stays in the output."""
-    assert main(["tag", "--model", str(model), "In Paris\u00a0(F)\u2028\tlive 2\u202f000\u3000000  people"]) == 0
-    out = capsys.readouterr().out.removesuffix("\n")
-    words = re.sub(r"\[|\]\([-+][\d.]+\)", "", out).split(" ")
-    assert words == ["In", "Paris\u00a0(F)\u2028", "live", "2\u202f000\u3000000", "people"]
+def unmarked(line):
+    return re.sub(r"\[(.*?)\]\([-+][\d.]+\)", r"\1", line)
+
+
+def test_text_keeps_all_its_characters(model, capsys):
+    line = "\t\u00abIn Paris\u00a0(F)\u2028\tlive 2\u202f000\u3000000  people,\u00bb said  London's mayor. "
+    assert main(["tag", "--model", str(model), line]) == 0
+    assert unmarked(capsys.readouterr().out) == line + "\n"
     assert main(["tag", "--model", str(model), "\u00a0\u200b"]) == 0
     assert capsys.readouterr().out == "\n"
+
+
+def test_punctuation_is_no_part_of_a_location(model, capsys):
+    text = 'He came to Paris. She left London, and "Rome" (near Turkey); Paris\u2019s streets\u2026'
+    assert main(["tag", "--model", str(model), text]) == 0
+    found = re.findall(r"\[(.*?)\]\(", capsys.readouterr().out)
+    assert found == ["Paris", "London", "Rome", "Turkey", "Paris"]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["I live in Rome.", "Paris"], ["I live in Rome.", "Paris"]),
+        (["I", "live", "in", "Rome."], ["I live in Rome."]),
+        (["Not\nall\r\nmuseums"], ["Not", "all", "museums"]),
+    ],
+)
+def test_sentences_in_quotes_are_lines(words, lines, model, capsys):
+    assert main(["tag", "--model", str(model), *words]) == 0
+    assert unmarked(capsys.readouterr().out) == "".join(f"{line}\n" for line in lines)
 
 
 @pytest.mark.filterwarnings("default")
@@ -77,8 +128,9 @@ def test_a_warning_is_one_line(tmp_path):
     words = ["train", "--train", "few.conll", "--model", "m.npz", "--epochs", "1", "--dim", "2", "--hidden", "2"]
     trained = run(*words, cwd=tmp_path)
     assert trained.returncode == 0
-    (line,) = trained.stderr.splitlines()
+    line, progress = trained.stderr.splitlines()
     assert line.startswith("python -m models: of 52 tokens only 2 words remain, far fewer than text has; ")
+    assert progress.startswith("epoch 1/1  loss ")
 
 
 def test_other_corpora_and_entities(tmp_path, capsys):
@@ -183,3 +235,16 @@ def test_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe(model, monkeypatch)
         monkeypatch.setattr(sys, "stdout", screen)
         assert main(["tag", "--model", str(model), "\x1b[31m"]) == 0
         assert screen.getvalue() == expected
+
+
+@pytest.mark.parametrize(("command", "threads"), [("tag", "1"), ("text", None)])
+def test_small_products_are_computed_by_one_thread(command, threads):
+    code = f"""
+import contextlib, io, os, runpy, sys
+sys.argv[1:] = ["{command}", "--help"]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    runpy.run_module("models", run_name="__main__")
+print(os.environ.get("OMP_NUM_THREADS"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True)
+    assert done.stdout == f"{threads}\n", done.stderr

@@ -209,7 +209,9 @@ def test_a_reader_that_leaves_does_not_cost_the_model(tmp_path):
     os.close(write)
     os.close(read)  # as `| true`
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
+    assert process.returncode == 0
+    (progress,) = err.splitlines()
+    assert progress.startswith("epoch 1/1  loss ")
     Tagger.load(tmp_path / "m.npz")
     read, write = os.pipe()
     os.close(read)
@@ -456,5 +458,5 @@ def test_tables_in_an_ascii_locale(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     title, _, *rows = done.stdout.decode("ascii").splitlines()
-    assert title == r"\xfc\udcff" and r"\u2202s/\u2202U = a  " in rows[0]
+    assert title == r"\xfc\udcff" and "ds/dU = a  " in rows[0]
     assert rows[0].index("(8,)") == rows[1].index("(8,)")

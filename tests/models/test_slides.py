@@ -76,6 +76,20 @@ def test_the_slip_of_the_slides_is_caught():
     assert line.as_claimed
 
 
+def test_a_comparison_of_zeros_is_said_to_be_one():
+    (margin,) = (d for d in DERIVATIONS if d.f is slides.hinge_of_windows)
+    met, violated = margin.draw(np.random.default_rng(0), 1.0), margin.draw(np.random.default_rng(0), 1.0)
+    met["U"], violated["U"] = 1e3 * met["U"], 1e-3 * violated["U"]
+    if margin.f(*met.values()) != 0:
+        met["U"] *= -1
+    remark = "equal, but all are 0: every margin is met"
+    lines = slides.lines(margin, iter([met, met]))
+    assert [line.remark for line in lines] == [remark] * 5 and all(line.as_claimed for line in lines)
+    for mixed in ([met, violated], [violated, met]):
+        assert {line.remark for line in slides.lines(margin, iter(mixed))} == {"equal"}
+    assert slides.page({"": lines}).count(remark) == slides.markdown(lines, 1).count(remark) == 5
+
+
 def test_an_error_message_has_the_dimension_of_its_layer():
     derivation = next(d for d in DERIVATIONS if d.f is slides.three_layers)
     arguments = derivation.draw(np.random.default_rng(0), 1.0)
@@ -91,6 +105,10 @@ def test_trained_parameters(trained_settings):
     tagger = train(slides.conll.embedded("train"), settings=trained_settings, recipe=Recipe(epochs=3))
     found = slides.table((d, slides.trained_arguments(tagger, d)) for d in DERIVATIONS)
     assert len(found) >= 10 and all(line.as_claimed for line in found)
+    assert not any(line.is_zero for line in found)
+    tagger.params.U[...] *= 100  # now most windows meet the margin, and those would show nothing
+    for d in DERIVATIONS:
+        assert all(d.f(*arguments.values()) != 0 for arguments in slides.trained_arguments(tagger, d, seed=3))
     assert max(line.ulp for line in found if line.derivation.claim) <= MAXIMUM
 
 
@@ -127,7 +145,8 @@ def test_planted_fault_in_a_formula_is_found(derivation, name, fault):
 
 def test_compare_prints_both_tables_and_exits_with_0(capsys, tmp_path):
     assert main(["compare", "--draws", "2", "--html", str(tmp_path / "slides.html")]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert f"\n1/{len(DERIVATIONS)}  {DERIVATIONS[0].title}\n" in err  # progress
     assert "Random parameters" in out and "Trained parameters" in out
     assert out.count("∂s/∂W = δxᵀ") == 2 and out.count("slip, caught") == 2
 

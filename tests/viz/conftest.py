@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import sync_playwright
 
-from models.picture import fresh, pair, save
+from models.picture import fresh, pair, save, variables
 
 QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 QUIET += " --disable-sync --disable-quic"
@@ -12,8 +12,10 @@ QUIET += " --disable-sync --disable-quic"
 @pytest.fixture(scope="session")
 def window(tmp_path_factory):
     """J, and the path of the page."""
-    J, data = pair(fresh())
-    return J, save(J, data, tmp_path_factory.mktemp("page") / "backprop.html")
+    tensors = variables(fresh())
+    J = pair(*tensors)
+    J.backward()
+    return J, save(J, tensors[3:], tmp_path_factory.mktemp("page") / "backprop.html")
 
 
 @pytest.fixture(scope="module")

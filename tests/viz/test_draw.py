@@ -55,6 +55,7 @@ def test_data_that_is_newer_than_the_results_is_said():
     w.data = w.data - 0.1 * w.grad
     source = mg.draw(J).source
     assert "<b>changed since the results were computed: w</b>" in source and "too large" not in source
+    assert "<b>changed since</b>" in box(source, "w")[1] and "changed" not in box(source, "x")[1]
     assert "changed since" not in mg.draw(mg.sum(w * x)).source
 
 
