@@ -464,7 +464,7 @@ def story(options: argparse.Namespace) -> int:
         terminal.say(f"window.html was not written: {missing}")
     terminal.say()
     terminal.say("next: every formula of the slides, compared: python -m models compare")
-    terminal.say("next: derive the gradients yourself, step by step: docs/derive-it-yourself.md")
+    terminal.say("next: derive the gradients yourself, step by step: docs/index.md")
     terminal.say("next: train a tagger and keep it: python -m models train --model model.npz")
     return 0
 

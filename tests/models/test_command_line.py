@@ -57,7 +57,7 @@ def test_with_no_word_the_whole_story(tmp_path):
     further = [line.removesuffix("\n").rpartition(": ")[2] for line in lines if line.startswith("next: ")]
     assert further == [
         "python -m models compare",
-        "docs/derive-it-yourself.md",
+        "docs/index.md",
         "python -m models train --model model.npz",
     ]
     assert (ROOT / further[1]).is_file()
