@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from minigrad.viz import command
 
-# Numba compiles a third faster without optimizing, which few tests are about; CI optimizes in one of its runs.
+# Numba compiles a third faster without optimizing, which few tests are about: NUMBA_OPT=3 tests that too.
 os.environ.setdefault("NUMBA_OPT", "0")
 # See sampling.py; set here, before the processes of xdist start, which have to collect the same tests.
 os.environ.setdefault("SAMPLE", str(datetime.date.today().toordinal()))
