@@ -194,7 +194,7 @@ def _places_of_class(kind: type) -> Iterator[Slot]:
                 yield Slot(key, base, key, True)
                 functions = (getattr(x, name, None) for name in ("fget", "fset", "func", "__func__"))
                 yield from (Slot(key, [function], 0) for function in functions if function is not None)
-            elif isinstance(x, types.FunctionType) or (
+            elif isinstance(x, types.FunctionType | functools.partial) or (  # a descriptor from Python 3.14 on
                 not key.startswith("__") and (has_attributes(x) or not hasattr(type(x), "__get__"))
             ):
                 yield Slot(key, base, key, True)
@@ -207,6 +207,8 @@ def _places_of_function(f: types.FunctionType) -> Iterator[Slot]:
         return
     names = names_in(f.__code__)
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+        if name == "__classdict__":  # from Python 3.14 on: the namespace of a class, which its annotations are read in
+            continue
         yield Slot(name, cell, "cell_contents", True)
         yield from _places_of_module(cell_content(cell), names)
     if not is_minigrad(file) and not is_library(file):

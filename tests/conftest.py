@@ -1,7 +1,9 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
+import datetime
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,13 @@ from hypothesis import settings
 
 from minigrad.viz import command
 
-# Numba compiles a third faster without optimizing, which few tests are about; CI optimizes in one of its runs.
+# Numba compiles a third faster without optimizing, which few tests are about: NUMBA_OPT=3 tests that too.
 os.environ.setdefault("NUMBA_OPT", "0")
+# See sampling.py; set here, before the processes of xdist start, which have to collect the same tests.
+os.environ.setdefault("SAMPLE", str(datetime.date.today().toordinal()))
+
+# A shell lets what it starts in the background ignore Ctrl-C; the programs that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -61,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"sample of the cases of ops: SAMPLE={os.environ['SAMPLE']}")
     found, missed = (
         sum("test_planted" in r.nodeid for r in terminalreporter.stats.get(how, [])) for how in ("passed", "failed")
     )

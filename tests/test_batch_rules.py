@@ -10,6 +10,7 @@ import pytest
 from batches import LOOPS, REFUSED, SIZE, arrays_of, batch, batches, derivatives, is_refused, looped, value, with_numpys
 from cases import CASES, Case
 from foreign import dense
+from sampling import sampled
 
 import minigrad as mg
 from minigrad import batched
@@ -17,7 +18,7 @@ from minigrad.batched import RULES, Batched
 from minigrad.hints import full_name
 from minigrad.trees import leaves
 
-every_case = pytest.mark.parametrize("case", [c for c in map(with_numpys, CASES) if arrays_of(c)], ids=str)
+WITH_ARRAYS = [c for c in map(with_numpys, CASES) if arrays_of(c)]
 
 
 def axes(case: Case, chosen: list[int]) -> tuple[int | None, ...]:
@@ -37,7 +38,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-@every_case
+@sampled(WITH_ARRAYS, one_in=2)
 def test_equals_a_loop(case: Case, loops: set[str]) -> None:
     zeroth = looped(case, [], 0)
     for chosen in batches(case):
@@ -56,7 +57,7 @@ def test_equals_a_loop(case: Case, loops: set[str]) -> None:
         assert loops == listed
 
 
-@every_case
+@sampled(WITH_ARRAYS, one_in=3)
 def test_batches_of_one_and_of_none(case: Case) -> None:
     *_, chosen = batches(case)
     if is_refused(case, chosen) or case.op.__name__ == "delete":  # how many are left of none?

@@ -22,6 +22,7 @@ from foreign import (
     needs_dask,
     value_and_gradients,
 )
+from sampling import sampled
 
 import minigrad as mg
 from minigrad.check.numeric import EPS
@@ -49,7 +50,7 @@ def test_a_duck_refuses_numpys_arrays() -> None:
 
 
 @needs_cupy
-@every_case
+@sampled(CASES, one_in=3)
 def test_cupy_takes_every_call(case: Case) -> None:
     refused = any(re.fullmatch(names, str(case)) for names in NOT_WITH_CUPY.values())
     try:
@@ -117,9 +118,7 @@ WITH_DASK = [
 
 
 @needs_dask
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if (getattr(c.op, "__module__", None) or "numpy") in WITH_DASK], ids=str
-)
+@sampled([c for c in CASES if (getattr(c.op, "__module__", None) or "numpy") in WITH_DASK], one_in=4)
 def test_dask_stays_lazy_and_is_right(case: Case) -> None:
     refused = any(re.fullmatch(names, str(case)) for names in NOT_WITH_DASK.values())
     try:

@@ -1,5 +1,9 @@
-"""Thousands of random programs, beside HIPS autograd: values, gradients, second derivatives. Their seeds are kept."""
+"""A thousand random programs, beside HIPS autograd: values, gradients, second derivatives. Their seeds are kept.
 
+`RANDOM_PROGRAMS=5000` runs more.
+"""
+
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +13,8 @@ from random_programs import TEMPLATES, NoOracle, difference, failing, inputs, pr
 import minigrad as mg
 from minigrad.engine import implementations
 
-CHUNK, CHUNKS = 120, 20
+COUNT, CHUNKS = int(os.environ.get("RANDOM_PROGRAMS", 1200)), 20
+CHUNK = COUNT // CHUNKS
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -28,12 +33,12 @@ def test_agrees_with_autograd(chunk: int) -> None:
             pytest.fail(f"seed {seed}: {different}\nshrunk from {len(p.statements)} statements to\n\n{small}\n")
         for x, y in zip(at, kept, strict=True):
             np.testing.assert_array_equal(x, y)
-    assert CHUNK - without >= 100  # in all, 2,000 at the least
+    assert without <= CHUNK / 6
 
 
 def test_the_programs_are_varied() -> None:
     """Every template is used, and nearly every program uses a value again."""
-    count = 1500
+    count = 800
     programs = [str(program(seed)) for seed in range(count)]
     text = "\n".join(programs)
     assert [t for t, _ in TEMPLATES if t.partition("{")[0].strip("(-") not in text] == []

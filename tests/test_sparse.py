@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from derived import same_bits
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -17,6 +17,7 @@ from minigrad.mode import merging_rows, mode
 from minigrad.sparse import RowSparse
 
 N = 6
+few = settings(max_examples=25)  # the same arrays in each of many tests
 
 
 @st.composite
@@ -62,6 +63,7 @@ BECOME_DENSE = [
 
 
 @pytest.mark.parametrize("f", STAY_SPARSE)
+@few
 @given(gradients())
 def test_stays_sparse(f: Callable[[Any], Any], pair: Any) -> None:
     sparse, dense = pair
@@ -70,6 +72,7 @@ def test_stays_sparse(f: Callable[[Any], Any], pair: Any) -> None:
 
 
 @pytest.mark.parametrize("f", BECOME_DENSE)
+@few
 @given(gradients())
 def test_becomes_dense_on_demand(f: Callable[[Any], Any], pair: Any) -> None:
     sparse, dense = pair
@@ -82,6 +85,7 @@ def test_becomes_dense_on_demand(f: Callable[[Any], Any], pair: Any) -> None:
 
 @pytest.mark.parametrize("update", [operator.iadd, operator.isub])
 @pytest.mark.parametrize("times", [1, 1000])
+@few
 @given(gradients())
 def test_added_in_place(update: Callable[..., Any], times: int, pair: Any) -> None:
     """A few rows one by one, many of them merged first: the array is the same."""
@@ -97,6 +101,7 @@ def test_added_in_place(update: Callable[..., Any], times: int, pair: Any) -> No
     "other", [np.ones((N, 2)), RowSparse([(np.array([1]), np.ones((1, 2)))], (N, 2)), 0.5, np.arange(2.0)]
 )
 @pytest.mark.parametrize("update", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
+@few
 @given(gradients())
 def test_updated_in_place(update: Callable[..., Any], other: Any, pair: Any) -> None:
     """p.grad += decay * p.data, p.grad *= clip: the name is bound to the result, as with arrays."""

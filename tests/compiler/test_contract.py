@@ -172,7 +172,7 @@ class Many(metaclass=Meta):
     box = Box(1.0)
     described = Descriptor()
     none: Any = None
-    part = functools.partial(lambda k: k, k=1.0)
+    part = functools.partial(lambda *_, k: k, k=1.0)  # from Python 3.14 on called with the object
 
     class Hyper:
         s = 1.0
@@ -189,7 +189,7 @@ def test_what_classes_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     follows(lambda x: x * o.Hyper.s, lambda: monkeypatch.setattr(Many.Hyper, "s", 3.0), X)
     follows(lambda x: x * Many.level, lambda: monkeypatch.setattr(Meta, "level", 3.0), X)
     follows(lambda x: x if o.none is None else x * o.none, lambda: monkeypatch.setattr(Many, "none", 3.0), X)
-    new = functools.partial(lambda k: k, k=3.0)
+    new = functools.partial(lambda *_, k: k, k=3.0)
     follows(lambda x: x * o.part(), lambda: monkeypatch.setattr(Many, "part", new), X)
 
 

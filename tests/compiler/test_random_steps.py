@@ -1,6 +1,6 @@
 """Random training steps with state do compiled what they do eager, to the last bit, call after call.
 
-A few hundred run here; `RANDOM_STEPS=2000` runs more.
+Some run here; `RANDOM_STEPS=2000` runs more.
 """
 
 import os
@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad.compiler import inplace
 from minigrad.compiler.tracer import Refused
 
-COUNT, GROUPS = int(os.environ.get("RANDOM_STEPS", 240)), 24
+COUNT, GROUPS = int(os.environ.get("RANDOM_STEPS", 168)), 12
 WITH_NUMBA = 2
 MOST_REFUSED = 0.05  # of the steps: those that write into an argument
 

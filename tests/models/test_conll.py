@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import conll
@@ -84,6 +84,7 @@ def tags_of(sentence, scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@settings(max_examples=40)
 @given(
     corpus=st.lists(segments, min_size=1, max_size=4),
     columns=st.sampled_from([[], ["NN"], ["NN", "B-NP"]]),

@@ -39,7 +39,7 @@ def drawn(data, derivation):
 
 @pytest.mark.parametrize("derivation", CLAIMS)
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_by_hand_equals_autograd(derivation, data):
     arguments = drawn(data, derivation)
     values = list(arguments.values())
