@@ -66,13 +66,19 @@ _LATER = {
 #: Names of the version before, which still work but warn.
 _RENAMED = {"place": "scatter_add", "rows_of": "scatter_rows"}
 
-__all__ = [
+#: Names that are Python's own too: `from minigrad import *` leaves those as they are.
+_PYTHONS = {"abs", "compile", "divmod", "max", "min", "round", "sum"}
+
+_PUBLIC = [
     *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
     *("jacobian", "jvp", "value_and_grad", "vjp", "vmap"),
     *ops.names,
     *("fft", "linalg"),
     *_LATER,
 ]
+__all__ = [name for name in _PUBLIC if name not in _PYTHONS]
+
+__version__ = "0.1.0"
 
 if not TYPE_CHECKING:  # to a type checker every name would be there
 
@@ -91,4 +97,4 @@ if not TYPE_CHECKING:  # to a type checker every name would be there
         return value
 
     def __dir__() -> list[str]:
-        return sorted(globals().keys() | _LATER)
+        return sorted([*_PUBLIC, "__doc__", "__name__", "__version__"])

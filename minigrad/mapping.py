@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from minigrad.mode import mode
 from minigrad.text import printable
 from minigrad.trees import children, leaves, map_leaves, paths
 
+P = ParamSpec("P")
 Function = Callable[..., Any]
 
 
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
+def vmap(f: Callable[P, Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[P, Any]:
     """A function of one example, mapped over a batch: what a loop over the examples computes, in one call each.
 
     >>> import minigrad as mg

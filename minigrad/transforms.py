@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import depends, entries
 
+P = ParamSpec("P")
+Y = TypeVar("Y")
 Function = Callable[..., Any]
 Argnums = int | str | Sequence[int | str]
 
@@ -248,7 +250,9 @@ def _on_variables(
     return [trees[key] for key in chosen], _call(f, args, kwargs, trees)
 
 
-def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
+def value_and_grad(
+    f: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False
+) -> Callable[P, tuple[Any, Any]]:
     """A function that returns f's value and its gradient, from one forward and one backward pass.
 
     >>> import minigrad as mg
@@ -293,7 +297,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, 
     return value_and_gradient
 
 
-def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
+def grad(
+    f: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False
+) -> Callable[P, Any]:
     """A function that returns the gradient of f.
 
     >>> import minigrad as mg
@@ -312,7 +318,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphi
     return gradient
 
 
-def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
+def elementwise_grad(f: Callable[P, Any], argnums: int | str = 0) -> Callable[P, Any]:
     """A function that returns the derivative of each element, for an f that works element by element.
 
     >>> import minigrad as mg
@@ -417,7 +423,9 @@ def _pushed_forward(
     return lambda directions: gradients(pulled, directions, u, record)
 
 
-def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
+def jacobian(
+    f: Callable[P, Any], argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None
+) -> Callable[P, Any]:
     """A function that returns all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
@@ -565,7 +573,9 @@ def _behind(block: Any, n: int) -> Any:
     return np.transpose(block, (*range(n, np.ndim(block)), *range(n)))
 
 
-def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
+def hessian(
+    f: Callable[P, Any], argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None
+) -> Callable[P, Any]:
     """A function that returns the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
@@ -578,7 +588,7 @@ def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chu
     return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic=holomorphic, chunk=chunk)
 
 
-def hvp(f: Function) -> Function:
+def hvp(f: Function) -> Callable[[Any, Any], Any]:
     """A function of (x, v) that returns the Hessian of f at x times v, without computing the Hessian.
 
     >>> import minigrad as mg
@@ -592,7 +602,7 @@ def hvp(f: Function) -> Function:
     return product
 
 
-def checkpoint(f: Function) -> Function:
+def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     """The same function, whose inside is not remembered: the backward pass computes it a second time.
 
     >>> import minigrad as mg

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad._tensor import Tensor, checked_seed
+from minigrad._tensor import Tensor, checked_seed, unit_seed
 from minigrad.engine import Array
-from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, unit_seed, variable
+from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 from minigrad.viz.formats import columns
 

@@ -10,7 +10,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Generic, Literal, ParamSpec
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from minigrad.compiler.record import (
     kind_of,
     named_arguments,
     parameter_names,
-    plain,
     record,
     recording_lock,
 )
@@ -41,12 +40,14 @@ from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
+from minigrad.engine import stop_gradient as plain
 from minigrad.mode import merging_rows, mode, vmaps, watched
 from minigrad.text import Identifier, is_identifier, joined, markup, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
 
+P = ParamSpec("P")
 Function = Callable[..., Any]
 MAX_CACHED = 8  # kinds of arguments, and specializations for each
 BACKENDS = "numpy", "numba"
@@ -59,7 +60,7 @@ def title(f: Function, otherwise: str) -> Identifier:
     return Identifier(name) if is_identifier(name) else Identifier(otherwise)
 
 
-class Derived:
+class Derived(Generic[P]):
     """A function and its specializations; see `derive` and `compile`.
 
     >>> import minigrad as mg
@@ -112,7 +113,7 @@ class Derived:
         self.quick: tuple[Function | None, int] = None, 0  # a call, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         quick, count = self.quick
         if quick is not None and not (watched or active or kwargs) and len(args) == count:
             try:
@@ -335,7 +336,7 @@ def derive(
     exact: bool = True,
     audit: bool | Literal["warn"] = True,
     **kwargs: Any,
-) -> Derived:
+) -> Derived[...]:
     """The gradient of f as the NumPy function that a careful person would write, and the function itself.
 
     >>> import minigrad as mg
@@ -412,7 +413,7 @@ def derive(
 
         return run, frozenset(chosen)
 
-    derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True, audit=audit)
+    derived: Derived[...] = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True, audit=audit)
     try:
         derived.use(derived.specialized(own))
     except NotScalar as error:
@@ -485,8 +486,8 @@ def is_floating(x: Any) -> bool:
 
 
 def compile(
-    step: Function, *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
-) -> Derived:
+    step: Callable[P, Any], *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
+) -> Derived[P]:
     """A function, such as a whole training step, as straight-line NumPy that updates its state in place.
 
     >>> import minigrad as mg
