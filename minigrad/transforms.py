@@ -20,6 +20,7 @@ from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
 from minigrad.generators import State
+from minigrad.mapping import named_after
 from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
@@ -227,12 +228,7 @@ def _about(f: Function, transform: str) -> Callable[[Function], Function]:
         got = "a Tensor; for the gradient of a computed value J call J.backward()" if isinstance(f, Tensor) else repr(f)
         raise TypeError(f"needed a function to differentiate, got {got}")
 
-    def named(g: Function) -> Function:
-        g = functools.wraps(f)(g)
-        g.__name__ = f"{transform}_{getattr(f, '__name__', 'f')}"
-        return g
-
-    return named
+    return lambda g: named_after(f, transform, functools.wraps(f)(g))
 
 
 def _call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], instead: dict[int | str, Any]) -> Any:
@@ -599,7 +595,7 @@ def hvp(f: Function) -> Callable[[Any, Any], Any]:
     def product(x: Any, v: Any) -> Any:
         return vjp(grad(f), x)[1](v)[0]
 
-    return product
+    return named_after(f, "hvp", product)
 
 
 def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
@@ -664,7 +660,7 @@ def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
         packed = checkpointed(*[flat[i] for i in where])
         return _unpacked(forms[0], packed)
 
-    return remembered_at_its_ends
+    return named_after(f, "checkpoint", remembered_at_its_ends)
 
 
 def _packed(value: Any) -> Any:

@@ -114,6 +114,7 @@ class Derived(Generic[P]):
         self.pinned_to = ""  # the arguments that it was derived for first
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The value for these arguments, by a specialization for their kind, which is derived where there is none."""
         quick, count = self.quick
         if quick is not None and not (watched or active or kwargs) and len(args) == count:
             try:
@@ -222,6 +223,7 @@ class Derived(Generic[P]):
         self.quick = specialization.quick, len(specialization.program.parameters)
 
     def call(self, arguments: Arguments) -> Call:
+        """The call that is recorded for such arguments."""
         run, strongly_typed = self.recipe(arguments)
         return Call(self.f, arguments, run, strongly_typed, enter=self.pure)
 
@@ -273,21 +275,25 @@ class Derived(Generic[P]):
         return specialization
 
     def recorded(self, call: Call, named: bool = True) -> Recorded:
+        """A recording of a call; with `named`, of its variables' names too."""
         with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
             return record(call, named)
 
     @property
     def source(self) -> str:
+        """The source of the latest specialization."""
         return self.used_last("source").source
 
     @property
     def latex(self) -> str:
+        """The same as formulas, for LaTeX's mathematics mode."""
         from minigrad.viz.formulas import latex  # here, as few ask for it
 
         return latex(self.used_last("latex").formulas())
 
     @property
     def guards(self) -> Guards:
+        """The conditions under which the latest specialization is valid."""
         return self.used_last("guards").guards
 
     def used_last(self, asked_for: str) -> Specialization:
@@ -305,8 +311,12 @@ class Derived(Generic[P]):
         return self.source.rstrip() if self.latest else repr(self)
 
     def __repr__(self) -> str:
-        count = sum(map(len, self.cache.values()))
-        return f"<{title(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
+        own = vars(self)
+        name, count = title(own.get("f", self), "f"), sum(map(len, own.get("cache", {}).values()))
+        if not count:
+            return f"<{name}, to be compiled when it is called>"
+        done = "derived" if own["pure"] else "compiled"
+        return f"<{name}, {done} for {count} kind{'s' * (count != 1)} of arguments>"
 
     def _repr_markdown_(self) -> str | None:
         return f"```python\n{self.source}```" if self.latest else None
