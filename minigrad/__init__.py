@@ -8,7 +8,7 @@
 (2, 2)
 
 Tensor, op, no_grad     variables; functions with a gradient of your own
-sum, exp, relu, ...     NumPy's functions by their names, and those of networks
+sum, exp, relu, ...     NumPy's functions by name, and those of networks
 grad, vmap, jvp, ...    functions of functions: derivatives, batches
 optim, nn, save, load   optimizers, layers, files
 derive, compile         the gradient, or a whole step, as NumPy source

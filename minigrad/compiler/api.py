@@ -81,6 +81,7 @@ class Derived(Generic[P]):
 
     __name__: str
     __qualname__: str
+    latest: Specialization | None = None
 
     def __init__(
         self,
@@ -109,7 +110,6 @@ class Derived(Generic[P]):
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
         self.audit = audit
         self.cache: dict[Any, list[Specialization]] = {}
-        self.latest: Specialization | None = None
         self.quick: tuple[Function | None, int] = None, 0  # a call, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
