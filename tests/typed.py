@@ -87,6 +87,7 @@ with mg.debug(), mg.scope("checked"):
 
 if TYPE_CHECKING:  # mistakes
     W.bakward()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    W.tobytes()  # type: ignore[misc]  # pyright: ignore[reportOptionalCall]
     W[0] = 1.0  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
     print(W + None)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     mg.tensor([1.0])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -330,7 +330,7 @@ class Derived(Generic[P]):
         return markup(
             '<div style="display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start">'
             '<div style="overflow: auto hidden; padding: 0.3em 0">{}</div>'
-            '<pre style="overflow-x: auto; margin: 0">{}</pre></div>',
+            '<pre style="overflow-x: auto; margin: 0; font-family: monospace">{}</pre></div>',
             mathml(shown.formulas()),
             joined(markup("{}\n", line) for line in shown.source.splitlines()),
         )
