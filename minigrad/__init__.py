@@ -1,13 +1,23 @@
-"""minigrad: reverse-mode automatic differentiation on NumPy.
+"""Reverse-mode automatic differentiation on NumPy.
 
 >>> import numpy as np, minigrad as mg
 >>> W, x = mg.Tensor(np.eye(2), name="W"), np.array([1.0, 2.0])
->>> J = mg.sum(mg.sigmoid(W @ x))
+>>> J = np.sum(mg.sigmoid(W @ x))
 >>> J.backward()
 >>> W.grad.shape
 (2, 2)
+
+Tensor, op, no_grad     variables; functions with a gradient of your own
+sum, exp, relu, ...     NumPy's functions by name, and those of networks
+grad, vmap, jvp, ...    functions of functions: derivatives, batches
+optim, nn, save, load   optimizers, layers, files
+derive, compile         the gradient, or a whole step, as NumPy source
+draw, replay            the graph as a picture, or as a page to step through
+gradcheck, compare      is a gradient right? and which mistake is it?
+debug                   where a value became NaN; dir(mg) has all names
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +76,19 @@ _LATER = {
 #: Names of the version before, which still work but warn.
 _RENAMED = {"place": "scatter_add", "rows_of": "scatter_rows"}
 
-__all__ = [
+#: Names of Python's own, which `from minigrad import *` leaves as they are.
+_PYTHONS = {"abs", "compile", "divmod", "max", "min", "round", "sum"}
+
+_PUBLIC = [
     *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
     *("jacobian", "jvp", "value_and_grad", "vjp", "vmap"),
     *ops.names,
     *("fft", "linalg"),
     *_LATER,
 ]
+__all__ = [name for name in _PUBLIC if name not in _PYTHONS]
+
+__version__ = "0.1.0"
 
 if not TYPE_CHECKING:  # to a type checker every name would be there
 
@@ -85,10 +101,18 @@ if not TYPE_CHECKING:  # to a type checker every name would be there
         if name not in _LATER:
             from minigrad.hints import missing_function
 
-            raise missing_function(name)
+            raise missing_function(name, None if name.startswith("_") else _place(name))
         module = import_module(f"minigrad.{_LATER[name]}")
         value = globals()[name] = module if name == _LATER[name] else getattr(module, name)
         return value
 
+    def _place(name: str) -> str | None:
+        """How a name is written that one of the modules has, as in mg.optim.SGD."""
+        for word in ("optim", "nn", "linalg", "fft"):
+            module = getattr(sys.modules[__name__], word)
+            if getattr(getattr(module, name, None), "__module__", None) == module.__name__:
+                return f"mg.{word}.{name}"
+        return None
+
     def __dir__() -> list[str]:
-        return sorted(globals().keys() | _LATER)
+        return sorted([*_PUBLIC, "__doc__", "__name__", "__version__"])

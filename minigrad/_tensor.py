@@ -30,7 +30,11 @@ _STORES = {opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if nam
 
 
 def _plainly(function: Any) -> Any:
-    return lambda self, *args, **kwargs: function(self._data, *args, **kwargs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self._data, *args, **kwargs)
+
+    method.__name__, method.__doc__ = function.__name__, f"{full_name(function)} of the data, as a plain array."
+    return method
 
 
 class Tensor(Node):
@@ -378,18 +382,30 @@ class Tensor(Node):
         )
 
     def __repr__(self) -> str:
-        name = f", name={printable(repr(self.name))}" if self.name else ""
-        made = f", op={op_name(self._op)}" if self._op is not None else ""
-        data = self._data if hasattr(self._data, "for_each") else np.asarray(self._data)  # inside a vmap
-        body = np.array2string(data, separator=", ", prefix="Tensor(")
-        dtype = "" if self._data.dtype in (float, complex) else f", dtype={self._data.dtype}"
-        return f"Tensor({body}{dtype}{name}{made})"
+        kind, data = printable(type(self).__name__), getattr(self, "_data", None)
+        if data is None:  # before __init__
+            return f"<{kind} without data>"
+        name, op = getattr(self, "_name", None), getattr(self, "_op", None)
+        if _is_numpys(data):
+            body = np.array2string(data, separator=", ", prefix=f"{kind}(")
+        else:  # another library may have yet to compute it
+            body = "\n".join(map(printable, repr(data).split("\n")))
+        dtype = "" if data.dtype in (float, complex) else f", dtype={data.dtype}"
+        named = f", name={printable(repr(name))}" if name else ""
+        made = f", op={op_name(op)}" if op is not None else ""
+        return f"{kind}({body}{dtype}{named}{made})"
 
-    def _repr_html_(self) -> str:
-        """For notebooks: the value and the gradient side by side, large arrays as a strip of colours."""
+    def _repr_html_(self) -> str | None:
+        """For notebooks: the value and the gradient side by side, large arrays as a strip of colours.
+
+        None for arrays of other libraries, of which a notebook shows the repr.
+        """
         from minigrad.viz import formats  # here, as only notebooks need it
 
-        return formats.card(self.name, self._data, self.grad)
+        data, g = getattr(self, "_data", None), getattr(self, "_grad", None)
+        if not _is_numpys(data) or not (g is None or _is_numpys(getattr(g, "rows", g))):
+            return None
+        return formats.card(self.name, data, g)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, pickled or not, is a new variable with its own data, gradient and, in a subclass, attributes."""
@@ -444,6 +460,10 @@ class Tensor(Node):
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if hasattr(type(self), name)]
+
+
+def _is_numpys(x: Any) -> bool:
+    return issubclass(type(x), np.ndarray | np.generic)  # isinstance is true of a tracer too
 
 
 def _is_shared(result: Node) -> bool:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.batched import (
-    Array,
     Batched,
     Level,
     all_widened,
@@ -30,6 +29,7 @@ from minigrad.batched import (
     under,
     widened,
 )
+from minigrad.engine import Array
 
 
 @functools.cache

@@ -18,7 +18,9 @@ import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, vmaps, watched
-from minigrad.node import LARGE, Node, entered, node_of, tick
+from minigrad.node import LARGE, entered, node_of
+from minigrad.node import Node as Node
+from minigrad.node import tick as tick
 from minigrad.operands import constant, known, unpromoting
 
 # The values that the engine and the ops handle: a NumPy array or scalar, or any object that implements

@@ -147,15 +147,57 @@ _ELSEWHERE = {
     "det": "mg.linalg.det",
     "randn": "np.random.default_rng().normal(size=shape)",
     "rand": "np.random.default_rng().random(shape)",
+    "randint": "np.random.default_rng().integers(low, high, shape)",
+    "random": "np.random.default_rng()",
+    "manual_seed": "rng = np.random.default_rng(seed)",
     "jit": "mg.compile",
     "backward": "J.backward(), or mg.grad(f)",
     "no_gradient": "mg.no_grad()",
+    "inference_mode": "mg.no_grad()",
+    "set_grad_enabled": "mg.no_grad()",
+    "enable_grad": "the code outside of mg.no_grad()",
+    "is_tensor": "isinstance(x, mg.Tensor)",
+    "detach": "t.detach(), or mg.stop_gradient(x)",
+    "Parameter": "mg.Tensor(data)",
+    "Module": "a dataclass of Tensors with __call__, as in mg.nn",
+    "DataLoader": "mg.batches",
+    "CrossEntropyLoss": "mg.cross_entropy",
+    "nll_loss": "mg.cross_entropy",
+    "MSELoss": "mg.mse",
+    "mse_loss": "mg.mse",
+    "BCEWithLogitsLoss": "mg.binary_cross_entropy",
+    "binary_cross_entropy_with_logits": "mg.binary_cross_entropy",
+    "huber_loss": "mg.huber",
+    "ReLU": "mg.relu",
+    "Sigmoid": "mg.sigmoid",
+    "Tanh": "mg.tanh",
+    "GELU": "mg.gelu",
+    "Softmax": "mg.softmax",
+    "logsigmoid": "mg.log_sigmoid",
+    "MaxPool2d": "mg.nn.max_pool2d",
+    "clip_grad_norm_": "mg.optim.clip_grad_norm",
+    "one_hot": "np.eye(n)[classes]",
+    "gather": "mg.take_along_axis",
+    "index_select": "mg.take",
+    "scatter": "t.at[index].set(values)",
     "autograd": "mg.grad(f), or J.backward()",
     "jacrev": "mg.jacobian",
     "jacfwd": "mg.jacobian",
     "lax": "mg's functions; mg.stop_gradient",
+    "cond": "mg.where(condition, x, y)",
+    "scan": "a loop of Python's",
+    "fori_loop": "a loop of Python's",
+    "while_loop": "a loop of Python's",
+    "pmap": "mg.vmap",
+    "remat": "mg.checkpoint",
+    "custom_vjp": "mg.op, for a function with a gradient of its own",
+    "custom_jvp": "mg.op, for a function with a gradient of its own",
+    "Function": "mg.op, for a function with a gradient of its own",
+    "make_jaxpr": "mg.derive",
+    "tree_map": "minigrad.trees.map_leaves",
+    "tree_util": "minigrad.trees",
+    "tree": "minigrad.trees",
     "numpy": "import numpy as np: its functions take Tensors",
-    "nn": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
     "functional": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
     "functions": "mg's functions (mg.relu, mg.softmax, mg.cross_entropy)",
 }
@@ -173,9 +215,10 @@ def unknown_keyword(name: str) -> TypeError:
     return TypeError(f"Tensor takes data and name, got {printable(name)}=; {_CONSTRUCTOR.get(name, 'leave it out')}")
 
 
-def missing_function(name: str) -> AttributeError:
-    """The error for a name that minigrad does not have."""
-    instead = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+def missing_function(name: str, place: str | None) -> AttributeError:
+    """The error for a name that minigrad does not have. `place` is how it is written where a module of it has it."""
+    found = _ELSEWHERE.get(name) or place
+    instead = f"; write {found}" if found else ""
     if not instead and callable(getattr(np, name, None)) and not name.startswith("_"):
         instead = f"; use np.{name}"
     return AttributeError(f"module 'minigrad' has no attribute {name!r}{instead}")

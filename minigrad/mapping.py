@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -16,10 +16,17 @@ from minigrad.mode import mode
 from minigrad.text import printable
 from minigrad.trees import children, leaves, map_leaves, paths
 
+P = ParamSpec("P")
 Function = Callable[..., Any]
 
 
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
+def named_after(f: Function, transform: str, g: Function) -> Function:
+    """g, which a transform made of f, under a name of both."""
+    g.__name__ = g.__qualname__ = printable(f"{transform}_{getattr(f, '__name__', 'f')}")
+    return g
+
+
+def vmap(f: Callable[P, Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[P, Any]:
     """A function of one example, mapped over a batch: what a loop over the examples computes, in one call each.
 
     >>> import minigrad as mg
@@ -65,8 +72,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             parts = iter([left(y, k, level, at) for y, k, at in zip(leaves(value), places, paths(value))])
             return map_leaves(lambda _: next(parts), value)
 
-    mapped.__name__ = f"vmap_{getattr(f, '__name__', 'f')}"
-    return mapped
+    return named_after(f, "vmap", mapped)
 
 
 def _flat(args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any) -> tuple[list[Any], list[int | None]]:

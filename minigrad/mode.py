@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 MERGE_ROWS_FROM = 2000
 
@@ -62,6 +62,9 @@ class Entered:
         return True
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 class Block:
     """`with Block(recording=False):` sets attributes of `mode` for what runs inside.
 
@@ -102,7 +105,7 @@ class Block:
         entry.frame = None
         return entry
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         import inspect  # slow to import where NumPy has not done so, and seldom needed
 
         def decorated(*args: Any, **kwargs: Any) -> Any:
@@ -140,7 +143,8 @@ class Block:
             inspect.isasyncgenfunction: async_generator,
         }
         wrapper = next((wrapper for is_kind, wrapper in kinds.items() if is_kind(function)), decorated)
-        return functools.wraps(function)(wrapper)
+        wrapped: Any = functools.wraps(function)(wrapper)
+        return wrapped
 
 
 def _suspendable(frame: FrameType | None) -> FrameType | None:
@@ -225,7 +229,11 @@ class _Mode:
 mode = _Mode()
 
 
-def no_grad(function: Callable[..., Any] | None = None) -> Any:
+@overload
+def no_grad() -> Block: ...
+@overload
+def no_grad(function: F) -> F: ...
+def no_grad(function: Any = None) -> Any:
     """Compute without recording: results are Tensors without a history.
 
     >>> import minigrad as mg

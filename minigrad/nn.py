@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.trees import Summarized
 
 Array = Any
 Generator = np.random.Generator
@@ -27,9 +28,6 @@ __all__ = [
 
 def _static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
-
-
-# initial values
 
 
 def _fans(shape: Sequence[int]) -> tuple[int, int]:
@@ -79,11 +77,8 @@ def orthogonal(rng: Generator, shape: Sequence[int], dtype: Any = float) -> Arra
     return (Q if m >= n else Q.T).reshape(shape).astype(dtype)
 
 
-# layers
-
-
-@dataclasses.dataclass
-class Linear:
+@dataclasses.dataclass(repr=False)
+class Linear(Summarized):
     """W x + b, for every vector x along the last axis.
 
     >>> layer = Linear.init(np.random.default_rng(0), 20, 8)
@@ -103,14 +98,15 @@ class Linear:
         return cls(W, mg.Tensor(np.zeros(m, dtype), name="b") if bias else None)
 
     def __call__(self, x: Array) -> Array:
+        """Shapes: x (..., n); the result is (..., m)."""
         *before, n = x.shape
         z = (mg.reshape(x, (math.prod(before), n)) if before[1:] else x) @ self.W.T  # one large product is quickest
         z = z if self.b is None else z + self.b
         return mg.reshape(z, (*before, z.shape[-1])) if before[1:] else z
 
 
-@dataclasses.dataclass
-class Embedding:
+@dataclasses.dataclass(repr=False)
+class Embedding(Summarized):
     """Rows of a table by their numbers; the gradient is row-sparse.
 
     >>> Embedding.init(np.random.default_rng(0), 1000, 50)(np.array([3, 1, 3])).shape
@@ -125,11 +121,12 @@ class Embedding:
         return cls(mg.Tensor((std * rng.standard_normal((rows, length))).astype(dtype), name="table"))
 
     def __call__(self, ids: Array) -> Array:
+        """Shapes: ids (...), integers; the result is (..., length of a vector)."""
         return mg.embedding(self.table, ids)
 
 
-@dataclasses.dataclass
-class LayerNorm:
+@dataclasses.dataclass(repr=False)
+class LayerNorm(Summarized):
     """(x - mean) / sqrt(variance + eps) along the last axis, times a scale, plus a shift.
 
     >>> np.round(LayerNorm.init(2)(np.array([1.0, 3.0])).data, 4)
@@ -148,13 +145,14 @@ class LayerNorm:
         return cls(mg.Tensor(np.ones(n, dtype), name="scale"), mg.Tensor(np.zeros(n, dtype), name="shift"), eps)
 
     def __call__(self, x: Array) -> Array:
+        """Shapes: x (..., n), and so is the result."""
         centred = x - mg.mean(x, axis=-1, keepdims=True)
         variance = mg.mean(mg.square(centred), axis=-1, keepdims=True)
         return centred / mg.sqrt(variance + self.eps) * self.scale + self.shift
 
 
-@dataclasses.dataclass
-class Conv2d:
+@dataclasses.dataclass(repr=False)
+class Conv2d(Summarized):
     """The products of a kernel with every window of an image.
 
     >>> layer = Conv2d.init(np.random.default_rng(0), 3, 16, 5, padding=2)
@@ -221,8 +219,8 @@ def max_pool2d(x: Array, size: int, stride: int | None = None) -> Array:
     return mg.max(mg.reshape(windows, (size * size, *windows.shape[2:])), axis=0)  # quick: its axis is the first
 
 
-@dataclasses.dataclass
-class Dropout:
+@dataclasses.dataclass(repr=False)
+class Dropout(Summarized):
     """In training, numbers are set to 0 at a rate, and the others divided by 1 - rate.
 
     >>> layer, x = Dropout(0.5), np.ones(4)
@@ -248,8 +246,8 @@ class Dropout:
         return x * (self.mask(noise, x) if isinstance(noise, Generator) else noise)
 
 
-@dataclasses.dataclass
-class Attention:
+@dataclasses.dataclass(repr=False)
+class Attention(Summarized):
     """Self-attention of several heads: softmax(Q K^T / sqrt(d)) V, for every sequence of vectors.
 
     >>> layer = Attention.init(np.random.default_rng(0), 8, heads=2)
@@ -281,8 +279,8 @@ class Attention:
         return self.output(mg.reshape(mg.swapaxes(mg.softmax(scores, axis=-1) @ V, -2, -3), (*batch, T, n)))
 
 
-@dataclasses.dataclass
-class Sequential:
+@dataclasses.dataclass(repr=False)
+class Sequential(Summarized):
     """Layers one after the other; a function such as `mg.relu` is one too.
 
     >>> rng = np.random.default_rng(0)

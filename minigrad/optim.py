@@ -80,6 +80,15 @@ class Optimizer:
             known = ", ".join(where for _, where in found.values())
             _require(pattern in self._group.values(), f"a path in which {pattern!r} is found", known)
 
+    def __repr__(self) -> str:
+        own = vars(self)
+        options = [f"{key}={x}" for key, x in own.items() if isinstance(x, float | int | tuple)]
+        groups = [f"groups={own['groups']!r}"] if own.get("groups") else []
+        sizes = [p.size for p in own.get("params", ())]
+        what = f"{type(self).__name__}({', '.join([*options, *groups])})"
+        parameters = f"{len(sizes)} parameter{'s' * (len(sizes) != 1)}, {sum(sizes):,} number{'s' * (sum(sizes) != 1)}"
+        return text.printable(f"<{what} of {parameters}>")
+
     def memory(self) -> list[Array]:
         """Zeros in the form of each gradient that `update` receives, for an optimizer's state."""
         return [np.zeros_like(_as_real(p.data)) for p in self.params]

@@ -46,18 +46,22 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """The number of elements, as of an array."""
         return math.prod(self.shape)
 
     @property
     def indices(self) -> Array:
+        """The numbers of the rows that are not zero, in ascending order."""
         return self.merged()[0]
 
     @property
     def rows(self) -> Array:
+        """The rows at `indices`."""
         return self.merged()[1]
 
     def merged(self) -> tuple[Array, Array]:
@@ -168,8 +172,11 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __repr__(self) -> str:
-        indices, rows = self.merged()
-        return f"RowSparse({len(indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={rows.dtype})"
+        if not hasattr(self, "dtype"):  # before __init__
+            return "<RowSparse without data>"
+        if any(type(rows) is not np.ndarray for _, rows in self._parts):  # another library may have yet to compute them
+            return f"RowSparse(shape={self.shape}, dtype={self.dtype})"
+        return f"RowSparse({len(self.indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={self.dtype})"
 
 
 def _are_few(parts: list[tuple[Array, Array]]) -> bool:

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from minigrad.engine import Array, backward_pass, leaf, new, op, unrecorded
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_recorded
 from minigrad.generators import State
+from minigrad.mapping import named_after
 from minigrad.mode import Block, mode
 from minigrad.operands import constant
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import depends, entries
 
+P = ParamSpec("P")
+Y = TypeVar("Y")
 Function = Callable[..., Any]
 Argnums = int | str | Sequence[int | str]
 
@@ -225,12 +228,7 @@ def _about(f: Function, transform: str) -> Callable[[Function], Function]:
         got = "a Tensor; for the gradient of a computed value J call J.backward()" if isinstance(f, Tensor) else repr(f)
         raise TypeError(f"needed a function to differentiate, got {got}")
 
-    def named(g: Function) -> Function:
-        g = functools.wraps(f)(g)
-        g.__name__ = f"{transform}_{getattr(f, '__name__', 'f')}"
-        return g
-
-    return named
+    return lambda g: named_after(f, transform, functools.wraps(f)(g))
 
 
 def _call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], instead: dict[int | str, Any]) -> Any:
@@ -248,7 +246,9 @@ def _on_variables(
     return [trees[key] for key in chosen], _call(f, args, kwargs, trees)
 
 
-def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
+def value_and_grad(
+    f: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False
+) -> Callable[P, tuple[Any, Any]]:
     """A function that returns f's value and its gradient, from one forward and one backward pass.
 
     >>> import minigrad as mg
@@ -293,7 +293,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, 
     return value_and_gradient
 
 
-def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False) -> Function:
+def grad(
+    f: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False
+) -> Callable[P, Any]:
     """A function that returns the gradient of f.
 
     >>> import minigrad as mg
@@ -312,7 +314,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, holomorphi
     return gradient
 
 
-def elementwise_grad(f: Function, argnums: int | str = 0) -> Function:
+def elementwise_grad(f: Callable[P, Any], argnums: int | str = 0) -> Callable[P, Any]:
     """A function that returns the derivative of each element, for an f that works element by element.
 
     >>> import minigrad as mg
@@ -417,7 +419,9 @@ def _pushed_forward(
     return lambda directions: gradients(pulled, directions, u, record)
 
 
-def jacobian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
+def jacobian(
+    f: Callable[P, Any], argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None
+) -> Callable[P, Any]:
     """A function that returns all partial derivatives of f: shape f's shape + x's shape.
 
     >>> import minigrad as mg
@@ -565,7 +569,9 @@ def _behind(block: Any, n: int) -> Any:
     return np.transpose(block, (*range(n, np.ndim(block)), *range(n)))
 
 
-def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None) -> Function:
+def hessian(
+    f: Callable[P, Any], argnums: Argnums = 0, *, holomorphic: bool = False, chunk: int | None = None
+) -> Callable[P, Any]:
     """A function that returns the second derivatives of a scalar f: shape x's shape twice.
 
     >>> import minigrad as mg
@@ -578,7 +584,7 @@ def hessian(f: Function, argnums: Argnums = 0, *, holomorphic: bool = False, chu
     return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic=holomorphic, chunk=chunk)
 
 
-def hvp(f: Function) -> Function:
+def hvp(f: Function) -> Callable[[Any, Any], Any]:
     """A function of (x, v) that returns the Hessian of f at x times v, without computing the Hessian.
 
     >>> import minigrad as mg
@@ -589,10 +595,10 @@ def hvp(f: Function) -> Function:
     def product(x: Any, v: Any) -> Any:
         return vjp(grad(f), x)[1](v)[0]
 
-    return product
+    return named_after(f, "hvp", product)
 
 
-def checkpoint(f: Function) -> Function:
+def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     """The same function, whose inside is not remembered: the backward pass computes it a second time.
 
     >>> import minigrad as mg
@@ -654,7 +660,7 @@ def checkpoint(f: Function) -> Function:
         packed = checkpointed(*[flat[i] for i in where])
         return _unpacked(forms[0], packed)
 
-    return remembered_at_its_ends
+    return named_after(f, "checkpoint", remembered_at_its_ends)
 
 
 def _packed(value: Any) -> Any:

@@ -37,6 +37,45 @@ def leaves(tree: Any) -> list[Any]:
     return [tree] if below is None else [leaf for _, subtree in below for leaf in leaves(subtree)]
 
 
+_BRACKETS: dict[type, tuple[str, str]] = {dict: ("{", "}"), list: ("[", "]"), tuple: ("(", ")")}
+
+
+def summary(tree: Any, around: tuple[Any, ...] = ()) -> str:
+    """A tree in short, with the shapes of its arrays: on a line, or where it is longer than that, indented.
+
+    >>> import numpy as np
+    >>> print(summary({"W": np.ones((8, 20)), "f": np.tanh, "sizes": [8, 20]}))
+    {'W': <ndarray (8, 20)>, 'f': tanh, 'sizes': [8, 20]}
+    """
+    if any(tree is outer for outer in around):
+        return "..."
+    if hasattr(tree, "__array_function__") and hasattr(tree, "shape"):
+        dtype = "" if tree.dtype == float else f" {tree.dtype}"
+        return f"<{printable(type(tree).__name__)} {tree.shape}{dtype}>"
+    first, last = _BRACKETS.get(type(tree), ("", ""))
+    if isinstance(tree, Summarized):
+        import dataclasses
+
+        fields = [(f"{f.name}=", f.name) for f in dataclasses.fields(tree)]  # type: ignore[arg-type]
+        below = [(head, getattr(tree, name)) for head, name in fields if hasattr(tree, name)]
+        first, last = f"{printable(type(tree).__name__)}(", ")"
+    elif first:
+        below = [(f"{key!r}: " if first == "{" else "", subtree) for key, subtree in children(tree) or ()]
+    else:
+        return printable(tree.__name__ if hasattr(tree, "__name__") else repr(tree))
+    parts = [printable(head) + summary(subtree, (*around, tree)) for head, subtree in below]
+    if len(line := ", ".join(parts)) <= 80 and "\n" not in line:
+        return f"{first}{line}{last}"
+    return "\n    ".join([first, *(part.replace("\n", "\n    ") + "," for part in parts)]) + f"\n{last}"
+
+
+class Summarized:
+    """A dataclass that prints as its summary."""
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+
 def is_floating(leaf: Any) -> bool:
     """Can a leaf be differentiated by? Others (None, a string, integers) are kept as they are."""
     kind = getattr(getattr(leaf, "dtype", None), "kind", None)

@@ -1,10 +1,11 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
-import datetime
+import importlib.util
 import os
 import shutil
 import signal
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from minigrad.viz import command
 # Numba compiles a third faster without optimizing, which few tests are about: NUMBA_OPT=3 tests that too.
 os.environ.setdefault("NUMBA_OPT", "0")
 # See sampling.py; set here, before the processes of xdist start, which have to collect the same tests.
-os.environ.setdefault("SAMPLE", str(datetime.date.today().toordinal()))
+os.environ.setdefault("SAMPLE", "0")
 
 # A shell lets what it starts in the background ignore Ctrl-C; the programs that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,17 +27,26 @@ settings.load_profile("minigrad")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    help = "fail, do not skip, where Graphviz's dot or a browser is missing"
+    help = "fail, do not skip, where Graphviz's dot, a browser or a type checker is missing"
     parser.addoption("--tools-required", action="store_true", help=help)
+
+
+def missing(request: pytest.FixtureRequest, name: str, installer: str) -> NoReturn:
+    """End a test that needs something which is not installed."""
+    message = f"needs {name}, which is not installed: {installer} install {name}"
+    pytest.fail(message) if request.config.getoption("--tools-required") else pytest.skip(message)
 
 
 def program(request: pytest.FixtureRequest, name: str, package: str) -> str:
     """Where a program is that some tests need; they skip without it."""
-    path = shutil.which(name)
-    if path is None:
-        missing = f"needs {package}, which is not installed: apt install {package}"
-        pytest.fail(missing) if request.config.getoption("--tools-required") else pytest.skip(missing)
-    return path
+    return shutil.which(name) or missing(request, package, "apt")
+
+
+@pytest.fixture(scope="session", params=["mypy", "basedpyright"])
+def type_checker(request: pytest.FixtureRequest) -> str:
+    """Each of the type checkers, as a module to run."""
+    name: str = request.param
+    return name if importlib.util.find_spec(name) else missing(request, name, "pip")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A sample of the table of cases, for the tests that take long on each: every op, and every so many of its cases.
 
-Each such test has a sample of its own, and another one every day. Its seed is printed at the end of a run:
-`SAMPLE=20000 python -m pytest` repeats a run, `SAMPLE=all` takes every case.
+Each such test has a sample of its own, the same in every run; `SAMPLE=1 python -m pytest` takes another, `SAMPLE=all` every case.
 """
 
 from __future__ import annotations

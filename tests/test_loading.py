@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 CORE = """
 import numpy as np
 import minigrad as mg
-for name in mg.__all__:
+for name in dir(mg):
     getattr(mg, name)
 kept = mg.Tensor([1.0, 2.0], name="kept")
 # reload

@@ -1,5 +1,7 @@
 """What a beginner reads who comes from PyTorch, JAX, pandas or SciPy: what was needed, what came, what to write."""
 
+import operator
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,7 @@ import pytest
 from hostile import assert_shown
 
 import minigrad as mg
-from minigrad.hints import ATTRIBUTES, UNNEEDED
+from minigrad.hints import _ELSEWHERE, ATTRIBUTES, HINTS, UNNEEDED
 
 W = mg.Tensor(np.ones((8, 3)), name="W")
 x = mg.Tensor([1.0, 2.0], name="x")
@@ -67,6 +69,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: mg.expit(x), AttributeError, "has no attribute 'expit'; write mg.sigmoid"),
     (lambda: mg.tensor([1.0]), AttributeError, "has no attribute 'tensor'; write mg.Tensor(data)"),
     (lambda: mg.zeros(3), AttributeError, "has no attribute 'zeros'; use np.zeros"),
+    (lambda: mg.SGD([x], lr=0.1), AttributeError, "has no attribute 'SGD'; write mg.optim.SGD"),
+    (lambda: mg.Linear(3, 2), AttributeError, "has no attribute 'Linear'; write mg.nn.Linear"),
+    (lambda: mg.svd(x), AttributeError, "has no attribute 'svd'; write mg.linalg.svd"),
+    (lambda: mg.randn(3), AttributeError, "has no attribute 'randn'; write np.random.default_rng().normal(size=shape)"),
+    (lambda: mg.np, AttributeError, "module 'minigrad' has no attribute 'np'"),
     (lambda: mg.cross_entropy(scores, np.eye(2)[[0, 1, 1]]), IndexError, "write np.argmax(classes, axis=-1)"),
     (lambda: mg.cross_entropy(scores, [0, 1]), IndexError, "a class for each example, shape (3,), got shape (2,)"),
     (lambda: mg.cross_entropy(scores, np.ones(3)), IndexError, "the classes must be integers"),
@@ -114,6 +121,18 @@ def test_arrays_of_other_libraries_become_numpys(make: Callable[[Any, Any], Any]
 
 def test_hints_name_what_tensors_lack() -> None:
     assert not [name for name in {**ATTRIBUTES, **UNNEEDED} if hasattr(mg.Tensor, name) or name in dir(x)]
+    assert not [name for name in _ELSEWHERE if hasattr(mg, name)]
+
+
+def test_hints_name_what_there_is() -> None:
+    written = {
+        *re.findall(
+            r"\b(mg|minigrad|np)\.([\w.]*\w)", " ".join([*HINTS.values(), *ATTRIBUTES.values(), *_ELSEWHERE.values()])
+        )
+    }
+    assert len(written) > 60
+    for module, name in written:
+        operator.attrgetter(name)({"mg": mg, "minigrad": mg, "np": np}[module])
     assert {"sum", "grad", "data"} <= {*dir(x)} and not hasattr(mg.Tensor, "__getattr__")
 
 

@@ -99,6 +99,8 @@ class Comparisons:
     def __str__(self) -> str:
         return "\n".join(columns([HEADS, *self.cells()]))
 
+    __repr__ = __str__
+
     def __rich__(self) -> Any:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table

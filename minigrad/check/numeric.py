@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad._tensor import Tensor, checked_seed
+from minigrad._tensor import Tensor, checked_seed, unit_seed
 from minigrad.engine import Array
-from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, unit_seed, variable
+from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 from minigrad.viz.formats import columns
 
@@ -66,14 +66,17 @@ class Report:
 
     @property
     def method(self) -> str:
+        """How the derivatives were computed: by the complex step, or by differences."""
         return " and ".join(dict.fromkeys(row.method for row in self.rows))
 
     @property
     def wrong(self) -> list[Derivative]:
+        """The rows in which the two differ."""
         return [row for row in self.rows if row.verdict == "WRONG"]
 
     @property
     def kinks(self) -> list[Derivative]:
+        """The rows at which the function has a kink, and so no derivative."""
         return [row for row in self.rows if row.verdict == "kink"]
 
     @property
@@ -102,6 +105,8 @@ class Report:
         if self.kinks:
             lines.append("at a kink the slopes to the left and right differ: any value between is a subgradient")
         return "\n".join([head, *lines])
+
+    __repr__ = __str__
 
 
 def gradcheck(f: Function, *args: Any, order: int = 1) -> Report:

@@ -10,7 +10,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Generic, Literal, ParamSpec
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from minigrad.compiler.record import (
     kind_of,
     named_arguments,
     parameter_names,
-    plain,
     record,
     recording_lock,
 )
@@ -41,12 +40,14 @@ from minigrad.compiler.simplify import simplified
 from minigrad.compiler.specialization import GuardFailed, Specialization
 from minigrad.compiler.tracer import Refused, Tracer
 from minigrad.engine import Node
+from minigrad.engine import stop_gradient as plain
 from minigrad.mode import merging_rows, mode, vmaps, watched
 from minigrad.text import Identifier, is_identifier, joined, markup, normalized, printable
 from minigrad.transforms import Argnums, gradients, numbers_in, transforming, variable
 from minigrad.trees import children, leaves, map_leaves, unflatten
 from minigrad.walk import depends
 
+P = ParamSpec("P")
 Function = Callable[..., Any]
 MAX_CACHED = 8  # kinds of arguments, and specializations for each
 BACKENDS = "numpy", "numba"
@@ -59,7 +60,7 @@ def title(f: Function, otherwise: str) -> Identifier:
     return Identifier(name) if is_identifier(name) else Identifier(otherwise)
 
 
-class Derived:
+class Derived(Generic[P]):
     """A function and its specializations; see `derive` and `compile`.
 
     >>> import minigrad as mg
@@ -80,6 +81,7 @@ class Derived:
 
     __name__: str
     __qualname__: str
+    latest: Specialization | None = None
 
     def __init__(
         self,
@@ -108,11 +110,11 @@ class Derived:
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
         self.audit = audit
         self.cache: dict[Any, list[Specialization]] = {}
-        self.latest: Specialization | None = None
         self.quick: tuple[Function | None, int] = None, 0  # a call, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The value for these arguments, by a specialization for their kind, which is derived where there is none."""
         quick, count = self.quick
         if quick is not None and not (watched or active or kwargs) and len(args) == count:
             try:
@@ -221,6 +223,7 @@ class Derived:
         self.quick = specialization.quick, len(specialization.program.parameters)
 
     def call(self, arguments: Arguments) -> Call:
+        """The call that is recorded for such arguments."""
         run, strongly_typed = self.recipe(arguments)
         return Call(self.f, arguments, run, strongly_typed, enter=self.pure)
 
@@ -272,21 +275,25 @@ class Derived:
         return specialization
 
     def recorded(self, call: Call, named: bool = True) -> Recorded:
+        """A recording of a call; with `named`, of its variables' names too."""
         with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
             return record(call, named)
 
     @property
     def source(self) -> str:
+        """The source of the latest specialization."""
         return self.used_last("source").source
 
     @property
     def latex(self) -> str:
+        """The same as formulas, for LaTeX's mathematics mode."""
         from minigrad.viz.formulas import latex  # here, as few ask for it
 
         return latex(self.used_last("latex").formulas())
 
     @property
     def guards(self) -> Guards:
+        """The conditions under which the latest specialization is valid."""
         return self.used_last("guards").guards
 
     def used_last(self, asked_for: str) -> Specialization:
@@ -304,8 +311,12 @@ class Derived:
         return self.source.rstrip() if self.latest else repr(self)
 
     def __repr__(self) -> str:
-        count = sum(map(len, self.cache.values()))
-        return f"<{title(self.f, 'f')}, derived for {count} kind{'s' * (count != 1)} of arguments>"
+        own = vars(self)
+        name, count = title(own.get("f", self), "f"), sum(map(len, own.get("cache", {}).values()))
+        if not count:
+            return f"<{name}, to be compiled when it is called>"
+        done = "derived" if own["pure"] else "compiled"
+        return f"<{name}, {done} for {count} kind{'s' * (count != 1)} of arguments>"
 
     def _repr_markdown_(self) -> str | None:
         return f"```python\n{self.source}```" if self.latest else None
@@ -319,7 +330,7 @@ class Derived:
         return markup(
             '<div style="display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start">'
             '<div style="overflow: auto hidden; padding: 0.3em 0">{}</div>'
-            '<pre style="overflow-x: auto; margin: 0">{}</pre></div>',
+            '<pre style="overflow-x: auto; margin: 0; font-family: monospace">{}</pre></div>',
             mathml(shown.formulas()),
             joined(markup("{}\n", line) for line in shown.source.splitlines()),
         )
@@ -335,7 +346,7 @@ def derive(
     exact: bool = True,
     audit: bool | Literal["warn"] = True,
     **kwargs: Any,
-) -> Derived:
+) -> Derived[...]:
     """The gradient of f as the NumPy function that a careful person would write, and the function itself.
 
     >>> import minigrad as mg
@@ -412,7 +423,7 @@ def derive(
 
         return run, frozenset(chosen)
 
-    derived = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True, audit=audit)
+    derived: Derived[...] = Derived(f, recipe, pinned=pinned, exact=exact, backend=backend, pure=True, audit=audit)
     try:
         derived.use(derived.specialized(own))
     except NotScalar as error:
@@ -485,8 +496,8 @@ def is_floating(x: Any) -> bool:
 
 
 def compile(
-    step: Function, *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
-) -> Derived:
+    step: Callable[P, Any], *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
+) -> Derived[P]:
     """A function, such as a whole training step, as straight-line NumPy that updates its state in place.
 
     >>> import minigrad as mg

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.compiler.program import root
-from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array, plain
+from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array
 from minigrad.compiler.source import identical
 from minigrad.engine import Node
+from minigrad.engine import stop_gradient as plain
 from minigrad.origin import is_users
 from minigrad.reach import Slot, has_attributes
 from minigrad.text import Identifier, is_identifier, printable

@@ -36,9 +36,10 @@ from minigrad.compiler.program import (
     stored,
     viewed,
 )
-from minigrad.compiler.record import Arguments, Recorded, plain
+from minigrad.compiler.record import Arguments, Recorded
 from minigrad.compiler.rules import INEXACT, RULES, Variable, instantiated, matches, parse_rules
 from minigrad.compiler.tracer import Tracer
+from minigrad.engine import stop_gradient as plain
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
 

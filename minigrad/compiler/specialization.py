@@ -18,10 +18,11 @@ from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
 from minigrad.compiler.program import Program, Value, forget_examples, made_from
-from minigrad.compiler.record import Arguments, Call, Recorded, is_array, plain
+from minigrad.compiler.record import Arguments, Call, Recorded, is_array
 from minigrad.compiler.schedule import Schedule, schedule
 from minigrad.compiler.source import executable, executed, has_literal
 from minigrad.engine import Node, tick
+from minigrad.engine import stop_gradient as plain
 from minigrad.node import touch
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse

@@ -103,9 +103,10 @@ class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this sy
     """The path of a page; a notebook shows the page itself."""
 
     def _repr_html_(self) -> str | None:
-        if not self.is_file():
+        try:
+            page = escape(self.read_text(encoding="utf-8", errors="replace"))
+        except OSError:  # it was moved
             return None
-        page = escape(self.read_text(encoding="utf-8"))
         look = "width: 100%; height: 760px; border: 0"
         return f'<iframe srcdoc="{page}" title="{escape(self.name)}" style="{look}"></iframe>'
 

@@ -307,7 +307,7 @@ def test_hostile_names(text: str) -> None:
 def test_a_notebook_shows_a_function_that_has_not_run_yet() -> None:
     step = mg.compile(lambda x: mg.sum(x * x))
     assert step._repr_html_() is None and step._repr_markdown_() is None  # it shows the repr then
-    assert str(step) == repr(step) == "<f, derived for 0 kinds of arguments>"
+    assert str(step) == repr(step) == "<f, to be compiled when it is called>"
     step(np.ones(2))
     assert "def f" in step._repr_html_() and "def f" in step._repr_markdown_() and "def f" in str(step)
 
