@@ -409,7 +409,7 @@ def refuse_foreign(x: Any, name: str) -> None:
     if is_foreign(plain(x)):
         raise Refused(
             f"{name} is an array of {library(plain(x))}'s, and programs are recorded on NumPy's: derive for a NumPy "
-            "array of the same shape; the printed source calls NumPy functions, which other libraries' arrays take"
+            "array of the same shape; the printed source calls NumPy functions, most of which take other arrays too"
         )
 
 
