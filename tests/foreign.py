@@ -41,8 +41,6 @@ NOT_WITH_CUPY = {"no scipy.special.iv, of which the second derivative of i0 is m
 #: the cases.
 NOT_WITH_DASK = {
     "no np.argsort, np.argpartition": r"(sort|partition|median|quantile|percentile)-.*",
-    "no np.take_along_axis": r"cross_entropy-.*",
-    "no np.add.at": r"evenly-.*",
     "no np.cumsum and np.cumprod of a single number": r"(cumsum|cumprod)-\(\)-.*",
     "no np.linalg.pinv": r"polyfit-.*",
     "no np.concatenate of empty arrays alone": r"prod-\(0,\)",
