@@ -26,7 +26,7 @@ Figures = Mapping[str, list[float]]  # every contestant's, a figure a round
 #: some 30 ms, on a core that the next contestant needs.
 SETTLE = 0.05
 
-PEERS = "numba", "torch", "jax", "autograd", "mygrad", "gensim"
+PEERS = "numba", "torch", "jax", "autograd", "mygrad", "gensim", "dask", "distributed"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ Written by `python -m benchmarks --results`, {date}.{quick}
 
 - {processor}, {cores} cores, load {load} at the start, {system}
 - {versions}
+- No GPU was at hand: on CuPy's arrays minigrad is checked by signature only.
 
 The contestants of a table take turns, round by round. A time is the median of the rounds. A ratio is taken in each
 round, to the table's first line or between the two that a goal names; its median and quartiles are shown.

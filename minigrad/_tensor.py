@@ -18,6 +18,7 @@ from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode, vmaps
 from minigrad.node import touch
+from minigrad.operands import copied, in_library_of, is_foreign, to_numpy
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
@@ -66,11 +67,13 @@ class Tensor(Node):
             raise TypeError(f"Tensor needs data, got a Tensor; use {named(data, 't')}.detach() for a new variable")
         if hasattr(data, "filled"):
             raise foreign(type(data))  # a copy would forget the mask
-        data = np.copy(data) if hasattr(data, "__array_function__") else np.array(data)
+        is_array = hasattr(data, "__array_function__")
+        data = data if is_array else np.array(data)
         kind = data.dtype.kind
         if kind not in "fc":
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
+        data = copied(data) if is_array else data
         leaf(self, data if data.dtype.isnative else np.positive(data, dtype=data.dtype.type), name)
 
     # data
@@ -83,7 +86,7 @@ class Tensor(Node):
         it leaves the other as it is.
         """
         if (self._op is not None or self._kwargs is unrecorded) and _is_shared(self):
-            self._data = np.copy(self._data)
+            self._data = copied(self._data)
         if self._entry is not None:
             self._entry.read_by_the_user(self._data)
         return self._data
@@ -93,13 +96,15 @@ class Tensor(Node):
         if vmaps:
             mode.refuse_inside_vmap(f"the data of {named(self)} was assigned")
         if new is not self._data:
+            if type(new) is not type(self._data):
+                new = in_library_of(self._data, new, f"data of {named(self)}")
             if np.shape(new) != self._data.shape:
                 raise ValueError(
                     f"data of {named(self)} has shape {self._data.shape}, got {np.shape(new)}; "
                     "make a new Tensor for another shape"
                 )
             new = np.positive(new, dtype=self._data.dtype)
-            self._data = new if new.shape else np.copy(new)  # a 0-d array, not a scalar: it can be updated in place
+            self._data = new if new.shape else copied(new)  # a 0-d array, not a scalar: it can be updated in place
         touch(self)
 
     shape = property(lambda self: self._data.shape, doc="The length of each axis.")
@@ -115,7 +120,7 @@ class Tensor(Node):
 
     def item(self) -> Any:
         """The value of a Tensor of one element, as a Python number."""
-        return self._read().item()
+        return _item(self._read())
 
     def _read(self) -> Array:
         """The data, as something that is no op wants it: refused where a gradient would be lost."""
@@ -135,7 +140,7 @@ class Tensor(Node):
                 f"np.stack of the elements, or t.at[index].set(value); to log it, array[i] = float(t)"
                 f"{from_users_line()}"
             )
-        return self._read().item()
+        return _item(self._read())
 
     def detach(self) -> Tensor:
         """A new variable with a copy of the data: gradients stop at it.
@@ -329,7 +334,8 @@ class Tensor(Node):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._read().tolist()
+        data = self._read()
+        return (data if hasattr(data, "tolist") else to_numpy(data)).tolist()
 
     def reshape(self, *shape: Any, order: Any = "C") -> Tensor:
         """The same elements in another shape: reshape(2, 3) or reshape((2, 3))."""
@@ -365,7 +371,7 @@ class Tensor(Node):
             raise TypeError(
                 f"the format {spec!r} needs one element, got {describe(self)}; use np.array2string(t.data, precision=4)"
             )
-        return format(self._data.item(), spec) if spec else str(self)
+        return format(_item(self._data), spec) if spec else str(self)
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
@@ -402,10 +408,8 @@ class Tensor(Node):
         """
         from minigrad.viz import formats  # here, as only notebooks need it
 
-        data, g = getattr(self, "_data", None), getattr(self, "_grad", None)
-        if not _is_numpys(data) or not (g is None or _is_numpys(getattr(g, "rows", g))):
-            return None
-        return formats.card(self.name, data, g)
+        data = getattr(self, "_data", None)
+        return formats.card(self.name, data, self.grad) if _is_numpys(data) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, pickled or not, is a new variable with its own data, gradient and, in a subclass, attributes."""
@@ -472,9 +476,14 @@ def _is_shared(result: Node) -> bool:
     return getattr(data, "base", None) is not None or any(data is getattr(x, "_data", x) for x in arguments)
 
 
+def _item(data: Array) -> Any:
+    """The element of an array of one, as a Python number."""
+    return (data if hasattr(data, "item") else to_numpy(data)).item()
+
+
 def _copied(kind: type[Tensor], data: Array, name: str | None, is_unrecorded: bool, gradient: Any) -> Tensor:
     """A copy of a variable. A subclass may take other arguments than Tensor, so it is not called."""
-    copy: Tensor = leaf(kind.__new__(kind), np.copy(data), name)
+    copy: Tensor = leaf(kind.__new__(kind), copied(data), name)
     copy._grad = gradient
     if is_unrecorded:
         copy._kwargs = unrecorded
@@ -502,8 +511,7 @@ def checked_seed(gradient: Any, output: Tensor) -> Array:
     """The seed of a backward pass that a user passes in, checked against its value."""
     if isinstance(gradient, Node):
         gradient = gradient._data
-    if not hasattr(gradient, "__array_function__"):
-        gradient = np.asarray(gradient)
+    gradient = in_library_of(output._data, gradient, f"the gradient of {named(output)}")
     if gradient.shape != output.shape:
         raise ValueError(f"the gradient of {named(output)} must have its shape {output.shape}, got {gradient.shape}")
     unsafe: dict[str, Any] = {} if np.can_cast(gradient.dtype, output.dtype, "same_kind") else {"casting": "unsafe"}

@@ -17,6 +17,7 @@ from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import describe
 from minigrad.mode import Block, mode
+from minigrad.operands import is_foreign, is_lazy, to_numpy
 from minigrad.origin import at_users_line, from_users_line, holds_users_state
 from minigrad.reach import cell_content
 from minigrad.sparse import RowSparse
@@ -48,8 +49,9 @@ def debug() -> Block:
     - a pullback must return a gradient of the argument's (or the value's) precision, and in an op of your own shape;
       `backward` otherwise sums and converts what can be summed and converted.
 
-    Both passes have to run inside. Arrays of other libraries are not looked at, nor are functions from `mg.derive` and
-    `mg.compile`, which call no ops. Outside the block there is no cost.
+    Both passes have to run inside. Functions from `mg.derive` and `mg.compile`, which call no ops, are not looked at.
+    Of another library's arrays the values are looked at, copied from the GPU, but no change in place is seen. Outside
+    the block there is no cost.
 
     It reads every array a few times: with large arrays a pass takes some twice as long, with arrays of a few elements
     some fifteen times. Looking up a few rows of a large table costs more inside a transform (`mg.grad`), which may need
@@ -59,7 +61,7 @@ def debug() -> Block:
     Raises:
         FloatingPointError: for a value or a gradient that is not finite.
         RuntimeError: for an array that was changed.
-        ValueError, TypeError: for a pullback's shape, its dtype.
+        ValueError, TypeError: for a pullback's shape, its dtype; for lazy arrays (Dask's), which have no values.
     """
     return Block(observer=_check_value, pass_observer=lambda: _check_pass, pull=_checked_pull)
 
@@ -94,8 +96,8 @@ _calls: dict[int, _Call] = {}  # by the stamp of the value, as long as that live
 
 
 def _check_value(node: Any) -> None:
-    data = bare(node._data)
-    if mode.tracing or not _is_numpy(data):
+    data = _readable(bare(node._data))
+    if mode.tracing or data is None:
         return
     bad = _not_finite(data)
     # an infinity in is an infinity out, and that of a variable is data
@@ -197,8 +199,8 @@ def _fingerprint(array: Array, enough: int) -> int:
 
 def _check_pass(node: Any, g: Any) -> None:
     """Called with every Tensor of a backward pass and its whole gradient."""
-    value = bare(plain(g))
-    if not _is_numpy(value):
+    value = _readable(bare(plain(g)))
+    if value is None:
         return
     bad = _not_finite(value)
     if bad is not None:
@@ -223,7 +225,7 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
             raise
         raise NotFinite(f"in the backward pass of {op_name(node._op)}, {error}{_called(node)}") from error
     value, of_value = plain(h), plain(g)
-    if not _is_numpy(bare(value)) and not isinstance(value, RowSparse):
+    if _readable(bare(value)) is None and not isinstance(value, RowSparse):
         return h
     name = f"the pullback of {op_name(node._op)} with respect to {describe(x)}"
     if not _fits(value.shape, x._data.shape, of_value.shape) and not node._op.body.__module__.startswith("minigrad."):
@@ -237,7 +239,7 @@ def _checked_pull(node: Any, x: Any, pullback: Callable[[Any], Any], g: Any) -> 
             f"number or an array inside it has another{_called(node)}"
         )
     for part in [rows for _, rows in value._parts] if isinstance(value, RowSparse) else [value]:
-        part = bare(part)  # of a vmap, its examples along the first axes
+        part = _readable(bare(part))  # of a vmap, its examples along the first axes
         bad = _not_finite(part)
         if bad is not None:
             raise NotFinite(
@@ -262,8 +264,12 @@ def _has_precision(dtype: np.dtype[Any], argument: np.dtype[Any], value: np.dtyp
 # words
 
 
-def _is_numpy(x: Any) -> bool:
-    return issubclass(type(x), np.ndarray | np.generic)  # isinstance would ask a tracer, which passes for an array
+def _readable(x: Any) -> Any:
+    """NumPy's values of an array; None of a tracer."""
+    if is_lazy(x):
+        raise TypeError("debug reads every value, and lazy arrays have none yet: debug a small part, computed")
+    # isinstance would ask a tracer, which passes for an array
+    return to_numpy(x) if is_foreign(x) else x if issubclass(type(x), np.ndarray | np.generic) else None
 
 
 def _not_finite(x: Array) -> tuple[int, ...] | None:
@@ -286,7 +292,11 @@ def _shown(x: Array, index: tuple[int, ...]) -> str:
 def _beside(node: Any, index: tuple[int, ...]) -> str:
     """The arguments at the place where something is not finite."""
     arrays = [x for x in arguments(node) if isinstance(x, Node | np.ndarray)]
-    there = [(x, plain(x)[index]) for x in arrays if plain(x).shape == node._data.shape and len(index) == plain(x).ndim]
+    there = [
+        (x, _readable(plain(x))[index])
+        for x in arrays
+        if plain(x).shape == node._data.shape and len(index) == plain(x).ndim
+    ]
     words = [f"{named(x, 'an argument') if isinstance(x, Node) else 'an argument'} is {value}" for x, value in there]
     return f", where {' and '.join(words)}" * (words != [])
 

@@ -80,7 +80,8 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[type[Node] | None, Any, tuple[Any, ...]]:
             """The type of the result (None: plain), its value and its edges, for any number and kind of arguments."""
-            given, args = args, tuple(a if isinstance(a, Node) else constant(a) for a in args)
+            data = next((a._data for a in args if isinstance(a, Node)), None)
+            given, args = args, tuple(a if isinstance(a, Node) else constant(a, data) for a in args)
             values = [stop_gradient(a) for a in args]
             if np.float64 in map(type, values):  # which is a float to Python's complex numbers
                 values = [np.complex128(v) if type(v) is complex else v for v in values]
@@ -169,14 +170,17 @@ def implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], C
     return lambda ours: implementations.setdefault(function, ours)
 
 
-def constants(*functions: Callable[..., Any]) -> None:
+def constants(*functions: Callable[..., Any], how: Callable[..., Any] | None = None) -> None:
     """Let NumPy functions without a derivative (comparisons, shapes, argmax) return plain arrays for Tensors."""
     for function in functions:
-        implementations[function] = functools.partial(_on_values, function)
+        implementations[function] = functools.partial(_on_values, how or function)
 
 
 def _on_values(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return function(*map(_values, args), **{key: stop_gradient(value) for key, value in kwargs.items()})
+    try:
+        return function(*map(_values, args), **{key: stop_gradient(value) for key, value in kwargs.items()})
+    except TypeError as error:
+        raise explained(error, function, args) from None
 
 
 def _values(x: Any) -> Any:

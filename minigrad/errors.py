@@ -34,11 +34,13 @@ KEYWORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
 
 def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
     """What is wrong, where it is one of the mistakes that everybody makes."""
+    if ("NumPy" in error or "<class 'numpy." in error) and (mixed := mixed_libraries(args)):  # as CuPy says it
+        return mixed
     keyword = error.partition("unexpected keyword argument '")[2].rstrip("'")
     if keyword in KEYWORDS:
         return f"there is no {keyword}=, as in PyTorch; write {KEYWORDS[keyword]}=, as in NumPy"
     if missing := re.search(r"^no implementation found for 'numpy\.([\w.]+)'|_ufunc__\(<ufunc '(\w+)'>", error):
-        libraries = {type(getattr(a, "_data", a)).__module__.partition(".")[0] for a in args} - {"numpy", "builtins"}
+        libraries = {library(getattr(a, "_data", a)) for a in args} - {"numpy", "builtins"}
         return f"it calls np.{missing[1] or missing[2]}, which {', '.join(sorted(libraries))} has no implementation of"
     shapes = [np.shape(a) if type(a) is list else tuple(getattr(a, "shape", ())) for a in args]
     if name == "matmul" and len(args) == 2 and all(shapes) and shapes[0][-1] != shapes[1][-2:][0]:
@@ -59,6 +61,49 @@ def _in_words(name: str, args: tuple[Any, ...], error: str) -> str | None:
         if getattr(getattr(args[1], "dtype", None), "kind", "i") not in "iu":
             return "the classes must be integers; write classes.astype(int)"
     return None
+
+
+def library(x: Any) -> str:
+    """The name of the library whose array it is.
+
+    >>> library(np.ones(2)), library(1.0)
+    ('numpy', 'builtins')
+    """
+    kind = type(x)
+    is_numpys = issubclass(kind, np.ndarray | np.generic)  # isinstance would ask a tracer, which passes for an array
+    return "numpy" if is_numpys else kind.__module__.partition(".")[0]
+
+
+#: How an array becomes one of another library's, by the names of both; of any library's where the first is missing.
+_CONVERTED = {
+    ("cupy", "numpy"): "cupy.asnumpy(x)",
+    ("dask", "numpy"): "x.compute(), or dask.compute(x, y, ...) for several at once",
+    (None, "dask"): "dask.array.asarray(x)",
+}
+
+
+def conversion(x: Any, to: str) -> str:
+    """What to write for x as an array of a library."""
+    otherwise = "np.asarray(x)" if to == "numpy" else f"{to}.asarray(x)"
+    return _CONVERTED.get((library(x), to)) or _CONVERTED.get((None, to)) or otherwise
+
+
+def mixed_libraries(args: tuple[Any, ...]) -> str | None:
+    """That arrays of different libraries met, where one of NumPy's is among them."""
+    values = [getattr(a, "_data", a) for a in args]
+    others = {library(x) for x in values if hasattr(x, "__array_function__")} - {"numpy", "minigrad"}
+    numpys = [a for a, x in zip(args, values) if library(x) == "numpy"]
+    if not (numpys and others):
+        return None
+    to = min(others)
+    return f"{describe(numpys[0])} is NumPy's, beside an array of {to}'s; write {conversion(np.ones(1), to)}"
+
+
+def other_library(name: str, x: Any, data: Any) -> TypeError:
+    """The error for an array that takes the place of one of another library's."""
+    return TypeError(
+        f"{name} needed an array of {library(data)}'s, got one of {library(x)}'s; use {conversion(x, library(data))}"
+    )
 
 
 def foreign(kind: type) -> TypeError:

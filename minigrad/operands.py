@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import foreign
+from minigrad.errors import foreign, library, other_library
 
 #: The types of constants that ops take as they are: these, and those that `constant` has found to be.
 known: set[type] = {float, int, complex, bool, tuple, slice, type(None), type(...), str, np.ndarray}
 
 
-def constant(x: Any) -> Any:
+def constant(x: Any, beside: Any = None) -> Any:
     """A constant as ops take it: a list, and what is an array for NumPy alone (pandas, PyTorch), becomes an array.
 
     >>> constant([1.0, 2.0]), constant(2.0)
     (array([1., 2.]), 2.0)
+
+    A list becomes an array of the library that it is beside, where that refuses NumPy's.
     """
     kind = type(x)
     if kind in known:
@@ -28,11 +30,60 @@ def constant(x: Any) -> Any:
     if own_meaning and isinstance(priority, int | float) and priority > 0:  # a matrix, a masked or a sparse array
         raise foreign(kind)
     if kind is list:
-        return np.asarray(x, None if np.size(x) else int)  # an empty list may be an index
+        how = {"like": beside} if is_foreign(beside) and not is_lazy(beside) else {}
+        return np.asarray(x, None if np.size(x) else int, **how)  # an empty list may be an index
     if foreign_array and not issubclass(kind, np.generic):
         return np.asarray(x)
     known.add(kind)
     return x
+
+
+def is_foreign(x: Any) -> bool:
+    """Is it an array of a library other than NumPy?"""
+    kind = type(x)
+    return kind is not np.ndarray and hasattr(kind, "__array_function__") and library(x) not in ("numpy", "minigrad")
+
+
+def is_lazy(x: Any) -> bool:
+    """Is it an array that is computed only when that is asked for, as Dask's are?"""
+    return hasattr(x, "__dask_graph__")
+
+
+def in_library_of(data: Any, x: Any, name: str) -> Any:
+    """x as an array of the library of data: a number or a list is made one, an array of another library is an error."""
+    if not hasattr(x, "__array_function__"):
+        return np.asarray(x, like=data) if is_foreign(data) else np.asarray(x)
+    if type(x) is not type(data) and library(x) != library(data) and "minigrad" not in (library(x), library(data)):
+        raise other_library(name, x, data)
+    return x
+
+
+def to_numpy(x: Any) -> Any:
+    """The values of an array, to be read: fetched from a GPU (CuPy's `get`), computed where they are lazy."""
+    return x.get() if is_foreign(x) and hasattr(x, "get") else np.asarray(x)
+
+
+def copied(x: Any) -> Any:
+    """A copy of an array that may be written into: np.copy, for which Dask's arrays would be computed."""
+    return +x if is_foreign(x) else np.copy(x)
+
+
+def moved(x: Any, like: Any) -> Any:
+    """An array of NumPy's in the library of another: a seed, or random numbers, which NumPy draws."""
+    return np.asarray(x, like=like) if is_foreign(like) else x
+
+
+def added_up(g: Any, numbers: Any, n: int) -> Any:
+    """n zeros with each element of g added at its number, where an index is one array of integers (CuPy, Dask)."""
+    if not is_lazy(g):
+        out = np.zeros_like(g, shape=(n,))
+        np.add.at(out, numbers, g)
+        return out
+    if g.dtype.kind == "c":
+        return added_up(g.real, numbers, n) + 1j * added_up(g.imag, numbers, n)
+    weights: Any = np.reshape(g, (-1,))  # Dask has no np.add.at
+    which: Any = np.reshape(np.asarray(numbers, like=g), (-1,))
+    return np.bincount(which.rechunk(weights.chunks), weights, minlength=n).astype(g.dtype)
 
 
 def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any], dtype: np.dtype[Any]) -> list[Any]:

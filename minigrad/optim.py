@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import text, trees
+from minigrad import operands, text, trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
 
@@ -202,8 +202,8 @@ class Optimizer:
         >>> optimizer.load_state_dict(optimizer.state_dict())
         """
         state = {key: value for key, value in vars(self).items() if key not in ("params", "_group")}
-        copied: dict[str, Any] = trees.map_leaves(lambda x: np.copy(x) if hasattr(x, "dtype") else x, state)
-        return copied
+        copy: dict[str, Any] = trees.map_leaves(lambda x: operands.copied(x) if hasattr(x, "dtype") else x, state)
+        return copy
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the state of an optimizer of the same kind, for parameters of the same shapes.
@@ -215,7 +215,7 @@ class Optimizer:
         matching = trees.matched(own, dict(state), "the state of the optimizer")
         for where, mine, other in zip(trees.paths(own), trees.leaves(own), matching):
             _require(np.shape(mine) == np.shape(other), f"{np.shape(mine)} at {where} of its state", np.shape(other))
-        vars(self).update(trees.unflatten(own, [np.copy(x) if hasattr(x, "dtype") else x for x in matching]))
+        vars(self).update(trees.unflatten(own, [operands.copied(x) if hasattr(x, "dtype") else x for x in matching]))
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -284,9 +284,10 @@ def _fitted(g: Any, p: Tensor, data: Array) -> Array:
         _require(False, f"data of {text.named(p)} that can be moved", "a read-only array")
     if isinstance(g, Tensor):
         _require(False, f"an array as the gradient of {text.named(p)}", "a Tensor; use its .data")
-    if getattr(g, "shape", None) == data.shape and g.dtype is data.dtype:
+    if type(g) is not type(data):
+        g = operands.in_library_of(data, g, f"the gradient of {text.named(p)}")
+    if g.shape == data.shape and g.dtype is data.dtype:
         return g
-    g = g if hasattr(g, "dtype") else np.asarray(g)
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
         needed = f"the gradient of {text.named(p)} to be {p.dtype} of shape {p.shape}"
         _require(False, needed, f"{g.dtype} of shape {g.shape}")
@@ -487,7 +488,7 @@ def clip_grad_norm(params: Any, max_norm: float) -> Array:
     norm = np.sqrt(sum(squares[1:], squares[0]))
     factor = np.where(np.isfinite(norm), np.minimum(1.0, max_norm / (norm + 1e-6)), np.nan)
     for p in moved:
-        p.grad = p.grad * factor.astype(p.grad.dtype.type(0).real.dtype)
+        p.grad = p.grad * np.positive(factor, dtype=p.grad.dtype.type(0).real.dtype)
     return norm
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from minigrad._tensor import Tensor
+from minigrad.errors import conversion
 from minigrad.files import replacing
+from minigrad.operands import is_lazy, moved
 from minigrad.text import printable, shortened
 from minigrad.trees import leaves, names, paths, unflatten
 
@@ -110,7 +112,8 @@ def _plain(leaf: Any, where: str) -> Array:
     """The array of a leaf as files have it: by rows, in this machine's byte order."""
     value = leaf.data if isinstance(leaf, Tensor) else leaf
     if hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic):
-        raise TypeError(f"saving needs arrays of NumPy, got {type(value).__name__} at {where}")
+        remedy = conversion(value, "numpy")
+        raise TypeError(f"saving needs arrays of NumPy, got {type(value).__name__} at {where}; use {remedy}")
     array = np.array(value, order="C")
     if array.dtype.kind not in NUMBERS:
         raise TypeError(f"saving needs arrays of numbers, got dtype {array.dtype} at {where}")
@@ -208,4 +211,4 @@ def batches(rng: np.random.Generator | None, size: int, *arrays: Array) -> Itera
         raise ValueError(f"minibatches need a size above 0 and arrays of one length, got {size} and lengths {lengths}")
     order = np.arange(lengths[0]) if rng is None else rng.permutation(lengths[0])
     parts = (order[i : i + size] for i in range(0, lengths[0], size))
-    return (tuple(a[rows] for a in arrays) for rows in parts)
+    return (tuple(a[rows if is_lazy(a) else moved(rows, a)] for a in arrays) for rows in parts)

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.engine import Array, Node, implements, op, stop_gradient
 from minigrad.hints import full_name
 from minigrad.mode import mode
+from minigrad.operands import is_lazy
 
 # arguments of the examples
 V, M = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 5.0]]
@@ -73,6 +74,16 @@ def changed(default: Any, **keywords: Any) -> dict[str, Any]:
 def beside(x: Array, a: Any) -> Array:
     """A number or a list as an array of the library of x; an array as it is."""
     return a if hasattr(a, "__array_function__") else made_like(x, np.asarray, a)
+
+
+def in_chunks(x: Array) -> Array | None:
+    """A lazy array, in whose chunks its gradient will be; None for others, which a pullback need not keep."""
+    return None if type(x) is np.ndarray or not is_lazy(stop_gradient(x)) else stop_gradient(x)
+
+
+def spread(g: Array, shape: tuple[int, ...], like: Array | None) -> Array:
+    """g broadcast to a shape, in the chunks of an array like it: of np.broadcast_to Dask makes a single one."""
+    return np.broadcast_to(g, shape) if like is None else g * np.ones_like(like, dtype=g.dtype)
 
 
 def indexable(x: Array, index: Any, written: bool = False) -> Array:

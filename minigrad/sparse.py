@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.mode import MERGE_ROWS_FROM, mode
+from minigrad.operands import added_up, is_foreign, is_lazy
 
 Array = Any
 
@@ -70,12 +71,18 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             if _are_few(self._parts):
                 self._parts, self._merged = [_few_merged(self._parts, self.shape)], True
                 return self._parts[0]
-            width = self.shape[1:]
-            indices = np.concatenate([np.reshape(i, (-1,)) for i, _ in self._parts], dtype=np.int64)
+            width, is_numpys = self.shape[1:], not is_foreign(self._parts[0][1])
+            how: Any = {"dtype": np.int64} if is_numpys else {}
+            if self.is_lazy():
+                raise TypeError(
+                    f"how many of the {self.shape[0]} rows of a table have a gradient is known only when it is "
+                    "computed: compute the numbers of the rows first, or the indices and rows in grad.look_ups"
+                )
+            indices = np.concatenate([np.reshape(i, (-1,)) for i, _ in self._parts], **how)
             indices = np.where(indices < 0, indices + self.shape[0], indices)
-            rows = np.concatenate([np.reshape(r, (np.size(i), *width)) for i, r in self._parts])
+            rows = np.concatenate([np.reshape(r, (math.prod(np.shape(i)), *width)) for i, r in self._parts])
             self._merged = True
-            if type(rows) is not np.ndarray and not mode.tracing:  # of another library
+            if not is_numpys:
                 indices, number = np.unique(indices, return_inverse=True)
                 sums = np.zeros_like(rows, shape=(indices.size, *width))
                 np.add.at(sums, number, rows)
@@ -99,6 +106,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
             for indices, rows in parts:
                 np.add.at(out, indices, rows)
             return out
+        if self.is_lazy():
+            width = math.prod(self.shape[1:])
+            parts = [
+                (np.reshape(np.mod(i, self.shape[0]), (-1, 1)) * width + np.arange(width), r) for i, r in self._parts
+            ]
+            sums = [added_up(rows, numbers, self.size) for numbers, rows in parts]
+            return np.reshape(sum(sums[1:], sums[0]), self.shape)
         indices, rows = self.merged()
         out = np.zeros_like(rows, shape=self.shape)
         out[indices] = rows
@@ -109,9 +123,13 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
         """The indices and rows of each look-up, the same index as often as it was looked up."""
         return self._parts
 
+    def is_lazy(self) -> bool:
+        """Are its rows computed only when that is asked for?"""
+        return any(is_lazy(x) for part in self._parts for x in part)
+
     def is_small(self) -> bool:
         """Does it cost less to add these rows look-up by look-up than to merge them first?"""
-        if self._merged:  # then a tracer does not know their number
+        if self._merged or is_foreign(self._parts[0][1]):  # a tracer does not know the number of merged rows
             return False
         size = len(self._parts) * self._parts[0][1].size
         return size < MERGE_ROWS_FROM or size < mode.merge_rows_from
@@ -129,14 +147,16 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     def __add__(self, other: Any) -> Any:
         if isinstance(other, RowSparse):
             both = RowSparse(self._parts + other._parts, self.shape)
-            if len(both._parts) > 64:  # gradients added up over many calls stay as small as their rows
+            if (
+                len(both._parts) > 64 and not both.is_lazy()
+            ):  # gradients added up over many calls stay as small as their rows
                 both.merged()
             return both
         return super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
-            if not self._merged and not self.is_small():
+            if not (self._merged or self.is_lazy() or self.is_small()):
                 self.merged()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)
@@ -174,9 +194,9 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         if not hasattr(self, "dtype"):  # before __init__
             return "<RowSparse without data>"
-        if any(type(rows) is not np.ndarray for _, rows in self._parts):  # another library may have yet to compute them
-            return f"RowSparse(shape={self.shape}, dtype={self.dtype})"
-        return f"RowSparse({len(self.indices)} of {self.shape[0]} rows, shape={self.shape}, dtype={self.dtype})"
+        is_known = all(type(rows) is np.ndarray for _, rows in self._parts)  # else it may have yet to be computed
+        few = len(self.indices) if is_known else "some"
+        return f"RowSparse({few} of {self.shape[0]} rows, shape={self.shape}, dtype={self.dtype})"
 
 
 def _are_few(parts: list[tuple[Array, Array]]) -> bool:

@@ -22,7 +22,8 @@ from minigrad.errors import not_recorded
 from minigrad.generators import State
 from minigrad.mapping import named_after
 from minigrad.mode import Block, mode
-from minigrad.operands import constant
+from minigrad.operands import constant, is_lazy, to_numpy
+from minigrad.shorthand import made_like
 from minigrad.trees import children, is_floating, leaves, map_leaves, matched, unflatten
 from minigrad.walk import depends, entries
 
@@ -188,12 +189,19 @@ def _check_holomorphic(outputs: Sequence[Any], variables: Sequence[Tensor]) -> N
     for x in [*outputs, *variables]:
         if _kind(x) != "c":
             raise TypeError(f"holomorphic=True needs complex arguments and values, got {_returned(plain(x))}")
-    seeds = [np.exp(1j * (1.0 + np.arange(np.size(y)))).reshape(np.shape(y)) for y in outputs]
+    if any(is_lazy(plain(x)) for x in [*outputs, *variables]):
+        raise TypeError(
+            "holomorphic=True compares values, which lazy arrays do not have yet; differentiate the real and the "
+            "imaginary part"
+        )
+    seeds = [np.reshape(np.exp(1j * (1.0 + made_like(y, np.arange, y.size))), np.shape(y)) for y in outputs]
     seeds = [np.positive(g, dtype=y.dtype) for g, y in zip(seeds, outputs)]
-    along_real = gradients(outputs, seeds, variables, False)
-    along_imaginary = gradients(outputs, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)], variables, False)
-    largest = max((float(np.max(np.abs(bare(g)), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
-    for g, h in zip(map(bare, along_real), map(bare, along_imaginary)):
+    directions = seeds, [g * y.dtype.type(1j) for g, y in zip(seeds, outputs)]
+    along_real, along_imaginary = (
+        [to_numpy(bare(g)) for g in gradients(outputs, direction, variables, False)] for direction in directions
+    )
+    largest = max((float(np.max(np.abs(g), initial=0)) for g in [*along_real, *along_imaginary]), default=0.0)
+    for g, h in zip(along_real, along_imaginary):
         tolerance = np.sqrt(np.finfo(g.dtype).eps)
         if not np.allclose(h, g * 1j, rtol=tolerance, atol=tolerance * largest, equal_nan=True):
             raise TypeError(
@@ -463,7 +471,7 @@ def jacobian(
                 )
             record = nested(value)
             many = chunk or _within_memory(outputs, variables)
-            if sum(map(np.size, outputs)) <= sum(map(np.size, variables)):
+            if sum(math.prod(np.shape(y)) for y in outputs) <= sum(x.size for x in variables):
                 blocks = _by_rows(outputs, variables, record, holomorphic, many)
             else:
                 blocks = _by_columns(outputs, variables, record, holomorphic, many)
@@ -542,7 +550,7 @@ def _for_each_element(
     run: Callable[[Any], list[Any]], y: Any, results: Sequence[Any], unit: complex, many: int
 ) -> list[Any]:
     """The results of a linear function for all arrays like y with a single unit among zeros, so many at a time."""
-    n, shape, chunks = np.size(y), np.shape(y), []
+    n, shape, chunks = math.prod(np.shape(y)), np.shape(y), []
     for start in range(0, n, many):
         basis = _basis(plain(y), n, unit)
         basis = basis if many >= n else basis[start : start + many]
@@ -559,6 +567,8 @@ def _for_each_element(
 def _basis(y: Any, n: int, unit: complex) -> Any:
     """The unit matrix of n elements like those of y, times a unit."""
     y, dtype = bare(y), np.result_type(y)
+    if is_lazy(y):  # Dask has no np.identity
+        return np.asarray(np.identity(n, dtype) * dtype.type(unit), like=y)
     how = ({} if dtype == np.float64 else {"dtype": dtype}) | ({"like": y} if hasattr(y, "__array_function__") else {})
     one = np.identity(n, **how)  # of a tracer a call, where `made_like` would be a constant
     return one if unit == 1 else one * dtype.type(unit)
@@ -614,7 +624,7 @@ def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
 
     Raises:
         TypeError: where f uses a Tensor that is not an argument.
-        RuntimeError: where f has another value the second time.
+        RuntimeError: where f has another value the second time; lazy values (Dask's) are not compared.
     """
 
     def remembered_at_its_ends(*args: Any, **kwargs: Any) -> Any:
@@ -681,8 +691,9 @@ def _unpacked(form: Any, packed: Any) -> Any:
         nonlocal start
         if not is_floating(y):
             return y
-        start += np.size(y)
-        whole = np.reshape(packed[start - np.size(y) : start], np.shape(y))
+        n = math.prod(np.shape(y))
+        start += n
+        whole = np.reshape(packed[start - n : start], np.shape(y))
         return whole if whole.dtype == np.result_type(y) else whole.astype(np.result_type(y))
 
     return map_leaves(part, form)
@@ -690,7 +701,11 @@ def _unpacked(form: Any, packed: Any) -> Any:
 
 def _check_repeated(first: Any, again: Any) -> None:
     first, again = bare(plain(first)), bare(plain(again))
-    if mode.tracing or np.allclose(first, again, rtol=float(np.finfo(first.dtype).eps) ** 0.5, equal_nan=True):
+    if (
+        mode.tracing
+        or is_lazy(first)
+        or np.allclose(first, again, rtol=float(np.finfo(first.dtype).eps) ** 0.5, equal_nan=True)
+    ):
         return
     raise RuntimeError(
         "checkpoint needs a function that has the same value when it runs again, got another one: it depends on "

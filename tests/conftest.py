@@ -75,6 +75,7 @@ def no_graphviz(no_dot: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds")
+    config.addinivalue_line("markers", "gpu: runs where CuPy finds a GPU")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

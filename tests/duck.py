@@ -34,9 +34,21 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if not all(issubclass(t, Duck | np.ndarray) for t in types):
             return NotImplemented
+        if function is np.asarray:  # it is asked for
+            return self.wrapped(function(*args, **kwargs))
         if self.answer("__array_function__", function, args, kwargs) is NotImplemented:
             return NotImplemented
         return self.wrapped(function(*plain(args), **plain(kwargs)))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
+
+    def get(self) -> Any:
+        """The values as NumPy's array, as CuPy's `get` fetches them from the GPU."""
+        return self.array
 
     def __getitem__(self, index: Any) -> Any:
         return self.wrapped(self.array[plain(index)])

@@ -94,7 +94,7 @@ def imports(path: Path) -> set[str]:
 def importable(name: str) -> set[str]:
     """The entries that a module may import from: those before its own, and its own where that is a whole package."""
     if name in PUBLIC_ONLY:
-        return {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine", "text"}
+        return {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine", "operands", "text"}
     return set(MODULES[: MODULES.index(listed(name)) + 1])
 
 

@@ -11,8 +11,11 @@ import numpy as np
 from minigrad.check.numeric import COMPLEX, TINY_STEP, Problem
 from minigrad.check.terms import GradientTerms, distance
 from minigrad.engine import Array
+from minigrad.engine import stop_gradient as plain
+from minigrad.operands import is_foreign, to_numpy
 from minigrad.text import named, op_name, printable
 from minigrad.transforms import Function
+from minigrad.trees import map_leaves
 from minigrad.viz.formats import columns
 
 #: Tolerance in ulp; allows reordered sums.
@@ -145,7 +148,7 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
         f: a function of arrays whose value is a scalar.
         by_hand: a function of the same arguments that returns the gradients: in a dict by the names of f's arguments
             (some or all of them), in a tuple or list in their order, or alone where f has one argument.
-        args: the point at which to compare, arrays of floating-point numbers.
+        args: the point at which to compare, arrays of floating-point numbers; those of other libraries become NumPy's.
 
     Returns:
         Comparisons: true when all are equal, a table when printed (in colour with rich), HTML in notebooks.
@@ -154,6 +157,7 @@ def compare(f: Function, by_hand: Function, *args: Any) -> Comparisons:
         ValueError: if f's value is not a scalar, or by_hand returns gradients of arguments that f does not have.
         GradientError: if f is random, or its value here is not finite.
     """
+    args = map_leaves(lambda x: to_numpy(plain(x)) if is_foreign(plain(x)) else x, args)
     problem = Problem(f, args, caller="compare")
     if any(isinstance(x, dict | list | tuple) for x in args):
         raise TypeError("compare needs arrays as arguments, got a container; pass its arrays as separate arguments")

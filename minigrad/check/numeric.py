@@ -12,6 +12,8 @@ import numpy as np
 
 from minigrad._tensor import Tensor, checked_seed, unit_seed
 from minigrad.engine import Array
+from minigrad.engine import stop_gradient as plain
+from minigrad.operands import is_foreign, moved, to_numpy
 from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 from minigrad.viz.formats import columns
@@ -154,11 +156,11 @@ class Problem:
         self.leaves = [x.data if isinstance(x, Tensor) else x for x in leaves(args)]
         self.where = [i for i, x in enumerate(self.leaves) if is_variable(x)]
         self.names = [name for name, i in zip(argument_names(f, args), range(len(self.leaves))) if i in self.where]
-        self.values = [np.asarray(self.leaves[i]) for i in self.where]
+        self.values = [to_numpy(self.leaves[i]) for i in self.where]
         if not self.values:
             raise TypeError(f"{caller} needs a floating-point argument to differentiate by, got none; write 1.0 for 1")
-        outputs = numbers_in(self.call(self.values), caller)
-        again = leaves(self.call(self.values))
+        outputs = list(map(_read, numbers_in(self.call(self.values), caller)))
+        again = list(map(_read, leaves(self.call(self.values))))
         if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
             raise GradientError(
                 "the function returns another value when called again with the same arguments: is it random?"
@@ -175,18 +177,28 @@ class Problem:
     def call(self, values: Sequence[Any]) -> Any:
         new = list(self.leaves)
         for i, value in zip(self.where, values):
-            new[i] = value
+            new[i] = self.like_argument(i, value)
         return self.f(*unflatten(self.args, new))
+
+    def like_argument(self, i: int, value: Any) -> Any:
+        """A value in the library of the argument that it takes the place of."""
+        return value if isinstance(value, Tensor) else moved(value, self.leaves[i])
 
     def scalar(self, values: Sequence[Array]) -> Any:
         """The number that is differentiated: a fixed random combination of the outputs."""
-        return sum(np.sum(w * y) for w, y in zip(self.weights, leaves(self.call(values))))
+        outputs = leaves(self.call(values))
+        return _read(sum(np.sum(w * y) for w, y in zip(self.weights_of(outputs), outputs)))
+
+    def weights_of(self, outputs: Sequence[Any]) -> list[Any]:
+        """The weights, each in the library of its output."""
+        return [moved(w, plain(y)) for w, y in zip(self.weights, outputs)]
 
     def autograd(self) -> list[Array]:
         with transforming():
-            variables = [variable(x) for x in self.values]
+            variables = [variable(self.like_argument(i, x)) for i, x in zip(self.where, self.values)]
             outputs = leaves(self.call(variables))
-            seeds = [checked_seed(w, y) if isinstance(y, Tensor) else w for w, y in zip(self.weights, outputs)]
+            weights = self.weights_of(outputs)
+            seeds = [checked_seed(w, y) if isinstance(y, Tensor) else w for w, y in zip(weights, outputs)]
             found = reached_gradients(outputs, seeds, variables, record=False)
         for i, (name, g) in enumerate(zip(self.names, found)):
             if g is None and self.order == 1:
@@ -194,7 +206,7 @@ class Problem:
                     f"the function does not depend on its argument {name}: no op leads from it to the value "
                     "(or the way is cut, by .data, .detach or float())"
                 )
-            found[i] = np.zeros_like(self.values[i]) if g is None else np.asarray(g)
+            found[i] = np.zeros_like(self.values[i]) if g is None else to_numpy(g)
             if not np.all(np.isfinite(found[i])):
                 raise GradientError(f"the gradient with respect to {name} is not finite:\n{found[i]}")
         return found
@@ -266,6 +278,11 @@ class Problem:
         here, right, left = (float(self.scalar(perturbed(values, k, s * h * v))) for s in (0, 1, -1))
         low, high = sorted([(right - here) / h, (here - left) / h])
         return high - low > 2 * slack and low - slack <= ours <= high + slack
+
+
+def _read(y: Any) -> Any:
+    """An output with NumPy's values; a Tensor as it is."""
+    return to_numpy(y) if is_foreign(y) else y
 
 
 def perturbed(values: list[Array], k: int, by: Array) -> list[Array]:

@@ -25,7 +25,9 @@ from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.compiler.world import World, users_functions
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
+from minigrad.errors import library
 from minigrad.mode import mode, vmaps
+from minigrad.operands import is_foreign
 from minigrad.origin import is_users
 from minigrad.reach import Found, Slot, has_attributes, names_in, reach
 from minigrad.sparse import RowSparse
@@ -209,6 +211,7 @@ class Recording:
 
         def leaf(x: Any) -> Any:
             slot, steps = next(places)
+            refuse_foreign(x, name)
             if not is_array(x) or (isinstance(x, Node) and not self.call.enter):
                 starts.append((slot, x))
                 return x
@@ -268,6 +271,7 @@ class Recording:
     def replace(self, i: int, place: Found) -> None:
         """Put a tracer or another stand-in into a place."""
         slot, held, _ = place
+        refuse_foreign(held, slot.title("an array"))
         if isinstance(held, Node) and mode.transforms and depends(held, mode.transforms):
             raise Eager
         if vmaps and levels_of(held):
@@ -398,6 +402,15 @@ def storable(slot: Slot, now: Any) -> Any:
             "store its data, or return it"
         )
     return now
+
+
+def refuse_foreign(x: Any, name: str) -> None:
+    """Refuse the arrays of other libraries: a program is recorded and compared on NumPy's."""
+    if is_foreign(plain(x)):
+        raise Refused(
+            f"{name} is an array of {library(plain(x))}'s, and programs are recorded on NumPy's: derive for a NumPy "
+            "array of the same shape; the printed source calls NumPy functions, most of which take other arrays too"
+        )
 
 
 def check_output(output: Any) -> None:

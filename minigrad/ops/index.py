@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, op
+from minigrad.operands import added_up, is_lazy
 from minigrad.shorthand import V, beside, composed, indexable, made_like
 from minigrad.sparse import RowSparse
 
@@ -30,9 +31,15 @@ def scatter_add(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     return _scattered(g, index, shape), lambda h: h[index]
 
 
+#: The parts of an index that takes every element once, in their order.
+_WHOLE = {"None", "Ellipsis", repr(slice(None))}
+
+
 def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_add(g, index, shape)
+    if is_lazy(g) and {*map(repr, index if type(index) is tuple else [index])} <= _WHOLE:
+        return np.reshape(g, shape)  # of new axes alone: the zeros below have other chunks
     g = indexable(g, index, written=True)
     out = np.zeros_like(g, shape=shape)
     if not _repeats(index) or not g.size:  # ufunc.at takes no empty list
@@ -41,9 +48,7 @@ def _scattered(g: Array, index: Any, shape: tuple[int, ...]) -> Array:
             g = np.reshape(g, out[index].shape)
         out[index] = g
     elif out.__array_ufunc__(np.add, "at", out, index, g) is NotImplemented:  # CuPy: an index is one array of integers
-        out = np.zeros_like(g, shape=(math.prod(shape),))
-        np.add.at(out, _numbers(g, shape)[index], g)
-        return np.reshape(out, shape)
+        return np.reshape(added_up(g, _numbers(g, shape)[index], math.prod(shape)), shape)
     return out
 
 

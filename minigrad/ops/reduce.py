@@ -10,7 +10,7 @@ from minigrad.ops import elementwise
 from minigrad.ops.elementwise import _chosen
 from minigrad.ops.index import getitem, scatter_add, take_along_axis
 from minigrad.ops.shape import broadcast_to, concatenate, diagonal, expand_dims, moveaxis, reshape
-from minigrad.shorthand import M, V, beside, changed, composed, in_float32, made_like
+from minigrad.shorthand import M, V, beside, changed, composed, in_chunks, in_float32, made_like, spread
 
 Axis = int | tuple[int, ...] | None
 
@@ -46,8 +46,8 @@ def sum(
     3.0
     """
     x = _in(x, dtype)
-    y = _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims), x.shape), where)
+    like, y = in_chunks(x), _started(np.add, np.sum(_masked(x, where), axis=axis, keepdims=keepdims), initial)
+    return y, lambda g: _masked(spread(_kept(x.ndim, g, axis, keepdims), x.shape, like), where)
 
 
 def _count(x: Array, axis: Axis, where: Any) -> Any:
@@ -74,8 +74,8 @@ def mean(x: Array, axis: Axis = None, *, dtype: Any = None, keepdims: bool = Fal
     1.5
     """
     x = _in(x, dtype)
-    y, n = _mean(x, axis, where, keepdims), _count(x, axis, where)
-    return y, lambda g: _masked(np.broadcast_to(_kept(x.ndim, g, axis, keepdims) / n, x.shape), where)
+    like, y, n = in_chunks(x), _mean(x, axis, where, keepdims), _count(x, axis, where)
+    return y, lambda g: _masked(spread(_kept(x.ndim, g, axis, keepdims) / n, x.shape, like), where)
 
 
 def _around_mean(x: Array, axis: Axis, ddof: float, where: Any) -> Array:
@@ -103,15 +103,9 @@ def _var(x: Array, axis: Axis, ddof: float, keepdims: bool, where: Any) -> Array
 @op(np.var)
 @in_float32
 def var(
-    x: Array,
-    axis: Axis = None,
-    *,
-    dtype: Any = None,
-    ddof: float = 0,
-    correction: Any = None,
-    keepdims: bool = False,
+    x: Array, axis: Axis = None, *, dtype: Any = None, ddof: float = 0, correction: Any = None, keepdims: bool = False,
     where: Any = True,
-) -> Array:
+) -> Array:  # fmt: skip
     """The variance along axes: the squares of the distances from the mean, divided by their number less ddof.
 
     >>> float(var([1.0, 3.0]))
@@ -127,15 +121,9 @@ def var(
 @op(np.std)
 @in_float32
 def std(
-    x: Array,
-    axis: Axis = None,
-    *,
-    dtype: Any = None,
-    ddof: float = 0,
-    correction: Any = None,
-    keepdims: bool = False,
+    x: Array, axis: Axis = None, *, dtype: Any = None, ddof: float = 0, correction: Any = None, keepdims: bool = False,
     where: Any = True,
-) -> Array:
+) -> Array:  # fmt: skip
     """The standard deviation along axes; its gradient is 0 where all elements are equal, a second derivative NaN.
 
     >>> float(std([1.0, 3.0]))
@@ -556,4 +544,6 @@ def cross_entropy(z: Array, classes: Array) -> Array:
     e = np.exp(z)
     total = np.sum(e, axis=-1, keepdims=True)
     hit = made_like(y, np.arange, k) == y % k
-    return np.mean(np.log(total) - np.take_along_axis(z, y, axis=-1)), lambda g: g / total.size * (e / total - hit)
+    # Dask has no np.take_along_axis
+    at = np.take_along_axis(z, y, axis=-1) if in_chunks(z) is None else np.sum(np.where(hit, z, 0), -1, keepdims=True)
+    return np.mean(np.log(total) - at), lambda g: g / total.size * (e / total - hit)

@@ -455,17 +455,21 @@ class At:
     def __getitem__(self, index: Any) -> At:
         return At(self.x, index, getitem(_numbers(self.x, self.x.shape), index))
 
+    def _values(self, v: Array) -> Array:
+        """v for each element at the index."""
+        return broadcast_to(beside(self.x, v), self.numbers.shape)
+
     def add(self, v: Array) -> Array:
         """x with v added at the index."""
-        return self.x + scatter_add(broadcast_to(v, self.numbers.shape), self.index, self.x.shape)
+        return self.x + scatter_add(self._values(v), self.index, self.x.shape)
 
     def set(self, v: Array) -> Array:
         """x with v at the index."""
-        return _set(self.x, np.reshape(self.numbers, (-1,)), reshape(broadcast_to(v, self.numbers.shape), -1))
+        return _set(self.x, np.reshape(self.numbers, (-1,)), reshape(self._values(v), -1))
 
     def multiply(self, v: Array) -> Array:
         """x multiplied by v at the index."""
-        x, numbers, v = self.x, np.reshape(self.numbers, (-1,)), reshape(broadcast_to(v, self.numbers.shape), -1)
+        x, numbers, v = self.x, np.reshape(self.numbers, (-1,)), reshape(self._values(v), -1)
         while True:  # once for each time that an element is named
             first = np.sort(np.unique(numbers, return_index=True)[1])
             x = _set(x, numbers[first], take(x, numbers[first]) * take(v, first))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.operands import is_lazy, to_numpy
 from minigrad.text import printable
 
 Array = Any
@@ -161,18 +162,20 @@ def card(name: str | None, data: Array, grad: Array | None) -> str:
     """
     import html
 
+    if is_lazy(data):
+        return f"<code>{html.escape(repr(data))}</code>"
     shape = f"{data.shape} {data.dtype}" if data.shape else str(data.dtype)
     heads = html.escape(printable(name or "Tensor")), "gradient"
     if grad is None:
         below = "<i>no gradient yet</i>"
     elif hasattr(grad, "rows"):  # row-sparse: only the stored rows
-        below = f"{len(grad.indices)} of {grad.shape[0]} rows<br>{table(grad.rows)}"
+        below = f"{len(grad.indices)} of {grad.shape[0]} rows<br>{table(to_numpy(grad.rows))}"
     else:
-        below = table(np.asarray(grad))
+        below = table(to_numpy(grad))
     return (
         '<table style="font-size:12px"><tr>'
         f'<th style="text-align:left">{heads[0]} <span style="font-weight:normal">{shape}</span></th>'
         f'<th style="text-align:left">{heads[1]}</th></tr>'
-        f'<tr><td style="text-align:left;vertical-align:top">{table(np.asarray(data))}</td>'
+        f'<tr><td style="text-align:left;vertical-align:top">{table(to_numpy(data))}</td>'
         f'<td style="text-align:left;vertical-align:top">{below}</td></tr></table>'
     )

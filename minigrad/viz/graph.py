@@ -15,8 +15,12 @@ import numpy as np
 from minigrad._tensor import unit_seed
 from minigrad.batched import levels_of
 from minigrad.engine import Array, Node, backward_pass
+from minigrad.engine import stop_gradient as plain
+from minigrad.errors import describe
 from minigrad.mode import observing_passes
+from minigrad.operands import is_foreign, is_lazy, to_numpy
 from minigrad.origin import from_users_line
+from minigrad.sparse import RowSparse
 from minigrad.text import op_name, printable
 from minigrad.viz.folding import FEW, Folding, Loop, close, loops, roll, users_of
 from minigrad.viz.mathematics import Term
@@ -33,6 +37,7 @@ class Box:
     name: str  # "" where it has none
     data: Array
     node: Node | None = None  # None for a constant
+    constant: Array | None = None  # the constant itself, of which `data` has NumPy's values
     scopes: tuple[Scope, ...] = ()
     grad: Array | None = None  # the gradient of the root with respect to it
     op: Op | None = None  # the op that computed it
@@ -188,6 +193,12 @@ class Builder:
                 "a graph through vmap has no picture yet: draw the graph of one example, or print mg.derive(f, ...), "
                 f"which shows the calls on the whole batch{from_users_line()}"
             )
+        lazy = next((x for node in self.nodes for x in (node, *arguments(node)) if is_lazy(plain(x))), None)
+        if lazy is not None:
+            raise TypeError(
+                f"a picture shows values, and those of {describe(lazy)} are not computed: draw the graph of a small "
+                "part, computed (x[:10].compute())"
+            )
         self.scopes = scopes_around(self.nodes)
         self.users = users_of(self.nodes)
         for x in [inputs] if isinstance(inputs, Node) else [x for x in inputs if not hasattr(x, "shape")]:
@@ -308,10 +319,10 @@ class _Picture:
             key=f"t{len(self.boxes)}",
             kind="input" if key in self.all.inputs and kind == "parameter" else kind,
             name=name_of(node, self.all.names),
-            data=node._data,
+            data=shown(node._data),
             node=node,
             scopes=scopes,
-            grad=self.gradients.get(node._stamp),
+            grad=shown(self.gradients.get(node._stamp)),
             arrivals=self.arrivals[key],
         )
 
@@ -340,7 +351,7 @@ class _Picture:
     def flows(self, node: Node) -> dict[int, Array]:
         """What flows back from an op to each argument, by its place."""
         g = self.gradients.get(node._stamp)
-        return {} if g is None else {edge.place: contribution(node, edge, g) for edge in edges(node)}
+        return {} if g is None else {edge.place: shown(contribution(node, edge, g)) for edge in edges(node)}
 
     def closed_scope(self, scope: Scope, node: Node) -> Op:
         """A closed scope: an operand for each Tensor outside that it uses; what flows back to it is added up."""
@@ -365,7 +376,7 @@ class _Picture:
         """The box of an array that is no variable: one, however often it is used."""
         if id(x) not in self.constants:
             key = f"t{len(self.boxes) + len(self.constants)}"
-            self.constants[id(x)] = Box(key, "input", name_of(x, self.all.names), x)
+            self.constants[id(x)] = Box(key, "input", name_of(x, self.all.names), shown(x), constant=x)
         return self.constants[id(x)]
 
     def add_other_steps(self) -> None:
@@ -384,7 +395,7 @@ class _Picture:
 def loops_of(graph: Graph) -> list[list[list[Box]]]:
     """The loops in a graph that shows every step: the boxes of each; a leaf belongs to the step that alone uses it."""
     nodes = [box.node for box in graph.boxes if box.node is not None]
-    users, boxes = users_of(nodes), {id(box.data if box.node is None else box.node): box for box in graph.boxes}
+    users, boxes = users_of(nodes), {id(box.constant if box.node is None else box.node): box for box in graph.boxes}
     found = []
     for steps in loops(nodes, users, scopes_around(nodes)):
         rows = []
@@ -411,6 +422,13 @@ def add_copies(graph: Graph) -> None:
             for o in op.operands:
                 if o.box is leaf:
                     o.copy = copy
+
+
+def shown(x: Any) -> Any:
+    """An array or a gradient as pictures read it: with NumPy's values, row-sparse or not."""
+    if isinstance(x, RowSparse) and any(map(is_foreign, (x.indices, x.rows))):
+        return RowSparse([(to_numpy(x.indices), to_numpy(x.rows))], x.shape, merged=True)
+    return to_numpy(x) if is_foreign(x) else x
 
 
 def has_box(x: Any) -> bool:

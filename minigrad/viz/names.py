@@ -19,6 +19,7 @@ import numpy as np
 
 from minigrad.engine import Node
 from minigrad.mode import Block
+from minigrad.operands import is_foreign
 from minigrad.origin import is_library, is_minigrad, is_users, users_frame
 from minigrad.text import printable
 
@@ -57,9 +58,14 @@ def name_of(value: Any, around: Mapping[int, str]) -> str:
     return printable(known[1] if known else around.get(id(value), ""))
 
 
+def is_value(x: Any) -> bool:
+    """Is it a Tensor or an array, which a picture shows?"""
+    return isinstance(x, Node | np.ndarray) or is_foreign(x)
+
+
 def variables(frame: FrameType) -> list[tuple[str, Any]]:
     """The local variables of a function that hold Tensors and arrays."""
-    return [(key, x) for key, x in held(frame).items() if is_name(key) and isinstance(x, Node | np.ndarray)]
+    return [(key, x) for key, x in held(frame).items() if is_name(key) and is_value(x)]
 
 
 def is_name(key: Any) -> bool:
@@ -86,13 +92,13 @@ def around(frame: FrameType) -> list[tuple[str, Any]]:
         walked = walked.f_back
     scopes += modules.values()
     visible = [(key, value) for scope in scopes for key, value in list(scope.items()) if is_name(key)]
-    found = [(key, value) for key, value in visible if isinstance(value, Node | np.ndarray)]
+    found = [(key, value) for key, value in visible if is_value(value)]
     seen: set[int] = set()
-    level = [(key, value) for key, value in visible if not isinstance(value, Node | np.ndarray)]
+    level = [(key, value) for key, value in visible if not is_value(value)]
     for _ in range(DEPTH):
         inside = [pair for key, value in level for pair in _inside(key, value, seen)]
-        found += [(key, value) for key, value in inside if isinstance(value, Node | np.ndarray)]
-        level = [(key, value) for key, value in inside if not isinstance(value, Node | np.ndarray)][:MOST_INSIDE]
+        found += [(key, value) for key, value in inside if is_value(value)]
+        level = [(key, value) for key, value in inside if not is_value(value)][:MOST_INSIDE]
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Node
+from minigrad.operands import to_numpy
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
@@ -179,7 +180,7 @@ def matmul_pattern(node: Node) -> Pattern:
 
 def power_pattern(node: Node) -> Pattern:
     """x to the n; where x is 0 its logarithm says nothing, and where n is 0 there is nothing to multiply."""
-    how, (x, n) = PATTERNS["power"], (np.asarray(getattr(a, "_data", a)) for a in arguments(node)[:2])
+    how, (x, n) = PATTERNS["power"], (to_numpy(getattr(a, "_data", a)) for a in arguments(node)[:2])
     first, second = how.pullbacks
     if n.size == 1 and n == 0:
         first = lambda g, *_: term(0) * g  # noqa: E731

@@ -1,0 +1,85 @@
+"""The slides' models, their printed source and the engine on CuPy: by signature anywhere, for real where a GPU is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from derived_models import MODELS
+from foreign import CuPys, cupy, dense, needs_cupy
+from test_foreign_engine import OPTIMIZERS, PROGRAMS, larger_layers, looked_up, same, variable
+
+import minigrad as mg
+from minigrad.trees import is_floating, leaves, map_leaves
+
+Kind = Callable[[Any], Any]
+
+HAS_GPU = cupy is not None and cupy.cuda.is_available()
+on_a_gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not HAS_GPU, reason="no GPU here: CuPy is asked about each call, and computes none"),
+]
+KINDS = [
+    pytest.param(CuPys, id="by signature", marks=needs_cupy),
+    pytest.param(cupy and cupy.asarray, id="on a GPU", marks=on_a_gpu),
+]
+
+
+#: The models whose printed source CuPy refuses: it makes an array of numbers alone, which is NumPy's.
+NOT_ON_A_GPU = {"objective": "np.zeros", "softmax": "np.arange"}
+
+
+def arrays(tree: Any, kind: Kind) -> Any:
+    return map_leaves(lambda x: kind(np.asarray(x)) if hasattr(x, "dtype") else x, tree)
+
+
+def check(found: Any, expected: Any, kind: Kind) -> None:
+    """Arrays of a kind, with the numbers of NumPy's."""
+    pairs = list(zip(leaves(found), leaves(expected), strict=True))
+    assert pairs
+    for x, y in pairs:
+        x, y = dense(x), dense(y)
+        if hasattr(y, "dtype"):
+            assert type(x) is type(kind(np.ones(1)))
+            np.testing.assert_allclose(x.get(), y, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_slides_models_have_the_same_gradients(name: str, kind: Kind) -> None:
+    f, args = MODELS[name]
+    wrt = tuple(i for i, x in enumerate(args) if any(map(is_floating, leaves(x))))
+    found = mg.value_and_grad(f, argnums=wrt)(*arrays(args, kind))
+    check(found, mg.value_and_grad(f, argnums=wrt)(*args), kind)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_printed_source_of_their_gradients_runs(name: str, kind: Kind) -> None:
+    f, args = MODELS[name]
+    d = mg.derive(f, *args)
+    scope: dict[str, Any] = {"np": np}
+    exec(d.source, scope)
+    run, captured = scope[d.latest.program.name], d.latest.captured(*args)
+    if name in NOT_ON_A_GPU:
+        assert NOT_ON_A_GPU[name] in d.source
+        with pytest.raises(TypeError):
+            run(*arrays(args, kind), *arrays(captured, kind))
+        return
+    check(run(*arrays(args, kind), *arrays(captured, kind)), run(*args, *captured), kind)
+
+
+@pytest.mark.parametrize("run", [*PROGRAMS, larger_layers, *OPTIMIZERS.values()], ids=lambda run: run.__name__)
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_the_engine_runs_on_a_gpu(run: Any, kind: Kind) -> None:
+    def steps(kind: Kind) -> Any:
+        x = variable(kind, np.linspace(-1.0, 1.0, 24).reshape(4, 6))
+        optimizer, (table, g) = run([x]), looked_up(kind)
+        (np.sum(x * x) + mg.sum(mg.embedding(x, kind(np.array([1, 2, 1]))))).backward()
+        optimizer.step()
+        table.data = table.data - 0.1 * g
+        return x.data, table.data
+
+    same(steps if run in OPTIMIZERS.values() else run, kind)

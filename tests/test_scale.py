@@ -1,0 +1,111 @@
+"""Data in Dask's arrays: docs/scale.md on a cluster of two processes, the size of graphs, a part against NumPy."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import time
+from pathlib import Path
+from typing import Any, Never
+
+import numpy as np
+import pytest
+from foreign import dask, needs_dask
+from test_readme import promised
+
+import minigrad as mg
+from models.window import hinge, scores
+
+PAGE = (Path(__file__).parent.parent / "docs" / "scale.md").read_text("utf-8")
+
+pytestmark = needs_dask
+
+
+def not_now(*_: Any, **__: Any) -> Never:
+    raise AssertionError("an array was computed")
+
+
+def objective(U: Any, W: Any, b: Any, X: Any, X_c: Any) -> Any:
+    return mg.sum(hinge(scores(U, W, b, X)[:, None], scores(U, W, b, X_c)))
+
+
+def parameters() -> tuple[Any, ...]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=8), rng.normal(size=(8, 20)), rng.normal(size=8)
+
+
+def lazy(chunks: int) -> tuple[Any, Any]:
+    """Windows that nothing can compute, in so many chunks."""
+    n = 10 * chunks
+    return dask.array.ones((n, 20), chunks=(10, 20)), dask.array.ones((n, 5, 20), chunks=(10, 5, 20))
+
+
+def test_the_page_runs_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    pytest.importorskip("zarr")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for block in re.findall(r"^```py\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, "docs/scale.md", "exec"), namespace)
+        lines = [line.strip() for line in re.split(r"[\r\n]", printed.getvalue())]
+        assert [line for line in lines if line and not line.startswith("[")] == promised(block)  # but for the bar
+    U, W, b, X, X_c = (np.asarray(namespace[name]) for name in ("U", "W", "b", "X", "X_c"))
+    value, gradients = mg.value_and_grad(objective, argnums=(0, 1, 2))(U, W, b, X, X_c)
+    assert namespace["J"] == pytest.approx(value, rel=1e-12)
+    for ours, expected in zip((namespace[name] for name in ("dU", "dW", "db")), gradients, strict=True):
+        assert np.max(np.abs(ours - expected)) <= 1e-12 * np.max(np.abs(expected))
+    np.save("X.npy", X)
+    mapped = namespace["from_npy"]("X.npy", 3_000)
+    assert mapped.numblocks == (4, 1)
+    np.testing.assert_array_equal(mapped.compute(scheduler="sync"), X)
+
+
+def test_a_graph_is_linear_in_the_chunks_and_made_in_a_moment() -> None:
+    def tasks(chunks: int) -> int:
+        with dask.config.set(scheduler=not_now):
+            value, gradients = mg.value_and_grad(objective, argnums=(0, 1, 2))(*parameters(), *lazy(chunks))
+        return sum(len(x.__dask_graph__()) for x in (value, *gradients))
+
+    few, more, most = map(tasks, (20, 40, 80))
+    assert most - more <= 2.1 * (more - few)
+    before = time.process_time()
+    with dask.config.set(scheduler=not_now):
+        mg.value_and_grad(objective, argnums=(0, 1, 2))(*parameters(), *lazy(1000))
+    assert time.process_time() - before < 1
+
+
+def test_the_gradient_of_the_data_has_their_chunks() -> None:
+    X, X_c = lazy(7)
+    with dask.config.set(scheduler=not_now):
+        by_data = mg.grad(objective, argnums=(3, 4))(*parameters(), X, X_c)
+        spread = [
+            mg.grad(f)(X) for f in (mg.sum, mg.mean, lambda x: mg.sum(mg.mean(x, axis=0)), lambda x: mg.sum(x[:, None]))
+        ]
+        second = mg.hvp(lambda x: mg.sum(mg.sum(x, axis=1) ** 2))(X, X)
+    assert [g.chunks for g in by_data] == [X.chunks, X_c.chunks]
+    assert all(g.chunks == X.chunks for g in (*spread, second))
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_value_and_gradients_are_computed_together_by_any_scheduler(scheduler: str) -> None:
+    rng = np.random.default_rng(1)
+    X, X_c, seen = rng.normal(size=(60, 20)), rng.normal(size=(60, 5, 20)), []
+
+    def chunk(x: Any) -> Any:
+        seen.append(x.shape)
+        return x
+
+    like = np.empty((0, 0))
+    counted = dask.array.from_array(X, chunks=(10, 20)).map_blocks(chunk, meta=like, dtype=float)
+    lazily = mg.value_and_grad(objective, argnums=(0, 1, 2))(
+        *parameters(), counted, dask.array.from_array(X_c, chunks=(10, 5, 20))
+    )
+    found = dask.compute(*lazily, scheduler=scheduler)
+    assert len(seen) == 6  # each chunk is read once
+    value, gradients = mg.value_and_grad(objective, argnums=(0, 1, 2))(*parameters(), X, X_c)
+    assert found[0] == pytest.approx(value, rel=1e-12)
+    for x, y in zip(found[1], gradients, strict=True):
+        assert np.max(np.abs(x - y)) <= 1e-12 * np.max(np.abs(y))
