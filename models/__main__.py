@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Never
@@ -31,8 +32,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import files
+from minigrad.ranks import RankFailed, together
 from minigrad.text import printable
-from models import characters, conll, digits, picture, slides, storage, terminal, text, vectors_command
+from models import characters, conll, digits, picture, processes, slides, storage, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
@@ -52,21 +54,24 @@ LONGEST_LINE = 10_000_000  # characters of text to tag: an endless line would ta
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit code; the docstring of this module lists them."""
     with terminal.streams():
-        return _run(parser().parse_args(argv))
+        return _run(argv)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(argv: Sequence[str] | None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
+            options = together(processes.world(), parser().parse_args, argv)
             if sys.stdout is None:
                 raise ValueError("needed a place for the output, but standard output is closed; send it to a file")
+            if processes.count() > 1 and options.run is not run_train:
+                raise ValueError(f"mpiexec started {processes.count()} processes, but only train can share its work")
             code = options.run(options) or 0
             sys.stdout.flush()
             return code
     except BrokenPipeError:
         return 141
-    except (ValueError, OSError, OverflowError) as error:
+    except (ValueError, OSError, OverflowError, RankFailed) as error:
         complain(error)
         return 2
     except MemoryError as error:
@@ -78,7 +83,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def complain(problem: Any) -> None:
-    terminal.say(f"python -m models: {problem}", sys.stderr)
+    if processes.is_first():  # which is told of the errors of others
+        terminal.say(f"python -m models: {problem}", sys.stderr)
 
 
 def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -223,22 +229,34 @@ def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    settings, recipe = chosen(Settings, options), chosen(Recipe, options)
-    checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
-    inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
-    storage.check_destinations(inputs, outputs)
-    sentences = corpus(options.train, "train")
-    development = None if options.dev is None else conll.read(options.dev)
-    pretrained = None if options.vectors is None else Vectors.load(options.vectors)
+    is_first, comm = processes.is_first(), processes.world()
+    if not is_first:
+        terminal.give_up(sys.stdout)
+
+    def prepared() -> tuple[Callable[..., tuple[Tagger, str]], Sequence[conll.Sentence] | None]:
+        settings, recipe = chosen(Settings, options), chosen(Recipe, options)
+        checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
+        inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
+        if is_first:
+            storage.check_destinations(inputs, outputs)
+        sentences = corpus(options.train, "train")
+        development = None if options.dev is None else conll.read(options.dev)
+        pretrained = None if options.vectors is None else Vectors.load(options.vectors)
+        data = sentences, development, settings, recipe
+        return partial(trained, *data, checkpoint=checkpoint, vectors=pretrained, comm=comm), development
+
+    training, development = together(comm, prepared)
     code, problem = 0, None
-    with terminal.stopping() as received:
+    with terminal.stopping(is_first) as received:
         try:
-            tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received, pretrained)
+            tagger, summary = training(received=received)
         except Diverged as error:
             if error.best is None:
                 complain(error)
                 return 1
             tagger, summary, code, problem = error.best, "training diverged", 1, error
+        if not is_first:
+            return 128 + received[0] if received else code
         save(tagger, options.model)
     if problem is not None:
         complain(problem)
@@ -276,11 +294,12 @@ def trained(
     development: Sequence[conll.Sentence] | None,
     settings: Settings,
     recipe: Recipe,
+    received: list[int],
     checkpoint: Checkpoint | None = None,
-    received: Sequence[int] = (),
     vectors: Vectors | None = None,
+    comm: Any = None,
 ) -> tuple[Tagger, str]:
-    """Train until it is done, or a signal to stop is received; the model, and how it went."""
+    """Train until it is done, or a signal to stop is received by any process; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
     with suppress(OSError):  # the training is worth more than this line
         terminal.say(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
@@ -289,9 +308,11 @@ def trained(
 
         def report(now: Progress) -> None:
             show(now)
+            if comm is not None:  # a signal to one process stops all
+                received[:] = next(filter(None, comm.allgather(received)), [])
             stop_if(received)
 
-        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors)
+        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors, comm)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
 
 
@@ -402,7 +423,7 @@ def marked(tagger: Tagger, tokens: Sequence[str]) -> str:
 def story(options: argparse.Namespace) -> int:
     """Train on the embedded corpus, evaluate, tag, compare gradients, draw."""
     with terminal.stopping() as received:
-        tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe(), received=received)
+        tagger, summary = trained(conll.embedded("train"), None, Settings(), Recipe(), received)
     if received:
         return 128 + received[0]
     terminal.say(summary)

@@ -39,7 +39,8 @@ def loss(params, x, ids, kinds=None):
     if (kinds == 1).any():
         J = J + mg.sum(params["L"][:2] ** 2) * (kinds == 1).sum()  # dense here, row-sparse on ranks without that kind
     if (kinds == 2).any():
-        J = J + mg.sum(mg.embedding(params["C"], ids[kinds == 2]) ** 2) + mg.sum(mg.abs(params["c"]) ** 2) * (kinds == 2).sum()
+        J = J + mg.sum(mg.embedding(params["C"], ids[kinds == 2]) ** 2)
+        J = J + mg.sum(mg.abs(params["c"]) ** 2) * (kinds == 2).sum()
     return J
 
 

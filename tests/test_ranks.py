@@ -1,15 +1,12 @@
 """Training on the ranks of an MPI communicator, by the real `mpiexec`; the checks are in ranks_program.py."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import minigrad as mg
 from minigrad.ranks import together
 
 PROGRAM = Path(__file__).with_name("ranks_program.py")
