@@ -1,11 +1,16 @@
 """Run by `mpiexec`: training on several ranks against one process with the whole batch. See test_ranks.py."""
 
+from dataclasses import replace
+
 import numpy as np
 from mpi4py import MPI
 
 import minigrad as mg
 from minigrad.ranks import RankFailed
 from minigrad.sparse import RowSparse
+from models import conll, training
+from models.tagger import Settings
+from models.training import Recipe
 
 COMM = MPI.COMM_WORLD
 RANK, SIZE = COMM.rank, COMM.size
@@ -186,6 +191,49 @@ def check_compiled():
     assert w.data.tolist() == [1.0, 2.0] and w.grad is None and optimizer.steps == 0
 
 
+def check_the_tagger():
+    """100 steps of `train` in double precision, as one process does them; an interruption; a rank that differs."""
+    initial = training.initial
+    training.initial = lambda *args: training.mapped(lambda a: a.astype(float), initial(*args))
+    sentences, settings = conll.embedded("train")[:120], Settings(dim=3, hidden=4)
+    recipe = Recipe(epochs=6, patience=6, batch=7)
+
+    def trained(comm, recipe=recipe, stop=10**6, **options):
+        progress = []
+
+        def report(now):
+            progress.append((now.loss, now.f1))
+            if len(progress) == stop:
+                raise KeyboardInterrupt
+
+        return training.train(sentences, None, settings, recipe, report, comm=comm, **options), np.array(progress)
+
+    (ours, mine), (theirs, alone) = trained(COMM), trained(None)
+    assert len(mine) >= 100 and ours.params.L.dtype == float
+    np.testing.assert_allclose(mine, alone, 1e-10)
+    for name, a in vars(ours.params).items():
+        np.testing.assert_allclose(a, getattr(theirs.params, name), 1e-10, 1e-10 * np.abs(a).max())
+    np.testing.assert_allclose(ours.threshold, theirs.threshold, 1e-8)
+
+    _, losses = trained(COMM, replace(recipe, compile="numpy"), 20)
+    np.testing.assert_allclose(losses, alone[:20], 1e-10)
+
+    path = "run.npz"
+    COMM.Barrier()
+    trained(COMM, stop=30, checkpoint=training.Checkpoint(path, every=10**6))
+    COMM.Barrier()  # rank 0 has written it
+    resumed, rest = trained(COMM, checkpoint=training.Checkpoint(path, every=10**6, resume=True))
+    np.testing.assert_array_equal(rest, mine[30:])
+    np.testing.assert_array_equal(resumed.params.L, ours.params.L)
+
+    run = training.Run(sentences, None, settings, replace(recipe, batch=1000), comm=COMM)
+    run.step()
+    if RANK == 1:
+        run.variables.U.data[0] += 1e-12
+    failing(run.step, ValueError, "every rank needs the same variables.U, got float64 (4,) with the hash", range(SIZE))
+    training.initial = initial
+
+
 if SIZE == 2:
     for name in OPTIMIZERS:
         check_equal(name, steps=100 if name == "AdamW" else 10, clip=1.0 if name in ("RMSprop", "AdamW") else None)
@@ -193,6 +241,7 @@ if SIZE == 2:
     check_equal("Adagrad", steps=10, compiled=True)
     check_forms()
     check_compiled()
+    check_the_tagger()
 else:
     check_equal("momentum", steps=20, clip=1.0)
 check_failures()
