@@ -31,6 +31,7 @@ BENCHMARKS = {
     "import": ("imports", 1),
     "vmap": ("vmap", 1),
     "words": ("words", 1),
+    "mpi": ("mpi", 1),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
 

@@ -8,6 +8,7 @@ from mpi4py import MPI
 import minigrad as mg
 from minigrad.ranks import RankFailed
 from minigrad.sparse import RowSparse
+from models import __main__ as main
 from models import conll, training
 from models.tagger import Settings
 from models.training import Recipe
@@ -219,11 +220,17 @@ def check_the_tagger():
     np.testing.assert_allclose(losses, alone[:20], 1e-10)
 
     path = "run.npz"
+    if RANK > 0:
+        training.storage.write = None  # the first rank alone writes
     COMM.Barrier()
     trained(COMM, stop=30, checkpoint=training.Checkpoint(path, every=10**6))
     COMM.Barrier()  # rank 0 has written it
     _, rest = trained(COMM, stop=20, checkpoint=training.Checkpoint(path, every=10**6, resume=True))
     np.testing.assert_array_equal(rest, mine[30:50])
+
+    received = [15] if RANK == 1 else []
+    main.trained(sentences, None, settings, replace(recipe, epochs=10**6, patience=10**6), received, comm=COMM)
+    assert received == [15]  # so all stop after the same step
 
     run = training.Run(sentences, None, settings, replace(recipe, batch=1000), comm=COMM)
     run.step()

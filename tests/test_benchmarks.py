@@ -189,6 +189,17 @@ def test_quick_prints_tables_and_writes_them(tmp_path):
     assert figures["benchmarks"]["chain"][0]["rows"]["minigrad, n = 100"]["ratio"] > 0
 
 
+def test_ranks_are_measured_and_send_rows_instead_of_tables():
+    pytest.importorskip("mpi4py", reason='needs mpi4py and an mpiexec: pip install -e ".[mpi]"')
+    command = [sys.executable, "-m", "benchmarks", "--one", "mpi", "--quick"]
+    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    times, sent = map(json.loads, run.stdout.splitlines())
+    assert {"one process", "1 rank", "2 ranks, half of it each", "2 ranks, a minibatch each"} < times["rows"].keys()
+    rows = {name: row["median"] for name, row in sent["rows"].items()}
+    table = 2_000 * 50 * 4 / 1e3  # kB
+    assert rows["2 ranks, half each, dense"] > table > 3 * rows["2 ranks, half of it each"] > 0
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_plot_is_written(tmp_path, kind):
     one = {"median": 1.0, "ratio": 1.0, "quartiles": [1.0, 1.0]}
