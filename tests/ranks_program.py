@@ -1,6 +1,8 @@
 """Run by `mpiexec`: training on several ranks against one process with the whole batch. See test_ranks.py."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from mpi4py import MPI
@@ -240,6 +242,17 @@ def check_the_tagger():
     training.initial = initial
 
 
+def check_the_page():
+    """The loops of the documentation."""
+    page = Path(__file__).parents[1] / "docs/scale-mpi.md"
+    namespace = {}
+    for block in re.findall(r"^```py\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        exec(compile(block, str(page), "exec"), namespace)
+    namespace["optimizer"].check_ranks()
+    hits = np.argmax(namespace["model"](namespace["x"]).data, axis=1) == namespace["target"]
+    assert np.mean(hits) > 0.6 and namespace["optimizer"].steps == 77
+
+
 if SIZE == 2:
     for name in OPTIMIZERS:
         check_equal(name, steps=100 if name == "AdamW" else 10, clip=1.0 if name in ("RMSprop", "AdamW") else None)
@@ -248,6 +261,7 @@ if SIZE == 2:
     check_forms()
     check_compiled()
     check_the_tagger()
+    check_the_page()
 else:
     check_equal("momentum", steps=10, clip=1.0)
 check_failures()
