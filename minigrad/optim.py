@@ -123,7 +123,10 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient; none, where an error or Ctrl-C ends the step."""
         moving = self._moving() if self.comm is None else self._moving_alike()
-        if any(type(data) is not np.ndarray for _, _, data, _ in moving):  # a traced program is all or nothing
+        is_plain = True
+        for _, _, data, _ in moving:
+            is_plain = is_plain and type(data) is np.ndarray
+        if not is_plain:  # a traced program is all or nothing
             is_linear = self._is_linear()
             for i, p, data, g in moving:
                 at, change = self._change(i, g, is_linear)
@@ -152,7 +155,7 @@ class Optimizer:
         """The same with the gradients of all ranks."""
         if not self._is_checked:
             self.check_ranks()
-        options = {key: x for key, x in vars(self).items() if isinstance(x, float | int | tuple)}
+        options = {key: x for key, x in vars(self).items() if isinstance(x, float | int | tuple | np.generic)}
         data = [p.data for p in self.params]
         sums = _summed(self.comm, {**options, "groups": self.groups}, self.params)
         return [(i, p, x, g) for i, (p, x, g) in enumerate(zip(self.params, data, sums)) if g is not None]
@@ -527,12 +530,12 @@ def clip_grad_norm(params: Any, max_norm: float) -> Array:
         params: Tensors in any container; those without a gradient are left alone. A row-sparse gradient stays one.
         max_norm: above 0.
     """
-    _require(max_norm > 0, "a max_norm above 0", max_norm)
-    tensors = [p for p in trees.leaves(params) if isinstance(p, Tensor)]
-    tensors = list({id(p): p for p in tensors}.values())
+    tensors = list({id(p): p for p in trees.leaves(params) if isinstance(p, Tensor)}.values())
+    comm = _communicator(tensors)
+    ranks.together(comm, _require, max_norm > 0, "a max_norm above 0", max_norm)
     moved = [p for p in tensors if p.grad is not None]
     gradients = [p.grad for p in moved]
-    if (comm := _communicator(tensors)) is not None:
+    if comm is not None:
         facts = {"max_norm": max_norm, "shapes of the parameters": [p.shape for p in tensors]}
         gradients = [g for g in _summed(comm, facts, tensors) if g is not None]
     if not gradients:

@@ -131,9 +131,12 @@ def summed(comm: Any, facts: Mapping[str, Any], like: Sequence[Array], read: Cal
 
 
 def _form(g: Any) -> int:
-    if g is None:
-        return NOTHING
-    return len(g.indices) if isinstance(g, RowSparse) else DENSE
+    if not isinstance(g, RowSparse):
+        return NOTHING if g is None else DENSE
+    at = g.indices
+    if len(at) and not 0 <= at[0] <= at[-1] < len(g):  # in the exchange it would be an error of this rank alone
+        raise IndexError(f"a row-sparse gradient needs rows of its table of {len(g)}, got rows {at[0]} to {at[-1]}")
+    return len(at)
 
 
 def _by_dtype(numbers: Iterable[int], like: Sequence[Array]) -> list[list[int]]:

@@ -143,6 +143,10 @@ def check_failures():
     failing(step, ValueError, "the gradient of w to be float64 of shape (2,)", {last})
     unmoved()
     failing(lambda: mg.optim.clip_grad_norm([w], 1.0), ValueError, "the gradient of w", {last})
+    failing(lambda: mg.optim.clip_grad_norm([w], 1.0 - 2 * (last == RANK)), ValueError, "a max_norm above 0", {last})
+    table = mg.Tensor(np.zeros((3, 2)), "table")  # on one rank a row that it has not, on the others a dense gradient
+    table.grad = RowSparse([(np.array([3]), np.ones((1, 2)))], (3, 2)) if last == RANK else np.ones((3, 2))
+    failing(mg.optim.SGD([table], 0.1, comm=COMM).step, IndexError, "rows of its table of 3, got rows 3 to 3", {last})
     w.grad = np.full(2, 1e200)
     with np.errstate(all="raise" if last == RANK else "ignore"):  # g * g overflows
         failing(step, FloatingPointError, "overflow", {last})
@@ -152,6 +156,8 @@ def check_failures():
     unmoved()
     optimizer.lr = 0.2 if last == RANK else 0.1
     failing(step, ValueError, f"the same lr, got 0.1 on rank 0 and 0.2 on rank {last}", everywhere)
+    optimizer.lr = np.float32(0.1 + RANK)  # no float of Python's
+    failing(step, ValueError, "the same lr", everywhere)
     optimizer.lr = 0.1
     unmoved()
     failing(lambda: mg.optim.clip_grad_norm([w], 1.0 + RANK), ValueError, "the same max_norm", everywhere)
