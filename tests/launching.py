@@ -16,6 +16,7 @@ def mpiexec(*each, cwd):
     """Python on one rank for each tuple of words. Whatever happens, no rank is left behind."""
     pytest.importorskip("mpi4py", reason='needs mpi4py and an mpiexec: pip install -e ".[mpi]"')
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "10"}  # who waits, sleeps
     command = [Path(sys.executable).with_name("mpiexec")]
     for words in each:
         command += ["-n", "1", sys.executable, *map(str, words), ":"]
@@ -30,5 +31,5 @@ def mpiexec(*each, cwd):
 def outcome(*each, cwd):
     """The exit code, what the ranks print, and their errors."""
     with mpiexec(*each, cwd=cwd) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     return process.returncode, out, err

@@ -15,7 +15,7 @@ TRAIN = "-m", "models", "train", "--model", "m.npz", "--dim", "2", "--hidden", "
 
 
 def test_ctrl_c_saves_once(tmp_path):
-    endless = *TRAIN, "--epochs", 10**6, "--patience", 10**6, "--checkpoint", "run.npz", "--compile"
+    endless = *TRAIN, "--epochs", 10**6, "--patience", 10**6, "--checkpoint", "run.npz"
     with mpiexec(endless, endless, cwd=tmp_path) as process:
         deadline = time.monotonic() + 30
         while not (tmp_path / "run.npz").exists():
