@@ -255,21 +255,24 @@ def run_train(options: argparse.Namespace) -> int:
                 complain(error)
                 return 1
             tagger, summary, code, problem = error.best, "training diverged", 1, error
-        if not is_first:
-            return 128 + received[0] if received else code
-        save(tagger, options.model)
+        together(
+            comm, save, tagger, options.model if is_first else None
+        )  # all wait: a late signal to one would end all
+        signals = processes.of_all(comm, received)
     if problem is not None:
         complain(problem)
     with terminal.work_is_done(OSError):
         terminal.say(summary)
         terminal.say(f"saved {options.model}")
-        if development is not None and not received:
+        if development is not None and not signals and is_first:
             print_rates("development", tagger, development)
-    return 128 + received[0] if received else code
+    return 128 + signals[0] if signals else code
 
 
-def save(tagger: Tagger, path: Path) -> None:
-    """Save a model, and where that fails, somewhere else, which the error names."""
+def save(tagger: Tagger, path: Path | None) -> None:
+    """Save a model, and where that fails, somewhere else, which the error names; nothing without a path."""
+    if path is None:
+        return
     try:
         tagger.save(path)
     except OSError as error:
@@ -308,9 +311,7 @@ def trained(
 
         def report(now: Progress) -> None:
             show(now)
-            if comm is not None:  # a signal to one process stops all
-                received[:] = next(filter(None, comm.allgather(received)), [])
-            stop_if(received)
+            stop_if(processes.of_all(comm, received))
 
         tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors, comm)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"

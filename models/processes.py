@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from minigrad.ranks import RankFailed
 from models import terminal
 
-#: Where launchers tell a process the number of all and its own: MPICH and those derived from it, Open MPI.
-VARIABLES = ("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
+#: Where a process finds the number of all and its own: MPICH's and those of its kin, Open MPI's, those of Slurm's srun.
+VARIABLES = (
+    ("PMI_SIZE", "PMI_RANK"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
 
 
 def _number(which: int, otherwise: int) -> int:
@@ -50,6 +54,11 @@ def world() -> Any:
             "start them with the mpiexec of that library"
         )
     return MPI.COMM_WORLD
+
+
+def of_all(comm: Any, numbers: Sequence[int]) -> list[int]:
+    """The numbers of all ranks."""
+    return list(numbers) if comm is None else [number for own in comm.allgather(numbers) for number in own]
 
 
 @contextmanager

@@ -105,6 +105,9 @@ def stopping(aloud: bool = True) -> Iterator[list[int]]:
     True
 
     A signal that is ignored, as SIGHUP is under nohup, stays so.
+
+    Args:
+        aloud: say on standard error that the first one was received.
     """
     received: list[int] = []
 

@@ -7,12 +7,11 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -217,8 +216,8 @@ def train(
         return run
 
     run = ranks.together(comm, begun)
-    every = {"saving of checkpoints": checkpoint and (checkpoint.every or "every epoch")}
-    run.check_ranks(run.identity | every)
+    if comm is not None:
+        run.check_ranks(checkpoint=checkpoint and f"every {checkpoint.every or 'epoch'}", **run.identity)
     with processes.one_fate(comm, Diverged):
         try:
             while not run.finished:
@@ -352,7 +351,8 @@ class Run:
         tagger, f1 = self._tagger(self.mean)
         if not all(np.isfinite(a).all() for a in [*_present(self.mean).values(), tagger.threshold]):
             self._diverge("the parameters are not finite")
-        self.check_ranks()
+        if self.comm is not None:
+            self.check_ranks()
         if self.best is None or f1 > self.best_f1:
             self.best, self.best_f1, self.best_epoch = tagger, f1, self.epoch
         self.finished = self.epoch == self.recipe.epochs or self.epoch - self.best_epoch >= self.recipe.patience
@@ -379,15 +379,14 @@ class Run:
         own = tagger.score(Windows(*(None if a is None else a[part] for a in windows)))
         return own if self.comm is None else np.concatenate(self.comm.allgather(own))
 
-    def check_ranks(self, further: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Are the place in training, all arrays and some further facts the same on every rank?
+    def check_ranks(self, **further: Any) -> None:
+        """Compare the place in training, all arrays and some further facts on all ranks.
 
         Raises:
-            ValueError: where they are not.
+            ValueError: where they are not the same.
         """
-        if self.comm is not None:
-            arrays = {name: ranks.fact(a) for name, a in self._arrays().items()}
-            ranks.require_same(self.comm.allgather({**further, **self._numbers(), **arrays}))
+        arrays = {name: ranks.fact(a) for name, a in self._arrays().items()}
+        ranks.require_same(self.comm.allgather({**further, **self._numbers(), **arrays}))
 
     def current(self) -> Tagger:
         """The model of the parameters as they are, in the first epoch."""
