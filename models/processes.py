@@ -74,9 +74,12 @@ def one_fate(comm: Any, *known: type[BaseException]) -> Iterator[None]:
     except BaseException as error:
         if comm is None or isinstance(error, (RankFailed, *known)):
             raise
-        if isinstance(error, SystemExit):
-            comm.Abort(error.code if isinstance(error.code, int) else 1)
-        traceback.print_exc()
-        terminal.say(f"rank {comm.Get_rank()} failed, and ends all: {type(error).__name__}: {error}", sys.stderr)
-        sys.stderr.flush()
-        comm.Abort(130 if isinstance(error, KeyboardInterrupt) else 2)
+        if isinstance(error, SystemExit):  # a second Ctrl-C
+            code = error.code if isinstance(error.code, int) else 1
+        else:
+            code = 130 if isinstance(error, KeyboardInterrupt) else 2
+            traceback.print_exc()
+            terminal.say(f"rank {comm.Get_rank()} failed, and ends all: {type(error).__name__}: {error}", sys.stderr)
+            sys.stderr.flush()
+        comm.Abort(code)
+        os._exit(code)  # Abort may return, while the others are being ended
