@@ -115,7 +115,7 @@ def summed(comm: Any, facts: Mapping[str, Any], like: Sequence[Array], read: Cal
     sparse = [i for i, column in enumerate(columns) if DENSE not in column and max(column) > NOTHING]
     sums: list[Any] = [None] * len(columns)
     for numbers in _by_dtype(dense, like):
-        total = _total(comm, [_flat(np.zeros_like(like[i]) if gradients[i] is None else gradients[i]) for i in numbers])
+        total = _total(comm, [np.zeros_like(like[i]) if gradients[i] is None else gradients[i] for i in numbers])
         for i, part in zip(numbers, np.split(total, np.cumsum([like[i].size for i in numbers])[:-1])):
             sums[i] = part.reshape(like[i].shape)
     if sparse:
@@ -146,13 +146,9 @@ def _by_dtype(numbers: Iterable[int], like: Sequence[Array]) -> list[list[int]]:
     return list(found.values())
 
 
-def _flat(x: Any) -> Array:
-    return np.asarray(x).reshape(-1)
-
-
 def _joined(arrays: Iterable[Array]) -> Array:
     """Arrays of one dtype as one buffer, in this machine's byte order, which MPI assumes."""
-    flat = [_flat(x) for x in arrays]
+    flat = [np.asarray(x).reshape(-1) for x in arrays]
     return np.concatenate(flat, dtype=flat[0].dtype.newbyteorder("="))
 
 
