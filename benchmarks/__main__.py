@@ -32,6 +32,7 @@ BENCHMARKS = {
     "vmap": ("vmap", 1),
     "words": ("words", 1),
     "scale": ("scale", 1),
+    "mpi": ("mpi", 1),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from itertools import starmap
 from operator import call, setitem
@@ -11,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import operands, text, trees
+from minigrad import operands, ranks, text, trees
 from minigrad._tensor import Tensor
 from minigrad.sparse import RowSparse
 
 Array = Any
 Call = tuple[Any, ...]  # a function and its arguments
 Groups = Mapping[str, Mapping[str, Any]] | None  # options by a pattern of paths
+
+OWN = "params", "_group", "comm", "_is_checked"  # attributes of an optimizer that are not its state
+_on_ranks: weakref.WeakSet[Any] = weakref.WeakSet()  # the optimizers that have a communicator
 
 
 class Optimizer:
@@ -41,16 +45,23 @@ class Optimizer:
         lr: the learning rate.
         groups: options for some of the parameters, by a regular expression that is looked for in their paths:
             `{"[.]b$": {"weight_decay": 0.0}}`; the first that is found counts. `minigrad.trees.paths` lists the paths.
+        comm: an MPI communicator, such as mpi4py's `MPI.COMM_WORLD`. Every rank computes the gradients of its part of a
+            minibatch, and `step` moves all ranks by their sum: that is the step of one process whose loss is the sum of
+            the ranks' losses. Of losses that are means over equal parts, minimize `J / comm.size`: then it is the step
+            for the mean, as in PyTorch's DistributedDataParallel. `p.grad` stays the gradient of the rank itself.
 
     Raises:
         TypeError: for a bare Tensor, and for anything else that is not a container of Tensors.
         ValueError: for a Tensor that an op computed, for no Tensor at all, and for a learning rate that is not above 0;
-            for a pattern that is found in no path; in `step`, for a gradient of another shape than its parameter.
+            for a pattern that is found in no path; in `step`, for a gradient of another shape than its parameter, and
+            for ranks whose parameters, options or state differ.
+        RankFailed: in `step`, where it failed on another rank. No rank has moved then.
     """
 
     _later: list[Call] | None = None  # inside a step: what it will store
+    _is_checked = False  # are the ranks known to have started alike?
 
-    def __init__(self, params: Any, lr: float, groups: Groups = None) -> None:
+    def __init__(self, params: Any, lr: float, groups: Groups = None, comm: Any = None) -> None:
         if isinstance(params, Tensor):
             name = text.named(params, "t")
             raise TypeError(f"an optimizer needs a list of Tensors, got the Tensor {name}; write [{name}]")
@@ -79,6 +90,9 @@ class Optimizer:
         for pattern in self.groups:
             known = ", ".join(where for _, where in found.values())
             _require(pattern in self._group.values(), f"a path in which {pattern!r} is found", known)
+        self.comm = comm
+        if comm is not None:
+            _on_ranks.add(self)
 
     def __repr__(self) -> str:
         own = vars(self)
@@ -117,14 +131,12 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient; none, where an error or Ctrl-C ends the step."""
-        moving, is_plain = [], True
-        for i, p in enumerate(self.params):
-            if (g := p.grad) is not None:
-                data = p.data
-                moving.append((i, p, data, _fitted(g, p, data)))
-                is_plain = is_plain and type(data) is np.ndarray
-        is_linear = self._is_linear()
+        moving = self._moving() if self.comm is None else self._moving_alike()
+        is_plain = True
+        for _, _, data, _ in moving:
+            is_plain = is_plain and type(data) is np.ndarray
         if not is_plain:  # a traced program is all or nothing
+            is_linear = self._is_linear()
             for i, p, data, g in moving:
                 at, change = self._change(i, g, is_linear)
                 if at is ...:
@@ -133,31 +145,73 @@ class Optimizer:
                     data[at] -= change
                 p.data = data  # invalidates the graphs that used the old value
         else:
-            calls: list[Call] = []  # that may fail
-            undo: list[Call] = []
-            then: list[Call] = []
-            later: list[Call] = []
-            self._later = later
-            try:
-                for i, _, data, g in moving:
-                    at, change = self._change(i, g, is_linear)
-                    if type(change) is RowSparse and change.is_small():
-                        for indices, rows in change.look_ups:
-                            calls.append((np.subtract.at, data, indices, rows))
-                            undo.append((setitem, data, indices, data.take(indices, 0)))
-                    else:
-                        then.append(_subtraction(data, at, change))
-            finally:
-                del self._later
-            if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
-                raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
-            if later:
-                written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
-                later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
+            calls, undo = ranks.together(self.comm, self._planned, moving)
             for _, p, data, _ in moving:
                 p.data = data
-            _make_all([*calls, *then, *later, (len, ())], undo)
+            _make_all(calls, undo)
         self.steps += 1
+
+    def _moving(self) -> list[tuple[int, Tensor, Array, Array]]:
+        """The parameters that have a gradient: their numbers, their data, their gradients."""
+        moving = []
+        for i, p in enumerate(self.params):
+            if (g := p.grad) is not None:
+                data = p.data
+                moving.append((i, p, data, _fitted(g, p, data)))
+        return moving
+
+    def _moving_alike(self) -> list[tuple[int, Tensor, Array, Array]]:
+        """The same with the gradients of all ranks."""
+        if not self._is_checked:
+            self.check_ranks()
+        options = {key: x for key, x in vars(self).items() if isinstance(x, float | int | tuple | np.generic)}
+        data = [p.data for p in self.params]
+        sums = _summed(self.comm, {**options, "groups": self.groups}, self.params)
+        return [(i, p, x, g) for i, (p, x, g) in enumerate(zip(self.params, data, sums)) if g is not None]
+
+    def _planned(self, moving: list[tuple[int, Tensor, Array, Array]]) -> tuple[list[Call], list[Call]]:
+        """The calls that make a step, and those that undo the ones of them that may fail."""
+        calls: list[Call] = []  # that may fail
+        undo: list[Call] = []
+        then: list[Call] = []
+        later: list[Call] = []
+        is_linear = self._is_linear()
+        self._later = later
+        try:
+            for i, _, data, g in moving:
+                at, change = self._change(i, g, is_linear)
+                if type(change) is RowSparse and change.is_small():
+                    for indices, rows in change.look_ups:
+                        calls.append((np.subtract.at, data, indices, rows))
+                        undo.append((setitem, data, indices, data.take(indices, 0)))
+                else:
+                    then.append(_subtraction(data, at, change))
+        finally:
+            del self._later
+        if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
+            raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
+        if later:
+            written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
+            later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
+        return [*calls, *then, *later, (len, ())], undo
+
+    def check_ranks(self) -> None:
+        """Compare parameters, options and state on all ranks, arrays by their hashes; every rank calls it.
+
+        The first step does so. Afterwards call it from time to time, such as once an epoch.
+
+        Raises:
+            ValueError: where ranks differ; it has the first difference.
+        """
+
+        def facts() -> dict[str, Any]:
+            data = [p.data for p in self.params]
+            ranks.require_arrays(data)
+            state = {"params": data, **self.state_dict(), "kind": type(self).__name__}
+            return dict(zip(trees.names(state), map(ranks.fact, trees.leaves(state))))
+
+        ranks.require_same(ranks.gathered(self.comm, facts))
+        self._is_checked = True
 
     def _change(self, i: int, g: Array, is_linear: bool) -> tuple[Any, Array]:
         """The rows of parameter i that move, `...` for all, and the amount to subtract."""
@@ -201,7 +255,7 @@ class Optimizer:
         >>> optimizer = Adam([mg.Tensor(1.0)])
         >>> optimizer.load_state_dict(optimizer.state_dict())
         """
-        state = {key: value for key, value in vars(self).items() if key not in ("params", "_group")}
+        state = {key: value for key, value in vars(self).items() if key not in OWN}
         copy: dict[str, Any] = trees.map_leaves(lambda x: operands.copied(x) if hasattr(x, "dtype") else x, state)
         return copy
 
@@ -215,6 +269,7 @@ class Optimizer:
         matching = trees.matched(own, dict(state), "the state of the optimizer")
         for where, mine, other in zip(trees.paths(own), trees.leaves(own), matching):
             _require(np.shape(mine) == np.shape(other), f"{np.shape(mine)} at {where} of its state", np.shape(other))
+        self._is_checked = False
         vars(self).update(trees.unflatten(own, [operands.copied(x) if hasattr(x, "dtype") else x for x in matching]))
 
     def zero_grad(self) -> None:
@@ -316,9 +371,9 @@ class SGD(Optimizer):
 
     def __init__(
         self, params: Any, lr: float, momentum: float = 0.0, *, nesterov: bool = False, weight_decay: float = 0.0,
-        groups: Groups = None,
+        groups: Groups = None, comm: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, groups)
+        super().__init__(params, lr, groups, comm)
         _require(momentum >= 0, "a momentum of at least 0", momentum)
         _require(weight_decay >= 0, "a weight_decay of at least 0", weight_decay)
         self.velocity: list[Array] = []
@@ -357,8 +412,10 @@ class Adagrad(Optimizer):
     Duchi, Hazan and Singer, JMLR 12, 2011.
     """
 
-    def __init__(self, params: Any, lr: float = 0.01, eps: float = 1e-10, *, groups: Groups = None) -> None:
-        super().__init__(params, lr, groups)
+    def __init__(
+        self, params: Any, lr: float = 0.01, eps: float = 1e-10, *, groups: Groups = None, comm: Any = None
+    ) -> None:
+        super().__init__(params, lr, groups, comm)
         _require(eps >= 0, "an eps of at least 0", eps)
         self.eps = eps
         self.squares = self.memory()
@@ -384,9 +441,10 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, params: Any, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, *, groups: Groups = None
-    ) -> None:
-        super().__init__(params, lr, groups)
+        self, params: Any, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, *, groups: Groups = None,
+        comm: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, groups, comm)
         _require(0 <= alpha < 1, "an alpha of at least 0 and below 1", alpha)
         _require(eps >= 0, "an eps of at least 0", eps)
         self.alpha, self.eps = alpha, eps
@@ -415,9 +473,9 @@ class Adam(Optimizer):
 
     def __init__(
         self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, *,
-        groups: Groups = None,
+        groups: Groups = None, comm: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, groups)
+        super().__init__(params, lr, groups, comm)
         beta1, beta2 = betas
         _require(0 <= beta1 < 1 and 0 <= beta2 < 1, "betas of at least 0 and below 1", betas)
         _require(eps >= 0, "an eps of at least 0", eps)
@@ -454,9 +512,9 @@ class AdamW(Adam):
 
     def __init__(
         self, params: Any, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0.01, *, groups: Groups = None,
+        weight_decay: float = 0.01, *, groups: Groups = None, comm: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, groups=groups)
+        super().__init__(params, lr, betas, eps, groups=groups, comm=comm)
         _require(weight_decay >= 0, "a weight_decay of at least 0", weight_decay)
         self.weight_decay = weight_decay
 
@@ -475,21 +533,45 @@ def clip_grad_norm(params: Any, max_norm: float) -> Array:
 
     The factor is min(1, max_norm / (norm + 1e-6)), as in PyTorch. Where the norm is not finite, it is NaN.
 
+    Where an optimizer of these parameters has a communicator, the norm is that of the sum over the ranks, which costs
+    one more exchange of the gradients, and every rank calls it.
+
     Args:
         params: Tensors in any container; those without a gradient are left alone. A row-sparse gradient stays one.
         max_norm: above 0.
     """
-    _require(max_norm > 0, "a max_norm above 0", max_norm)
-    tensors = [p for p in trees.leaves(params) if isinstance(p, Tensor)]
-    moved = [p for p in {id(p): p for p in tensors}.values() if p.grad is not None]
-    if not moved:
+    tensors = list({id(p): p for p in trees.leaves(params) if isinstance(p, Tensor)}.values())
+    comm = _communicator(tensors)
+    ranks.together(comm, _require, max_norm > 0, "a max_norm above 0", max_norm)
+    moved = [p for p in tensors if p.grad is not None]
+    gradients = [p.grad for p in moved]
+    if comm is not None:
+        facts = {"max_norm": max_norm, "shapes of the parameters": [p.shape for p in tensors]}
+        gradients = [g for g in _summed(comm, facts, tensors) if g is not None]
+    if not gradients:
         return np.float64(0.0)
-    squares = [_sum_of_squares(p.grad) for p in moved]
+    squares = [_sum_of_squares(g) for g in gradients]
     norm = np.sqrt(sum(squares[1:], squares[0]))
     factor = np.where(np.isfinite(norm), np.minimum(1.0, max_norm / (norm + 1e-6)), np.nan)
     for p in moved:
         p.grad = p.grad * np.positive(factor, dtype=p.grad.dtype.type(0).real.dtype)
     return norm
+
+
+def _communicator(tensors: list[Tensor]) -> Any:
+    """The communicator of the optimizers that move some of these Tensors, None where they have none."""
+    given = set(map(id, tensors))
+    found = {id(o.comm): o.comm for o in _on_ranks if not given.isdisjoint(map(id, o.params))}
+    _require(len(found) < 2, "parameters on one communicator", f"{len(found)} communicators")
+    return next(iter(found.values()), None)
+
+
+def _summed(comm: Any, facts: Mapping[str, Any], params: list[Tensor]) -> list[Any]:
+    """The gradients of all ranks, summed; None where no rank has one."""
+    data = [p.data for p in params]
+    return ranks.summed(
+        comm, facts, data, lambda: [None if p.grad is None else _fitted(p.grad, p, x) for p, x in zip(params, data)]
+    )
 
 
 def _sum_of_squares(g: Array) -> Array:

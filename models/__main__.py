@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Never
@@ -37,8 +38,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import files
+from minigrad.ranks import RankFailed, together
 from minigrad.text import printable
-from models import characters, conll, digits, grade, picture, slides, storage, terminal, text, vectors_command
+from models import characters, conll, digits, grade, picture, processes, slides, storage, terminal, text, vectors_command
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
@@ -58,21 +60,24 @@ LONGEST_LINE = 10_000_000  # characters of text to tag: an endless line would ta
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit code; the docstring of this module lists them."""
     with terminal.streams():
-        return _run(parser().parse_args(argv))
+        return _run(argv)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(argv: Sequence[str] | None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
+            options = together(processes.world(), parser().parse_args, argv)
             if sys.stdout is None:
                 raise ValueError("needed a place for the output, but standard output is closed; send it to a file")
+            if processes.count() > 1 and options.run is not run_train:
+                raise ValueError(f"mpiexec started {processes.count()} processes, but only train can share its work")
             code = options.run(options) or 0
             sys.stdout.flush()
             return code
     except BrokenPipeError:
         return 141
-    except (ValueError, OSError, OverflowError) as error:
+    except (ValueError, OSError, OverflowError, RankFailed) as error:
         complain(error)
         return 2
     except MemoryError as error:
@@ -84,7 +89,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def complain(problem: Any) -> None:
-    terminal.say(f"python -m models: {problem}", sys.stderr)
+    if processes.is_first():  # which is told of the errors of others
+        terminal.say(f"python -m models: {problem}", sys.stderr)
 
 
 def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -232,35 +238,50 @@ def corpus(path: Path | None, embedded: str) -> list[conll.Sentence]:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    settings, recipe = chosen(Settings, options), chosen(Recipe, options)
-    checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
-    inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
-    storage.check_destinations(inputs, outputs)
-    sentences = corpus(options.train, "train")
-    development = None if options.dev is None else conll.read(options.dev)
-    pretrained = None if options.vectors is None else Vectors.load(options.vectors)
+    is_first, comm = processes.is_first(), processes.world()
+    if not is_first:
+        terminal.give_up(sys.stdout)
+
+    def prepared() -> tuple[Callable[..., tuple[Tagger, str]], Sequence[conll.Sentence] | None]:
+        settings, recipe = chosen(Settings, options), chosen(Recipe, options)
+        checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
+        inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
+        if is_first:
+            storage.check_destinations(inputs, outputs)
+        sentences = corpus(options.train, "train")
+        development = None if options.dev is None else conll.read(options.dev)
+        pretrained = None if options.vectors is None else Vectors.load(options.vectors)
+        data = sentences, development, settings, recipe
+        return partial(trained, *data, checkpoint=checkpoint, vectors=pretrained, comm=comm), development
+
+    training, development = together(comm, prepared)
     code, problem = 0, None
-    with terminal.stopping() as received:
+    with terminal.stopping(is_first) as received:
         try:
-            tagger, summary = trained(sentences, development, settings, recipe, checkpoint, received, pretrained)
+            tagger, summary = training(received=received)
         except Diverged as error:
             if error.best is None:
                 complain(error)
                 return 1
             tagger, summary, code, problem = error.best, "training diverged", 1, error
-        save(tagger, options.model)
+        together(
+            comm, save, tagger, options.model if is_first else None
+        )  # all wait: a late signal to one would end all
+        signals = processes.of_all(comm, received)
     if problem is not None:
         complain(problem)
     with terminal.work_is_done(OSError):
         terminal.say(summary)
         terminal.say(f"saved {options.model}")
-        if development is not None and not received:
+        if development is not None and not signals and is_first:
             print_rates("development", tagger, development)
-    return 128 + received[0] if received else code
+    return 128 + signals[0] if signals else code
 
 
-def save(tagger: Tagger, path: Path) -> None:
-    """Save a model, and where that fails, somewhere else, which the error names."""
+def save(tagger: Tagger, path: Path | None) -> None:
+    """Save a model, and where that fails, somewhere else, which the error names; nothing without a path."""
+    if path is None:
+        return
     try:
         tagger.save(path)
     except OSError as error:
@@ -285,13 +306,14 @@ def trained(
     development: Sequence[conll.Sentence] | None,
     settings: Settings,
     recipe: Recipe,
+    received: list[int],
     checkpoint: Checkpoint | None = None,
-    received: Sequence[int] = (),
     vectors: Vectors | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     file: Any = None,
+    comm: Any = None,
 ) -> tuple[Tagger, str]:
-    """Train until it is done, or a signal to stop is received; the model, and how it went."""
+    """Train until it is done, or a signal to stop is received by any process; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
     with suppress(OSError):  # the training is worth more than this line
         terminal.say(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
@@ -301,9 +323,9 @@ def trained(
         def report(now: Progress) -> None:
             show(now)
             watch(now)
-            stop_if(received)
+            stop_if(processes.of_all(comm, received))
 
-        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors)
+        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors, comm)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
 
 
@@ -430,7 +452,7 @@ def story(options: argparse.Namespace) -> int:
 
     with terminal.stopping() as received:
         sentences = conll.embedded("train")
-        tagger, summary = trained(sentences, None, Settings(), Recipe(), received=received, watch=keep, file=sys.stdout)
+        tagger, summary = trained(sentences, None, Settings(), Recipe(), received, watch=keep, file=sys.stdout)
     if received:
         return 128 + received[0]
     terminal.say(summary)

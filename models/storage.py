@@ -55,14 +55,20 @@ def write(path: str | Path, about: Mapping[str, Any], arrays: Mapping[str, Array
         OSError: where the file cannot be written; one that was there is as before.
         ValueError: for arrays that `Reader` would refuse.
     """
+    plain = storable(path, arrays)
+    with replacing(path) as file:
+        np.savez(file, about=json.dumps(about), **plain)
+
+
+def storable(path: str | Path, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays as `write` saves them, which refuses the others."""
     plain = {}
     for name, a in arrays.items():
         plain[name] = np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("<")).reshape(a.shape)
         if plain[name].dtype.str not in FLOATS:
             raise ValueError(f"{path}: needed float32 or float64 to save, got {a.dtype} in {name}")
         _check_finite(f"{name} for {path}", a)
-    with replacing(path) as file:
-        np.savez(file, about=json.dumps(about), **plain)  # type: ignore[arg-type]
+    return plain
 
 
 def _check_finite(name: str, a: Array) -> None:

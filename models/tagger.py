@@ -59,7 +59,7 @@ class Tagger:
     def score(self, windows: Windows) -> Array:
         """The score of each window."""
         U, W, b = self.params.U, self.params.W, self.params.b
-        starts = range(0, len(windows.words), BLOCK)
+        starts = range(0, max(1, len(windows.words)), BLOCK)
         blocks = (Windows(*(a if a is None else a[i : i + BLOCK] for a in windows)) for i in starts)
         return np.concatenate([scores(U, W, b, inputs(self.params, block)) for block in blocks])
 

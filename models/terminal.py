@@ -56,7 +56,7 @@ def streams() -> Iterator[None]:
                 if sys.stdout is not None:
                     sys.stdout.flush()
             except OSError:
-                _give_up(sys.stdout)
+                give_up(sys.stdout)
 
 
 class _Unfailing(io.TextIOBase):
@@ -79,17 +79,17 @@ class _Unfailing(io.TextIOBase):
         try:
             self.stream.write(text)
         except OSError:
-            _give_up(self.stream)
+            give_up(self.stream)
         return len(text)
 
     def flush(self) -> None:
         try:
             self.stream.flush()
         except OSError:
-            _give_up(self.stream)
+            give_up(self.stream)
 
 
-def _give_up(stream: Any) -> None:
+def give_up(stream: Any) -> None:
     """Drop what cannot be written, which Python would otherwise try again, and report, at its exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
@@ -103,11 +103,11 @@ def work_is_done(failure: type[OSError] = BrokenPipeError) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except failure:
-        _give_up(sys.stdout)
+        give_up(sys.stdout)
 
 
 @contextmanager
-def stopping() -> Iterator[list[int]]:
+def stopping(aloud: bool = True) -> Iterator[list[int]]:
     """Collect the signals that ask to stop, in place of stopping; Ctrl-C after one of them exits at once.
 
     >>> with stopping() as received:
@@ -116,6 +116,9 @@ def stopping() -> Iterator[list[int]]:
     True
 
     A signal that is ignored, as SIGHUP is under nohup, stays so.
+
+    Args:
+        aloud: say on standard error that the first one was received.
     """
     received: list[int] = []
 
@@ -123,7 +126,7 @@ def stopping() -> Iterator[list[int]]:
         if received and number == signal.SIGINT:
             raise SystemExit(128 + number)
         received.append(number)
-        if sys.__stderr__ is not None:  # else 2 may be another file
+        if aloud and sys.__stderr__ is not None:  # else 2 may be another file
             with suppress(OSError):  # print could be interrupted in the middle of another print
                 os.write(2, b"stopping after this step, Ctrl-C to stop at once\n")
 

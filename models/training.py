@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import ranks
 from minigrad.text import shortened
-from models import conll, storage, text
+from models import conll, processes, storage, text
 from models.tagger import Settings, Tagger, best_threshold, token_rate
 from models.vectors import Vectors
 from models.window import Parameters, Windows, objective
@@ -187,6 +188,7 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint: Checkpoint | None = None,
     vectors: Vectors | None = None,
+    comm: Any = None,
 ) -> Tagger:
     """Train a tagger; of all epochs, the one best on the development sentences is kept.
 
@@ -200,28 +202,40 @@ def train(
     keeps the best model so far; where `report` raises it, between two steps, the checkpoint is saved too. A corpus of
     fewer words than any text has is a warning, and so is a checkpoint that could not be written.
 
+    With an MPI communicator its ranks share the work of each minibatch, and return the model that one process trains,
+    up to rounding. Every rank passes the same arguments, which is checked; `report` raises KeyboardInterrupt on all of
+    them or on none. The first rank writes the checkpoint. Another error in the training of one rank ends all processes.
+
     Raises:
         Diverged: where the loss or the parameters are no longer finite. It has the best model so far.
         ValueError: where the sentences have no entity of the kind, or nothing else; for a checkpoint of another run,
-            and for one of an unfinished run that is not to be resumed, and would be lost.
+            and for one of an unfinished run that is not to be resumed, and would be lost; for ranks that differ.
     """
-    run = Run(sentences, development, settings, recipe, vectors)
-    if checkpoint is not None and checkpoint.resume:
-        run.restore(checkpoint.path)
-    elif checkpoint is not None and os.path.lexists(checkpoint.path):
-        _check_finished(checkpoint.path)
-    try:
-        while not run.finished:
-            progress = run.step()
-            if checkpoint is not None:
-                due = run.done == 0 if checkpoint.every is None else run.steps % checkpoint.every == 0
-                if due or run.finished:
-                    run.save(checkpoint.path)
-            report(progress)
-    except KeyboardInterrupt:
-        if checkpoint is not None and run.between_steps:
-            run.save(checkpoint.path)
-    return run.best or run.current()
+
+    def begun() -> Run:
+        run = Run(sentences, development, settings, recipe, vectors, comm)
+        if checkpoint is not None and checkpoint.resume:
+            run.restore(checkpoint.path)
+        elif checkpoint is not None and os.path.lexists(checkpoint.path):
+            _check_finished(checkpoint.path)
+        return run
+
+    run = ranks.together(comm, begun)
+    if comm is not None:
+        run.check_ranks(checkpoint=checkpoint and f"every {checkpoint.every or 'epoch'}", **run.identity)
+    with processes.one_fate(comm, Diverged):
+        try:
+            while not run.finished:
+                progress = run.step()
+                if checkpoint is not None:
+                    due = run.done == 0 if checkpoint.every is None else run.steps % checkpoint.every == 0
+                    if due or run.finished:
+                        run.save(checkpoint.path)
+                report(progress)
+        except KeyboardInterrupt:
+            if checkpoint is not None and run.between_steps:
+                run.save(checkpoint.path)
+        return run.best or run.current()
 
 
 class Run:
@@ -234,8 +248,9 @@ class Run:
         settings: Settings,
         recipe: Recipe,
         vectors: Vectors | None = None,
+        comm: Any = None,
     ) -> None:
-        self.settings, self.recipe, self.pretrained = settings, recipe, vectors
+        self.settings, self.recipe, self.pretrained, self.comm = settings, recipe, vectors, comm
         self.corpora = sentences, development
         self.rng = rng = np.random.default_rng(recipe.seed)
         shuffled = rng.permutation(len(sentences))
@@ -268,8 +283,8 @@ class Run:
         self.mean = mapped(np.copy, start)
         make, usual_rate = OPTIMIZERS[recipe.optimizer]
         rate = usual_rate if recipe.learning_rate is None else recipe.learning_rate
-        self.optimizer = make([t for t in vars(self.variables).values() if t is not None], rate)
-        descend = _descent(self.variables, self.optimizer)
+        self.optimizer = make([t for t in vars(self.variables).values() if t is not None], rate, comm=comm)
+        descend = _descent(self.variables, self.optimizer) if comm is None else _gradients(self.variables)
         self._descend = descend if recipe.compile is None else mg.compile(descend, backend=recipe.compile)
 
         shape = Tagger(settings, self.vocabulary, start)
@@ -295,9 +310,26 @@ class Run:
         self.epoch_state = self.rng.bit_generator.state
         self.order = self.rng.permutation(self.true)
 
-    def _with_unknowns(self, drawn: Windows) -> Windows:
-        unknown = self.rng.random(drawn.words.shape) < self.dropout[drawn.words]
+    def _part(self, n: int) -> slice:
+        """Those of n things that are this rank's."""
+        rank, size = (0, 1) if self.comm is None else (self.comm.Get_rank(), self.comm.Get_size())
+        return slice(n * rank // size, n * (rank + 1) // size)
+
+    def _windows_at(self, at: Array) -> Windows:
+        """This rank's part of some windows, with words unknown at random: every rank draws all random numbers."""
+        part = self._part(len(at))
+        drawn = rows(self.windows, at[part])
+        unknown = self.rng.random((*at.shape, drawn.words.shape[-1]))[part] < self.dropout[drawn.words]
         return Windows(np.where(unknown, 1, drawn.words), drawn.cases)
+
+    def _descended(self, true: Windows, corrupt: Windows) -> float:
+        """The loss of a minibatch, after the step that all ranks have made."""
+        if self.comm is None:
+            return float(self._descend(true, corrupt))
+        self.optimizer.zero_grad()
+        J = float(self._descend(true, corrupt))
+        self.optimizer.step()
+        return float(sum(self.comm.allgather(J)))
 
     def step(self) -> Progress:
         """Learn from one minibatch; after the last one of an epoch, update the best model."""
@@ -305,8 +337,7 @@ class Run:
         recipe, epoch, of = self.recipe, self.epoch, len(self.order)
         at = self.order[self.done : self.done + recipe.batch]
         corrupt = self.other[self.rng.integers(0, len(self.other), (len(at), recipe.corrupt))]
-        J = self._descend(self._with_unknowns(rows(self.windows, at)), self._with_unknowns(rows(self.windows, corrupt)))
-        self.loss += J.item()
+        self.loss += self._descended(self._windows_at(at), self._windows_at(corrupt))
         self.steps += 1
         self.scored += at.size + corrupt.size
         self.done = done = self.done + len(at)
@@ -325,6 +356,8 @@ class Run:
         tagger, f1 = self._tagger(self.mean)
         if not all(np.isfinite(a).all() for a in [*_present(self.mean).values(), tagger.threshold]):
             self._diverge("the parameters are not finite")
+        if self.comm is not None:
+            self.check_ranks()
         if self.best is None or f1 > self.best_f1:
             self.best, self.best_f1, self.best_epoch = tagger, f1, self.epoch
         self.finished = self.epoch == self.recipe.epochs or self.epoch - self.best_epoch >= self.recipe.patience
@@ -341,10 +374,25 @@ class Run:
     def _tagger(self, params: Parameters) -> tuple[Tagger, float]:
         """A model with the threshold that is best on the held-out sentences, and its F1 on those of development."""
         tagger = Tagger(self.settings, self.vocabulary, params)
-        scores = [tagger.score(windows) for windows, _ in self.parts]
+        scores = [self._scores(tagger, windows) for windows, _ in self.parts]
         golds = [gold for _, gold in self.parts]
         tagger.threshold = best_threshold(scores[0], golds[0])
         return tagger, token_rate(scores[-1] > tagger.threshold, golds[-1]).f1
+
+    def _scores(self, tagger: Tagger, windows: Windows) -> Array:
+        """The scores of all windows, of which each rank computes its part."""
+        part = self._part(len(windows.words))
+        own = tagger.score(Windows(*(None if a is None else a[part] for a in windows)))
+        return own if self.comm is None else np.concatenate(self.comm.allgather(own))
+
+    def check_ranks(self, **further: Any) -> None:
+        """Compare the place in training, all arrays and some further facts on all ranks.
+
+        Raises:
+            ValueError: where they are not the same.
+        """
+        arrays = {name: ranks.fact(a) for name, a in self._arrays().items()}
+        ranks.require_same(self.comm.allgather({**further, **self._numbers(), **arrays}))
 
     def current(self) -> Tagger:
         """The model of the parameters as they are, in the first epoch."""
@@ -387,7 +435,10 @@ class Run:
         """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
         about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers()}
         try:
-            storage.write(path, about, self._arrays())
+            if self.comm is None or self.comm.Get_rank() == 0:
+                storage.write(path, about, self._arrays())
+            else:
+                storage.storable(path, self._arrays())
         except OSError as error:
             warnings.warn(f"the checkpoint of step {self.steps} could not be written: {error}", stacklevel=3)
         except ValueError as error:
@@ -453,6 +504,17 @@ def _descent(variables: Parameters, optimizer: mg.optim.Optimizer) -> Callable[[
         return J
 
     return step
+
+
+def _gradients(variables: Parameters) -> Callable[[Windows, Windows], Any]:
+    """The part of a step that no other rank takes part in, which can be compiled."""
+
+    def gradients(true: Windows, corrupt: Windows) -> Any:
+        J = objective(variables, true, corrupt)
+        J.backward()
+        return J
+
+    return gradients
 
 
 def _checkpoint(file: storage.Reader) -> dict[str, Any]:

@@ -72,11 +72,12 @@ def inputs(params: Parameters, windows: Windows) -> Array:
     >>> inputs(p, Windows(np.array([[1, 0]])))
     array([[3., 4., 1., 2.]])
     """
-    leading = windows.words.shape[:-1]
-    x = mg.reshape(mg.embedding(params.L, windows.words), (*leading, -1))
+    *leading, width = windows.words.shape
+    x = mg.reshape(mg.embedding(params.L, windows.words), (*leading, width * params.L.shape[1]))
     if params.C is None:
         return x
-    return mg.concatenate([x, mg.reshape(mg.embedding(params.C, windows.cases), (*leading, -1))], axis=-1)
+    cases = mg.reshape(mg.embedding(params.C, windows.cases), (*leading, width * params.C.shape[1]))
+    return mg.concatenate([x, cases], axis=-1)
 
 
 def objective(params: Parameters, true_windows: Windows, corrupt_windows: Windows) -> Array:

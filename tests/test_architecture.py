@@ -41,6 +41,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "files",
     "saving",
     "anomalies",
+    "ranks",
     ("check", ["numeric", "terms", "compare"]),
     ("viz", ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet"]),
     ("viz", ["command", "dot", "draw", "layout", "replay"]),
@@ -94,7 +95,7 @@ def imports(path: Path) -> set[str]:
 def importable(name: str) -> set[str]:
     """The entries that a module may import from: those before its own, and its own where that is a whole package."""
     if name in PUBLIC_ONLY:
-        return {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine", "operands", "text"}
+        return {"Tensor", "no_grad", "sparse", "_tensor", "trees", "engine", "operands", "text", "ranks"}
     return set(MODULES[: MODULES.index(listed(name)) + 1])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from benchmarks import minibatch, mlp, scaling, step, vmap, windows
+from benchmarks import minibatch, mlp, mpi, scaling, step, vmap, windows
 from benchmarks.harness import Benchmark, Goal, agree, at_most, faster, number, race, show, timed
 from benchmarks.results import markdown
 
@@ -187,6 +187,15 @@ def test_quick_prints_tables_and_writes_them(tmp_path):
     assert {"date", "machine", "versions", "quick", "benchmarks"} <= figures.keys()
     assert list(figures["benchmarks"]) == names
     assert figures["benchmarks"]["chain"][0]["rows"]["minigrad, n = 100"]["ratio"] > 0
+
+
+def test_ranks_are_measured_and_send_rows_instead_of_tables():
+    pytest.importorskip("mpi4py", reason='needs mpi4py and an mpiexec: pip install -e ".[mpi]"')
+    times, sent = map(race, mpi.benchmarks(quick=True))
+    assert {"one process", "1 rank", "2 ranks, half of it each", "2 ranks, a minibatch each"} < times["rows"].keys()
+    rows = {name: row["median"] for name, row in sent["rows"].items()}
+    table = 2_000 * 50 * 4 / 1e3  # kB
+    assert rows["2 ranks, half each, dense"] > table > 3 * rows["2 ranks, half of it each"] > 0
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

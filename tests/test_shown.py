@@ -123,7 +123,7 @@ def test_a_repr_inside_a_transform_reads_nothing(capsys: pytest.CaptureFixture[s
     assert mg.compile(step)(np.ones(2)) == 2.0
     assert mg.vmap(example)(np.ones((4, 2))).tolist() == [2.0] * 4
     rows, traced, mapped = capsys.readouterr().out.splitlines()
-    assert rows == "RowSparse(shape=(3, 2), dtype=float64) None"
+    assert rows == "RowSparse(some of 3 rows, shape=(3, 2), dtype=float64) None"
     assert traced == "Tracer(the argument w (2,)) Linear(W=<Tracer (2,)>, b=None) Tensor(Tracer(copy (2,))) None"
     assert mapped.count("for each of 4 examples") == 2 and mapped.endswith("None")
 
