@@ -135,12 +135,11 @@ def checksum(arrays: list[Array]) -> int:
 
 def touch(node: Node) -> None:
     """Stamp a node whose data was changed: younger now than every result of the old value, which the pass sees."""
-    stamp = tick()
-    for x in (node, node._entry if not mode.tracing else None):
-        if x is not None:
-            x._stamp = stamp
-            if x._edges:
-                x._edges = None  # the recorded op no longer computes this value
+    node._stamp = tick()
+    if node._edges:
+        node._edges = None  # the recorded op no longer computes this value
+    if node._entry is not None and not mode.tracing:
+        node._entry._stamp, node._entry._edges = node._stamp, node._edges
 
 
 def node_of(x: Any) -> Any:

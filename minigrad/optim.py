@@ -191,8 +191,10 @@ class Optimizer:
         if later and len({(id(state), id(at)) for _, state, at, _ in later}) < len(later):
             raise RuntimeError("an update needs what it remembered: call it once a step for each parameter")
         if later:
-            written = {id(_owner(target)) for _, target, *_ in [*calls, *then, *later]}
-            later = [(f, s, at, np.copy(v) if id(_owner(v)) in written else v) for f, s, at, v in later]
+            written = {*_owners([target for _, target, *_ in (*calls, *then, *later)])}
+            owners = _owners([value for *_, value in later])
+            if not written.isdisjoint(owners):
+                later = [(*to, np.copy(v) if x in written else v) for (*to, v), x in zip(later, owners)]
         return [*calls, *then, *later, (len, ())], undo
 
     def check_ranks(self) -> None:
@@ -291,18 +293,19 @@ def _subtraction(data: Array, at: Any, change: Array) -> Call:
 
 def _storable(state: Array, at: Any, value: Any) -> Array:
     """A value that `state[at] = value` cannot refuse."""
-    _require(state.flags.writeable, "a state that can be written to", "a read-only array")
+    if not state.flags.writeable:
+        _require(False, "a state that can be written to", "a read-only array")
     value = value if type(value) is np.ndarray else np.asarray(value)
     value = value if value.dtype is state.dtype else value.astype(state.dtype)
-    if at is not ... or value.shape != state.shape:
-        np.broadcast_to(value, np.broadcast_to(False, state.shape)[at].shape)
+    shape = state.shape if at is ... else state[at].shape
+    if value.shape != shape:
+        np.broadcast_to(value, shape)
     return value
 
 
-def _owner(x: Any) -> Any:
-    """The array whose memory an array is a view of."""
-    base = getattr(x, "base", None)
-    return x if base is None else base
+def _owners(values: list[Any]) -> list[int]:
+    """For each value the id of the array whose memory it is a view of, or its own."""
+    return [id(x if (base := getattr(x, "base", None)) is None else base) for x in values]
 
 
 def _make_all(calls: list[Call], undo: list[Call]) -> None:
@@ -337,12 +340,12 @@ def _fitted(g: Any, p: Tensor, data: Array) -> Array:
     """A gradient in the dtype of its parameter, where a user has set it; not in its shape, as NumPy would broadcast."""
     if type(data) is np.ndarray and not data.flags.writeable:
         _require(False, f"data of {text.named(p)} that can be moved", "a read-only array")
+    if type(g) in (type(data), RowSparse) and g.dtype is data.dtype and g.shape == data.shape:
+        return g
     if isinstance(g, Tensor):
         _require(False, f"an array as the gradient of {text.named(p)}", "a Tensor; use its .data")
     if type(g) is not type(data):
         g = operands.in_library_of(data, g, f"the gradient of {text.named(p)}")
-    if g.shape == data.shape and g.dtype is data.dtype:
-        return g
     if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
         needed = f"the gradient of {text.named(p)} to be {p.dtype} of shape {p.shape}"
         _require(False, needed, f"{g.dtype} of shape {g.shape}")

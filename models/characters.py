@@ -86,10 +86,10 @@ class Recurrent:
         return cls(table, nn.Linear.init(rng, d, d, dtype=dtype), state)
 
     def __call__(self, ids: Array) -> Array:
-        states = [mg.tanh(self.input(mg.embedding(self.table, ids[:, 0])))]
+        inputs = self.input(self.table)  # W x + b of each character there is, fewer than there are in the minibatch
+        states = [mg.tanh(mg.embedding(inputs, ids[:, 0]))]
         for t in range(1, ids.shape[-1]):
-            x = self.input(mg.embedding(self.table, ids[:, t]))
-            states.append(mg.tanh(x + self.state(states[-1])))
+            states.append(mg.tanh(mg.embedding(inputs, ids[:, t]) + self.state(states[-1])))
         return nn.Linear(self.table)(mg.stack(states, axis=1))
 
 

@@ -66,6 +66,19 @@ def test_it_learns_to_write(tmp_path: Path) -> None:
     assert sum(word in content.split() for word in words) > 0.7 * len(words)
 
 
+def test_a_recurrent_network_multiplies_once_for_all_characters() -> None:
+    model = characters.Recurrent.init(np.random.default_rng(0), 9, d=8, dtype=float)
+    ids = np.random.default_rng(1).integers(0, 9, (3, 6))
+    table, W, b, V = (x.data for x in (model.table, model.input.W, model.input.b, model.state.W))
+    h, logits = np.zeros((3, 8)), []
+    for t in range(6):
+        h = np.tanh(table[ids[:, t]] @ W.T + b + h @ V.T)
+        logits.append(h @ table.T)
+    np.testing.assert_allclose(model(ids).data, np.stack(logits, axis=1), rtol=1e-12)
+    source = str(mg.derive(model, ids, wrt=()))
+    assert source.count("@ W.T") == 1
+
+
 def test_a_transformer_does_not_look_ahead() -> None:
     model = mg.stop_gradient(characters.Transformer.init(np.random.default_rng(0), 9, 6, d=8, heads=2, layers=2))
     ids = np.array([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 0, 0]])
