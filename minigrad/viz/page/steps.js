@@ -30,19 +30,43 @@ function arrived(upTo) {
 function show(step, smooth = true) {
   const before = now;
   now = Math.max(0, Math.min(steps.length - 1, step));
+  const at = paint();
+  tell(at);
+  if (chosen) choose(chosen);
+  code(at);
+  $("say").textContent = say(at);
+  bar.value = now;
+  const forward = steps.findIndex(s => s.phase === "seed");
+  const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
+  $("count").textContent = where;
+  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${where}`);
+  for (const id of ["home", "previous"]) $(id).disabled = now === 0;
+  for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
+  document.body.dataset.step = now;
+  centre([...(at.box ? [at.box] : []), ...(at.moves || []).map(m => m.to), ...(at.from || [])], smooth);
+  svg.querySelectorAll(".pulse").forEach(p => p.remove());
+  if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
+    if (at.phase === "forward" && e.to === at.box) pulse(e.line, false);
+    if ((at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
+  });
+}
+
+/** Draw the step that is shown: its values, its gradients, and the card about it. */
+function paint() {
   const at = steps[now], backwards = ["seed", "backward", "end"].includes(at.phase);
-  const values = new Set(), gradients = arrived(now), returned = new Set();
+  const values = new Set(), gradients = arrived(now), flows = new Map();
   for (let i = 0; i <= now; i++) {
     for (const key of steps[i].phase === "start" ? steps[i].boxes : []) values.add(key);
     if (steps[i].phase === "forward") values.add(steps[i].box);
-    for (const m of steps[i].moves || []) returned.add(m.edge);
+    for (const m of steps[i].moves || []) flows.set(m.edge, m.flow);
   }
-  const active = new Set(at.box ? [at.box] : []), targets = new Set((at.moves || []).map(m => m.to));
+  const targets = new Set((at.moves || []).map(m => m.to)), here = new Set((at.moves || []).map(m => m.edge));
   svg.classList.toggle("backwards", backwards);
   for (const b of boxes) {
     const g = gradients[b.key];
-    const c = {pending: !values.has(b.key), returned: g, active: active.has(b.key), target: targets.has(b.key), dead: g && g.whole && isDead(arrays[g.array])};
+    const c = {pending: !values.has(b.key), returned: g, active: b.key === at.box, target: targets.has(b.key), dead: g && g.whole && isDead(arrays[g.array])};
     for (const [name, on] of Object.entries(c)) b.g.classList.toggle(name, Boolean(on));
+    if (!isShown(b)) continue;
     if (g) {
       const [x, y, w] = b.place, top = y + (b.sign ? PILL / 2 + 27 : 20);
       strip(b.gradAt, arrays[g.array], x + 10, top + 27, w - 20, "∂");
@@ -54,33 +78,15 @@ function show(step, smooth = true) {
     b.title.textContent = label;
   }
   edges.forEach((e, i) => {
-    const move = (at.moves || []).find(m => m.edge === i), on = move || at.phase === "forward" && e.to === at.box;
-    const flows = steps.slice(0, now + 1).flatMap(s => s.moves || []).find(m => m.edge === i);
-    e.line.setAttribute("class", ["edge", values.has(e.to) && "seen", returned.has(i) && "returned", on && "active", flows && isDead(arrays[flows.flow]) && "dead"].filter(Boolean).join(" "));
+    const on = here.has(i) || at.phase === "forward" && e.to === at.box, returned = flows.has(i);
+    e.line.setAttribute("class", ["edge", values.has(e.to) && "seen", returned && "returned", on && "active", returned && isDead(arrays[flows.get(i)]) && "dead"].filter(Boolean).join(" "));
     e.line.removeAttribute("marker-start");
     e.line.removeAttribute("marker-end");
-    if (returned.has(i)) e.line.setAttribute("marker-start", "url(#back)");
+    if (returned) e.line.setAttribute("marker-start", "url(#back)");
     else e.line.setAttribute("marker-end", on ? "url(#forward)" : "url(#plain)");
   });
   marks(gradients);
-  tell(at, gradients);
-  code(at);
-  $("say").textContent = say(at);
-  if (chosen) choose(chosen);
-  bar.value = now;
-  const forward = steps.findIndex(s => s.phase === "seed");
-  const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
-  $("count").textContent = where;
-  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${where}`);
-  for (const id of ["home", "previous"]) $(id).disabled = now === 0;
-  for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
-  document.body.dataset.step = now;
-  centre([...active, ...targets, ...(at.from || [])], smooth);
-  svg.querySelectorAll(".pulse").forEach(p => p.remove());
-  if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
-    if (at.phase === "forward" && e.to === at.box) pulse(e.line, false);
-    if ((at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
-  });
+  return at;
 }
 
 /** A dot that runs along an edge, the way the numbers go. */
@@ -101,7 +107,7 @@ function spoken(x) {
   const numbers = x.data.filter(finite), said = v => shown(v, 3);
   if (!x.data.length) return "empty";
   if (x.data.length === 1) return said(x.data[0]);
-  if (x.data.length <= 8) return x.data.map(said).join(", ");
+  if (x.data.length <= 8) return Array.from(x.data, said).join(", ");
   const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
   if (x.note) return x.note;
   if (!numbers.length) return `${shape} numbers, none finite`;
@@ -117,14 +123,18 @@ function say(at) {
     start: () => `Before the start: ${at.boxes.map(k => `${byKey[k].label} is ${spoken(arrays[byKey[k].value])}`).join("; ")}`,
     forward: () => `Forward: ${text(at.title)}, which is ${spoken(arrays[b.value])}`,
     seed: () => `The backward pass begins: ∂${root}/∂${root} is 1`,
-    backward: () => `Backward through ${text(at.title)}: ${at.moves.map(m => `${text(m.formula)}, which is ${spoken(arrays[m.flow])}${m.why ? `: ${m.why}` : ""}`).join("; ")}`,
+    backward: () => `Backward through ${text(at.title)}: ${at.moves.map(m => `${text(m.formula)}, which is ${spoken(arrays[m.flow])}${why(m, at) ? `: ${why(m, at)}` : ""}`).join("; ")}`,
     end: () => `Done, the gradients: ${at.boxes.map(k => `${d(byKey[k])} is ${spoken(arrays[byKey[k].grad])}`).join("; ")}`,
   }[at.phase]();
 }
 
+/** What the card of a step says of values, other than numbers. */
+const remarksOn = at => (at.moves || []).map(m => why(m, at)).join() + otherCase(at.box);
+
 /** The card of a step: what happens, in words and numbers. */
-function tell(at, gradients) {
+function tell(at) {
   const card = $("step");
+  card.remarks = remarksOn(at);
   card.replaceChildren();
   const back = ["seed", "backward", "end"].includes(at.phase);
   card.classList.toggle("back", back);
@@ -146,14 +156,16 @@ function tell(at, gradients) {
     formula(at.title, card, "h2");
     if (at.why) make("p", {class: "why"}, card, at.why);
     row(card, at.g, arrays[b.grad], "g", d(b));
-    if (at.local !== null) formula(at.local, make("p", {}, card, "local derivative "));
+    const other = otherCase(at.box);
+    if (other) make("p", {class: "zero"}, card, "A tie or a zero makes this another case than that of the recorded values, for which the formulas are written.");
+    if (at.local !== null && !other) formula(at.local, make("p", {}, card, "local derivative "));
     if (at.slide) make("p", {class: "slide"}, card, at.slide);
     for (const m of at.moves) {
       const to = byKey[m.to], move = make("div", {class: "move"}, card), head = make("h3", {}, move);
       const whole = m.of === 1;
-      formula(m.formula, head, "span", {class: "g"});
+      formula(other ? to.derivative : m.formula, head, "span", {class: "g"});
       heat(move, arrays[m.flow], `contribution to ${d(to)}`, arrays[m.flow].data.length <= 16);
-      if (m.why) make("p", {class: "zero"}, move, m.why);
+      if (why(m, at)) make("p", {class: "zero"}, move, why(m, at));
       if (!whole) {
         make("p", {class: "why"}, move, `${to.label} is used ${m.of} times: its contributions add up. ${m.nth} of ${m.of} ${m.nth === m.of ? "are in, the sum is" : "is in so far."}`);
         if (m.nth > 1) heat(move, arrays[m.sum], d(to), arrays[m.sum].data.length <= 16);
@@ -237,5 +249,3 @@ function scrolls(pane) {
   return pane.scrollWidth > pane.clientWidth || pane.scrollHeight > pane.clientHeight;
 }
 addEventListener("resize", () => { fit(); show(now, false) });
-fit();
-show(0, false);
