@@ -41,7 +41,10 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "saving",
     "anomalies",
     ("check", ["numeric", "terms", "compare"]),
-    ("viz", ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet"]),
+    (
+        "viz",
+        ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet", "unfold"],
+    ),
     ("viz", ["command", "dot", "draw", "layout"]),
     (
         "compiler",

@@ -37,6 +37,7 @@ from minigrad.viz.notation import (
 )
 from minigrad.viz.patterns import arrays_of, pattern
 from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
+from minigrad.viz.unfold import product_of
 from minigrad.viz.zeros import indicators, value
 
 MAX_OPS = 300  # more than anyone steps through
@@ -168,9 +169,20 @@ class _Page:
             "loops": [[[box.key for box in step] for step in steps] for steps in loops_of(graph)],
             "steps": self.steps(),
             "code": self.code,
+            "products": self.products(),
             "arrays": self.arrays.table,
         }
         return content | {"live": self.program()}
+
+    def products(self) -> list[dict[str, Any]]:
+        """The products W x whose gradients can be followed element by element."""
+        found = [(box, product_of(self.graph, box, self.heads[box.head])) for box, _ in self.results if box.head]
+        return [
+            {"box": box.key, "head": box.head, "W": p.W.key, "x": p.x.key}
+            | {"rows": [b.key for b in p.rows], "formula": self.formulas.add(p.formula)}
+            for box, p in found
+            if p
+        ]
 
     def program(self) -> dict[str, Any]:
         """What the page needs to compute the arrays itself, or why it cannot."""

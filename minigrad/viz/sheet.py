@@ -124,7 +124,7 @@ def sheet(graph: Graph, formulas: Formulas, number_of: Callable[[Box, Array], in
         if value is not None and (found := np.asarray(getattr(value, "rows", value))).size == 1:
             text = markup('<span data-array="{}"> = {}</span>', number_of(box, value), number(found.item(), 4))
         more = markup(" <small>{}</small>", note) if note else Markup("")
-        return markup("<li>{}{}{}</li>\n", formulas.printed(formula), text, more)
+        return markup('<li data-box="{}">{}{}{}</li>\n', Markup(box.key), formulas.printed(formula), text, more)
 
     for box in reversed(graph.boxes):
         if not box.op:
@@ -136,7 +136,9 @@ def sheet(graph: Graph, formulas: Formulas, number_of: Callable[[Box, Array], in
             for equation, value in gradient_equations(graph, box, heads[box.head]):
                 lines["Gradients"].append(item(equation, box, value))
     return joined(
-        markup("<h3>{}</h3>\n<ul>\n{}</ul>\n", title, joined(items)) for title, items in lines.items() if items
+        markup('<h3>{}</h3>\n<ul id="{}">\n{}</ul>\n', title, title.lower(), joined(items))
+        for title, items in lines.items()
+        if items
     )
 
 

@@ -425,3 +425,78 @@ def test_a_drag_answers_at_once(pages, tmp_path, opened):
         page = opened(path)
         page.click("#last")
         assert page.evaluate(time) < 100
+
+
+# one linked reading
+
+
+def lit(page, what):
+    return page.locator(f"{what}.lit").evaluate_all(
+        "all => all.map(e => e.dataset.key || e.dataset.box || e.innerText.trim())"
+    )
+
+
+def test_a_line_a_value_and_its_formulas_light_up_together(tmp_path, opened):
+    J, data = pair(fresh())
+    page = opened(mg.replay(J, tmp_path / "a.html", inputs=data))
+    z = page.evaluate("boxes.filter(b => b.label === 'z').map(b => b.key)")
+    page.locator("#code .leads", has_text="z = W @ x + b").focus()
+    assert set(z) < {*lit(page, ".box")}  # and W x, which is in the same line
+    assert {*lit(page, "#sheet li")} == set(z) and lit(page, "#code span") == ["z = W @ x + b"]
+    item = page.locator(f"#gradients [data-box={z[0]}]").first
+    item.focus()
+    assert lit(page, ".box") == [z[0]] and lit(page, "#code span") == ["z = W @ x + b"]
+    page.keyboard.press("Enter")
+    step = int(page.evaluate("document.body.dataset.step"))
+    assert page.evaluate("([i, key]) => steps[i].moves.some(m => m.to === key)", [step, z[0]])
+    assert page.url.endswith(f"#step={step}")
+    page.evaluate("location.hash = '#step=2'")
+    page.wait_for_selector("body[data-step='2']")
+    assert page.get_attribute("#scrub", "aria-valuetext").startswith("step 2 of")
+
+
+def test_an_outer_product_element_by_element(tmp_path, opened):
+    """As on the slides; a cell of its matrix says what it is made of, with the numbers of now."""
+    J, data = pair(fresh())
+    page = opened(mg.replay(J, tmp_path / "a.html", inputs=data))
+    lines = page.evaluate("data.products.map(p => text(p.formula))")
+    assert lines[1].replace(";  =", " =") == (
+        "∂s/∂W_ij = ∂s/∂a_i ∂a_i/∂W_ij = U_i f′(z_i) ∂z_i/∂W_ij = U_i f′(z_i) x_j = δ_i x_j; ∂s/∂W = δ xᵀ"
+    )
+    step = page.evaluate("steps.findIndex(s => s.phase === 'backward' && s.box === data.products[1].box)")
+    page.evaluate("i => show(i, false)", step)
+    page.click("summary")
+    assert page.locator("#step details math").is_visible()
+    page.evaluate("() => { pick(boxes.find(b => b.label === 'x'), 3); put(0.25) }")
+    page.locator("#step .move .heat").first.locator("td").nth(43).hover()  # of W (8, 20)
+    said = page.inner_text("#step .follows").replace("−", "-")
+    assert "Towards s, W[2, 3] is only used to compute (W @ x)[2], z[2], a[2]; from there it gets" in said
+    g, x, flow = (float(v) for v in re.search(r"(\S+) · (\S+) = (\S+)\.$", said).groups())
+    assert x == 0.25 and np.isclose(g * x, flow, rtol=0.02)
+    outlined = page.locator("rect.lit").evaluate_all("all => all.map(e => e.closest('.box').dataset.key)")
+    assert set(outlined) == {*page.evaluate("(p => [p.W, p.x, ...p.rows])(data.products[1])")}
+
+
+def test_a_weight_that_is_used_in_other_ways_is_not_said_to_be_used_once(tmp_path):
+    W, x = mg.Tensor(np.ones((2, 2)), "W"), mg.Tensor(np.ones(2), "x")
+    twice = mg.sum(mg.tanh(W @ mg.tanh(W @ x)))
+    squared = mg.sum(mg.tanh(W @ x)) + mg.sum(W)
+    for J in (twice, squared):
+        text = mg.replay(J, tmp_path / "a.html").read_text(encoding="utf-8")
+        assert '"products":[]' in text
+
+
+def test_how_a_sum_over_a_batch_comes_about(pages, opened):
+    page = opened(pages[mlp])
+    step = page.evaluate("steps.findIndex(s => s.moves && s.moves.some(m => byKey[m.to].label === 'b2'))")
+    page.evaluate("i => show(i, false)", step)
+    page.get_by_label("Which example of the batch").select_option("2")
+    g = page.evaluate("i => Array.from(arrays[byKey[steps[i].box].grad].data)", step)
+    g = np.reshape(g, (5, 3))
+
+    def shown(name):
+        cells = page.locator(f'#step [data-of="{name}"] td')
+        return [float(v) for v in cells.evaluate_all("all => all.map(c => c.dataset.v)")]
+
+    label = page.evaluate("i => d(byKey[steps[i].box])", step)
+    assert np.allclose(shown(f"{label}[2]"), g[2]) and np.allclose(shown("the sum so far"), g[:3].sum(0))

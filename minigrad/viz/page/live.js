@@ -138,6 +138,7 @@ function build() {
   });
   make("p", {class: "nudge told"}, card);
   make("ul", {class: "conditions"}, card);
+  make("p", {class: "why follows told"}, card);
   const end = make("div", {class: "row"}, card);
   make("button", {id: "descend", "aria-label": "A step of gradient descent"}, end, "Step of gradient descent").onclick = descend;
   field("rate", "number", "Learning rate", make("label", {}, end, "rate "), {value: .1, min: 0});
@@ -210,9 +211,9 @@ function put(v) {
 
 /** What the panel shows of the values now. */
 function panel() {
-  const {box, at, g} = nudge, x = own(box), delta = x[at] - nudge.from, now = rootValue(), name = elementName(), slope = `∂${root}/∂${name}`;
+  const {box, at, g} = nudge, x = own(box), delta = x[at] - nudge.from, J = rootValue(), name = elementName(), slope = `∂${root}/∂${name}`;
   const was = recorded[byKey[data.rootKey].value].data[0];
-  card.querySelector(".root").replaceChildren(make("span", {class: "scalar"}, null, `${root} = ${shown(now, 6)}`), moved ? ` recorded: ${shown(was, 6)}` : "");
+  card.querySelector(".root").replaceChildren(make("span", {class: "scalar"}, null, `${root} = ${shown(J, 6)}`), moved ? ` recorded: ${shown(was, 6)}` : "");
   $("element").textContent = name;
   $("slide").value = Number.isFinite(x[at]) ? x[at] : 0;
   $("slide").setAttribute("aria-valuetext", `${name} is ${shown(x[at])}`);
@@ -228,12 +229,14 @@ function panel() {
   const told = card.querySelector(".nudge");
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
-  else if (g === null) told.textContent = `${box.label} is a constant: no gradient is computed for it. Δ${root} = ${signed(now - nudge.root)}`;
+  else if (g === null) told.textContent = `${box.label} is a constant: no gradient is computed for it. Δ${root} = ${signed(J - nudge.root)}`;
   else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: move ${name} a little, and ${root} changes by about that much times as much.`;
   else {
-    for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, now - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
+    for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
     make("small", {class: "why"}, told, `where g = ${slope} = ${shown(g)}, before the move`);
   }
+  const products = data.products.filter(p => p.W === box.key), product = products.find(p => p.box === steps[now].box) || products[0];
+  card.querySelector(".follows").textContent = product ? lightElement(product, at) : "";
   const list = card.querySelector(".conditions");
   list.replaceChildren();
   (live.conditions || []).forEach((c, k) => {
@@ -266,6 +269,10 @@ function reset() {
   pick(nudge.box, nudge.at);
 }
 
+/** The step in the address, #step=17. */
+const addressed = () => Number((location.hash.match(/^#step=(\d+)$/) || [0, 0])[1]);
+addEventListener("hashchange", () => { if (addressed() !== now) go(addressed()) });
+
 fit();
 build();
-show(0, false);
+show(addressed(), false);
