@@ -221,7 +221,7 @@ def number(v: Any) -> Any:
 def written(v: Value) -> tuple[str, Sequence[Any], dict[str, Any]]:
     """The name of an op, its operands, and what else the page needs to know of it."""
     call, args, kwargs = v.call, v.args, v.kwargs
-    name = getattr(call, "__name__", str(call))
+    name = name_of(call)
     assert call is not None
     if isinstance(call, np.ufunc) and is_elementwise(call) and set(kwargs) <= {"dtype"} and call.nout == 1:
         return (ON_BOOLEANS.get(name, name) if v.dtype == bool else name), args, {}
@@ -253,8 +253,15 @@ def written(v: Value) -> tuple[str, Sequence[Any], dict[str, Any]]:
         sources, numbers = moved(v)
         return "gather", sources, {"places": places(numbers - 1)}
     if call in UPDATES:  # by the name of the function that writes
-        name = next((getattr(x, "__name__", name) for x in args if callable(x)), name)
+        name = next((name_of(x) for x in args if callable(x)), name)
     return name, [*values_in((args, kwargs))], {}
+
+
+def name_of(call: Any) -> str:
+    """The name of a function of NumPy, of a method of a ufunc with it: add.at."""
+    ufunc = getattr(call, "__self__", None)
+    name = str(getattr(call, "__name__", call))
+    return f"{ufunc.__name__}.{name}" if isinstance(ufunc, np.ufunc) else name
 
 
 def shapes(args: Sequence[Any]) -> list[Any]:

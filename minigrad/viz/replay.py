@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os.path
 import re
@@ -42,6 +43,7 @@ from minigrad.viz.zeros import indicators, value
 
 MAX_OPS = 300  # more than anyone steps through
 MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
+ROOM = 6000  # characters of the program of a small graph; that of a large one may take half as many as all else
 
 Remarks = Callable[[Graph, Box], str]
 
@@ -95,8 +97,13 @@ def replay(
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
     page = _Page(graph, remarks)
-    content = json.dumps(page.content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    parts = {"DATA": content.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
+    as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    content, program = page.content(), page.program()
+    live, others = as_text(program), as_text(content)
+    if len(live) > len(others) / 2 + ROOM:
+        live = as_text({"off": "its arrays are too large to be in the page as a whole"})
+    text = f'{others[:-1]},"live":{live}}}'
+    parts = {"DATA": text.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
     # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
     data = _assembled(parts).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +128,7 @@ def _assembled(content: dict[str, str]) -> str:
     folder = Path(__file__).with_name("page")
     for key, files in {"STYLE": "style.css", "SCRIPT": "numbers.js arrays.js graph.js steps.js live.js"}.items():
         lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
-        content[key] = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+        content[key] = "".join(f"{line}\n" for line in lines if line and not line.startswith(("//", "/**")))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
 
@@ -153,7 +160,7 @@ class _Page:
         """All that the page's script reads."""
         graph = self.graph
         at = layout(graph)
-        content = {
+        return {
             "root": graph.root.label,
             "rootKey": graph.root.key,
             "width": at.width,
@@ -172,7 +179,6 @@ class _Page:
             "products": self.products(),
             "arrays": self.arrays.table,
         }
-        return content | {"live": self.program()}
 
     def products(self) -> list[dict[str, Any]]:
         """The products W x whose gradients can be followed element by element."""

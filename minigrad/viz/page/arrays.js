@@ -12,6 +12,7 @@ const FUNCTIONS = {  // of each element
   greater: (a, b) => a > b, greater_equal: (a, b) => a >= b, less: (a, b) => a < b, less_equal: (a, b) => a <= b, equal: (a, b) => a === b, not_equal: (a, b) => a !== b,
   logical_and: (a, b) => a !== 0 && b !== 0, logical_or: (a, b) => a !== 0 || b !== 0, logical_xor: (a, b) => a === 0 !== (b === 0), logical_not: a => a === 0,
   isnan: a => a !== a, isfinite: Number.isFinite, isinf: a => Math.abs(a) === Infinity, signbit: sign,
+  erf: a => errors(a)[0], erfc: a => errors(a)[1],
   nan_to_num: a => a !== a ? 0 : Math.max(-Number.MAX_VALUE, Math.min(a, Number.MAX_VALUE)),
   rint: a => Math.abs(a % 1) === .5 ? 2 * Math.round(a / 2) : Math.round(a),
   where: (c, a, b) => c !== 0 ? a : b, clip: (a, low, high) => Math.min(Math.max(a, low), high),
@@ -25,6 +26,16 @@ function divided(a, b) {
   if (b === 0) return [a / b, NaN];
   if (rest && rest < 0 !== b < 0) { rest += b; quotient -= 1 }
   return [Math.round(quotient), rest === 0 && sign(b) ? -0 : rest];
+}
+
+/** The error function and its complement: Abramowitz and Stegun 7.1.6, and far out the continued fraction 7.1.14. */
+function errors(x) {
+  const a = Math.abs(x), e = Math.exp(-a * a) / Math.sqrt(Math.PI);
+  let inside = 0, f = 0;
+  if (a < 2.5) for (let n = 1, term = 2 * a * e; term > inside * 1e-17; n++) { inside += term; term *= 2 * a * a / (2 * n + 1) }
+  for (let k = 80; k > 0; k--) f = k / 2 / (a + f);
+  const beyond = a < 2.5 ? 1 - inside : e / (a + f);
+  return x < 0 ? [a < 2.5 ? -inside : beyond - 1, 2 - beyond] : [a < 2.5 ? inside : 1 - beyond, beyond];
 }
 
 const ALL = {  // of all elements of a list

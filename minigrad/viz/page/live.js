@@ -140,7 +140,7 @@ function build() {
   make("ul", {class: "conditions"}, card);
   make("p", {class: "why follows told"}, card);
   const end = make("div", {class: "row"}, card);
-  make("button", {id: "descend", "aria-label": "A step of gradient descent"}, end, "Step of gradient descent").onclick = descend;
+  make("button", {id: "descend", "aria-label": "A step of gradient descent", title: "A step of gradient descent"}, end, "Gradient step").onclick = descend;
   field("rate", "number", "Learning rate", make("label", {}, end, "rate "), {value: .1, min: 0});
   make("button", {id: "reset", "aria-label": "Reset all values"}, end, "Reset").onclick = reset;
   card.addEventListener("keydown", event => { if (event.target.matches("input, select, td")) event.stopPropagation() });  // they are no commands

@@ -291,8 +291,9 @@ for (const [e, keys] of reached) {
   for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) e.addEventListener(event, () => light(keys, on));
   if (e.matches(".box")) continue;
   const back = e.closest("#gradients"), step = () => go(stepOf(keys[keys.length - 1], back));
-  e.setAttribute("role", "button");
+  if (e.matches("span")) e.setAttribute("role", "link");
   e.setAttribute("tabindex", 0);
+  e.setAttribute("title", "Go to its step");
   e.classList.add("leads");
   e.addEventListener("click", step);
   e.addEventListener("keydown", event => { if (event.key === "Enter") step() });
