@@ -64,9 +64,9 @@ class Live:
             twins = self.run_again(graph)
             try:
                 self.graph = build(twins[id(graph.root.node)], backward=True)
+                self.twins = dict(zip((box.key for box in graph.boxes), self.graph.boxes, strict=True))
             except FAILURES as error:
                 raise NotLive(f"its backward pass is not made of NumPy calls alone ({first_line(error)})") from error
-        self.twins = dict(zip((box.key for box in graph.boxes), self.graph.boxes, strict=True))
 
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ class Live:
             return x + y
 
     def value(self, x: Array, traced: Any) -> Value | None:
-        """The Value of an array that the page shows, of a row-sparse gradient of its rows; None where nothing moves it.
+        """The Value of an array that the page shows, of a row-sparse gradient of its rows; None if fixed.
 
         Equal calls have one.
         """

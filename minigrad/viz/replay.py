@@ -201,7 +201,8 @@ class _Page:
             if not box.op and traced is not None:
                 leaves[box.key] = self.number(box, box.data)
                 shape, single = box.data.shape, box.data.dtype == np.float32
-                data = leaves[box.key] if box.data.size <= MAX_ELEMENTS else box.data.ravel().tolist()
+                whole = box.data.size <= MAX_ELEMENTS
+                data = leaves[box.key] if whole else [_json(v) for v in box.data.ravel().tolist()]
                 inputs[traced] = ("array", shape, data, single)
         try:
             program = self.live.program(self.arrays.values, inputs)
