@@ -43,13 +43,18 @@ ORDER: list[str | tuple[str, list[str]]] = [
     "anomalies",
     "ranks",
     ("check", ["numeric", "terms", "compare"]),
-    ("viz", ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet"]),
-    ("viz", ["command", "dot", "draw", "layout", "replay"]),
+    (
+        "viz",
+        ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet", "unfold"],
+    ),
+    ("viz", ["command", "dot", "draw", "layout"]),
     (
         "compiler",
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
     ),
-    ("compiler", ["record", "rules", "simplify", "inplace", "schedule", "identifiers", "printer"]),
+    ("compiler", ["record", "rules", "simplify"]),
+    ("viz", ["live", "replay"]),  # the page computes the program that the compiler makes of a graph
+    ("compiler", ["inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops", "dialects.mathematics"]),
     ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
 ]

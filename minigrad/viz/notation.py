@@ -359,12 +359,7 @@ class _Gradients:
         flows = (o.flow for box in self.graph.boxes if box.op for o in box.op.operands)
         if not any(is_zero(flow) for flow in flows):
             return
-        known: dict[Formula, Any] = {}
-        for box in self.graph.boxes:
-            if box.term is not None and box.term.sign == "symbol":
-                known[formula_of(box.term)] = box.data
-            if box.grad is not None and not isinstance(box.grad, RowSparse):
-                known[derivative_formula(self.graph.root, box)] = box.grad
+        known = known_values(self.graph, self.graph)
         users: dict[Box, list[str]] = {}
         for box in self.graph.boxes:
             if is_zero(box.grad):
@@ -438,6 +433,17 @@ class _Gradients:
             assert callable(local)
             op.local_term = local(term(1), box.term, *terms)
             op.local = plain(formula_of(op.local_term))
+
+
+def known_values(graph: Graph, source: Graph) -> dict[Formula, Any]:
+    """The values and gradients of a graph by their symbols; taken from another graph of the same boxes."""
+    known: dict[Formula, Any] = {}
+    for box, other in zip(graph.boxes, source.boxes, strict=True):
+        if box.term is not None and box.term.sign == "symbol":
+            known[formula_of(box.term)] = other.data
+        if other.grad is not None and not isinstance(other.grad, RowSparse):
+            known[derivative_formula(graph.root, box)] = other.grad
+    return known
 
 
 def factor_of(head: Box, above: Box) -> Term:

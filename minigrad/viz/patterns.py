@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.engine import Node
+from minigrad.engine import Array, Node
 from minigrad.operands import to_numpy
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
@@ -31,6 +31,7 @@ class Pattern(NamedTuple):
     why: str = ""
     ordered: bool = False  # does the order of the arguments matter?
     local: bool = False  # is each pullback g times a local derivative?
+    case: Callable[..., Any] | None = None  # by y and the arguments: a number for the values that this is written for
 
 
 def call(sign: str) -> Callable[..., Term]:
@@ -180,23 +181,37 @@ def matmul_pattern(node: Node) -> Pattern:
 
 def power_pattern(node: Node) -> Pattern:
     """x to the n; where x is 0 its logarithm says nothing, and where n is 0 there is nothing to multiply."""
-    how, (x, n) = PATTERNS["power"], (to_numpy(getattr(a, "_data", a)) for a in arguments(node)[:2])
+
+    def case(y: Array, x: Array, n: Array) -> Array:
+        zero = np.equal(n, 0)
+        return np.any(np.equal(x, 0)) + 2 * np.any(np.equal(x, 0) & zero) + 4 * (np.all(zero) if np.size(n) == 1 else 0)
+
+    how = PATTERNS["power"]._replace(case=case)
+    number = case_of(how, node)
     first, second = how.pullbacks
-    if n.size == 1 and n == 0:
+    if number & 4:
         first = lambda g, *_: term(0) * g  # noqa: E731
-    elif np.any((x == 0) & (n == 0)):
+    elif number & 2:
         first = "{g} ∘ {1} {0}^({1} − 1), 0 where {1} is 0"
-    if np.any(x == 0):
+    if number & 1:
         second = "{g} ∘ {y} ∘ log {0}, 0 where {0} is 0"
     return how._replace(pullbacks=(first, second), local=callable(first) and callable(second))
 
 
+def arrays_of(node: Node) -> list[Any]:
+    """The value of an op, and its arguments without their history."""
+    return [to_numpy(x._data if isinstance(x, Node) else x) for x in (node, *arguments(node))]
+
+
+def case_of(how: Pattern, node: Node) -> int:
+    """The number of the case that the values of an op are."""
+    return int(how.case(*arrays_of(node))) if how.case else 0
+
+
 def larger_pattern(node: Node) -> Pattern:
     """The larger or the smaller of two: where there are ties, both get half."""
-    x, y = (getattr(a, "_data", a) for a in arguments(node)[:2])
     name = op_name(node._op)
     wins = operator.gt if name == "maximum" else operator.lt
-    ties = bool(np.any(np.equal(x, y)))
 
     def share(a: Term, b: Term) -> Term:
         alone = indicator(wins(a, b))
@@ -205,7 +220,10 @@ def larger_pattern(node: Node) -> Pattern:
     formulas = (lambda g, y, a, b: g * share(a, b), lambda g, y, a, b: g * share(b, a))
     word = name.removesuffix("imum")
     side = "larger" if name == "maximum" else "smaller"
-    return Pattern(word, call(name), formulas, f"The {side} one gets it; a tie shares.", local=True)
+    how = Pattern(word, call(name), formulas, f"The {side} one gets it; a tie shares.", local=True)
+    how = how._replace(case=lambda y, a, b: 1 * np.any(np.equal(a, b)))
+    ties = case_of(how, node)
+    return how
 
 
 def axes_of(node: Node, default: Any = None) -> tuple[tuple[int, ...], bool] | None:
@@ -250,14 +268,16 @@ def extreme_pattern(node: Node) -> Pattern:
     """The largest or smallest element, of all or along some axes."""
     x, name, found = arguments(node)[0], op_name(node._op), axes_of(node)
     word = "largest" if name == "max" else "smallest"
-    alone = node._data.shape == () and np.count_nonzero(x._data == node._data) == 1
-    how: Pullback = "{g} where {0} is " + word
-    if alone:
-        how = lambda g, y, x, *_: g * indicator(elementwise("equal", x, y))  # noqa: E731
     expression: Pullback = name + "({0})"
     if found is not None and x._data.ndim:
         expression = lambda x, *_: reduced(name, x, *found)  # noqa: E731
-    return Pattern(name, expression, (how,), f"Only the {word} gets the gradient; ties share it.")
+    words = "{g} where {0} is " + word
+    how = Pattern(name, expression, (words,), f"Only the {word} gets the gradient; ties share it.")
+    if node._data.shape != ():
+        return how
+    how = how._replace(case=lambda y, x, *_: 1 * (np.sum(np.equal(x, y)) == 1))
+    alone: Pullback = lambda g, y, x, *_: g * indicator(elementwise("equal", x, y))  # noqa: E731
+    return how._replace(pullbacks=(alone,)) if case_of(how, node) else how
 
 
 def softmax_pattern(node: Node) -> Pattern:

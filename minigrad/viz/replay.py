@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os.path
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compiler.program import Value
 from minigrad.engine import Array, Node
 from minigrad.files import replacing
 from minigrad.origin import source_line
@@ -22,7 +24,8 @@ from minigrad.viz.formats import elements, norm, number, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
 from minigrad.viz.layout import layout
-from minigrad.viz.mathematics import formula_of, sign
+from minigrad.viz.live import Live, NotLive
+from minigrad.viz.mathematics import Term, formula_of, sign
 from minigrad.viz.names import around, line_of
 from minigrad.viz.notation import (
     annotate,
@@ -31,11 +34,16 @@ from minigrad.viz.notation import (
     factor_of,
     gradient_formula,
     is_inlined,
+    known_values,
 )
+from minigrad.viz.patterns import arrays_of, pattern
 from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
+from minigrad.viz.unfold import product_of
+from minigrad.viz.zeros import indicators, value
 
 MAX_OPS = 300  # more than anyone steps through
 MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
+ROOM = 6000  # characters of the program of a small graph; that of a large one may take half as many as all else
 
 Remarks = Callable[[Graph, Box], str]
 
@@ -89,8 +97,13 @@ def replay(
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
     page = _Page(graph, remarks)
-    content = json.dumps(page.content(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    parts = {"DATA": content.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
+    as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    content, program = page.content(), page.program()
+    live, others = as_text(program), as_text(content)
+    if len(live) > len(others) / 2 + ROOM:
+        live = as_text({"off": "its arrays are too large to be in the page as a whole"})
+    text = f'{others[:-1]},"live":{live}}}'
+    parts = {"DATA": text.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
     # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
     data = _assembled(parts).encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,9 +127,9 @@ class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this sy
 def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
     folder = Path(__file__).with_name("page")
-    for key, files in {"STYLE": "style.css", "SCRIPT": "numbers.js graph.js steps.js"}.items():
+    for key, files in {"STYLE": "style.css", "SCRIPT": "numbers.js arrays.js graph.js steps.js live.js"}.items():
         lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
-        content[key] = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+        content[key] = "".join(f"{line}\n" for line in lines if line and not line.startswith(("//", "/**")))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
 
@@ -126,15 +139,23 @@ class _Page:
 
     def __init__(self, graph: Graph, remarks: Remarks | None) -> None:
         self.graph, self.remarks = graph, remarks
-        self.arrays = _Arrays()
+        self.live: Live | None = None
+        self.reason = ""  # why it is not live
+        try:
+            self.live = Live(graph)
+        except NotLive as error:
+            self.reason = str(error)
+        self.arrays = _Arrays(self.live)
         self.heads = {box.key: box for box in graph.boxes}
         self.results = [(box, box.op) for box in graph.boxes if box.op]
         self.ends = [(box, i, o.box, o.copy) for box, op in self.results for i, o in enumerate(op.operands) if o.box]
         self.numbers = {(box.key, i): number for number, (box, i, *_) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
-        self.sums: dict[str, list[Array]] = {}  # the partial sums of each gradient so far
+        self.sums: dict[str, list[tuple[Array, Any]]] = {}  # the partial sums of each gradient so far, and their twins
         self.formulas = Formulas()
-        self.sheet = sheet(graph, self.formulas)
+        self.sheet = sheet(graph, self.formulas, self.number)
+        self.indicators: dict[Term, int] = {}  # the numbers of those in the formulas of gradients
+        self.conditions = self._conditions(self.live) if self.live else []
 
     def content(self) -> dict[str, Any]:
         """All that the page's script reads."""
@@ -156,8 +177,75 @@ class _Page:
             "loops": [[[box.key for box in step] for step in steps] for steps in loops_of(graph)],
             "steps": self.steps(),
             "code": self.code,
+            "products": self.products(),
             "arrays": self.arrays.table,
         }
+
+    def products(self) -> list[dict[str, Any]]:
+        """The products W x whose gradients can be followed element by element."""
+        found = [(box, product_of(self.graph, box, self.heads[box.head])) for box, _ in self.results if box.head]
+        return [
+            {"box": box.key, "head": box.head, "W": p.W.key, "x": p.x.key}
+            | {"rows": [b.key for b in p.rows], "formula": self.formulas.add(p.formula)}
+            for box, p in found
+            if p
+        ]
+
+    def program(self) -> dict[str, Any]:
+        """What the page needs to compute the arrays itself, or why it cannot."""
+        if self.live is None:
+            return {"off": self.reason}
+        cases = self.cases(self.live)
+        leaves, inputs = {}, {}
+        for box in self.graph.boxes:
+            traced = self.live.value(box.data, self.live.twins[box.key].data)
+            if not box.op and traced is not None:
+                leaves[box.key] = self.number(box, box.data)
+                shape, single = box.data.shape, box.data.dtype == np.float32
+                whole = box.data.size <= MAX_ELEMENTS
+                data = leaves[box.key] if whole else [_json(v) for v in box.data.ravel().tolist()]
+                inputs[traced] = ("array", shape, data, single)
+        try:
+            program = self.live.program(self.arrays.values, inputs)
+        except NotLive as error:
+            return {"off": str(error)}
+        program["leaves"] = {key: program["values"][i] for key, i in leaves.items()}
+        return program | {"conditions": self.conditions, "cases": cases}
+
+    def _conditions(self, live: Live) -> list[dict[str, Any]]:
+        """The indicators in the formulas of gradients, each with the two sides of its condition."""
+        known, traced = known_values(self.graph, self.graph), known_values(self.graph, live.graph)
+        found = dict.fromkeys(x for _, op in self.results for o in op.operands if o.term for x in indicators(o.term))
+        conditions: list[dict[str, Any]] = []
+        for x in (x for x in found if len(x.args[0].args) == 2):
+            parts = x, *x.args[0].args
+            with live.tracing():
+                arrays = [(value(part, known), value(part, traced)) for part in parts]
+            if all(array is not None for array, _ in arrays):
+                self.indicators[x] = len(conditions)
+                conditions.append(
+                    {
+                        "formulas": [self.formulas.add(formula_of(part)) for part in parts],
+                        "arrays": [self.arrays.add(*both) for both in arrays],
+                    }
+                )
+        return conditions
+
+    def cases(self, live: Live) -> dict[str, int]:
+        """The arrays that say of ops whether their formulas are those for their values."""
+        cases = {}
+        for box, op in self.results:
+            if not op.scope and (case := pattern(op.node).case):
+                twin = live.twins[box.key].op
+                assert twin is not None
+                with live.tracing():
+                    cases[box.key] = self.arrays.add(*(case(*arrays_of(x.node)) for x in (op, twin)))
+        return cases
+
+    def number(self, box: Box, x: Array) -> int:
+        """The number of a value or a gradient among the arrays."""
+        twin = self.live.twins[box.key] if self.live else Box("", "", "", None)
+        return self.arrays.add(x, twin.data if x is box.data else twin.grad)
 
     def box(self, box: Box) -> dict[str, Any]:
         """A value; the boxes are in the order of the computation, which is that of the Tab key."""
@@ -168,8 +256,8 @@ class _Page:
             "label": box.label,
             "shape": f"{box.data.shape}" if box.data.shape else "",
             "dtype": str(box.data.dtype),
-            "value": self.arrays.add(box.data),
-            "grad": None if box.grad is None else self.arrays.add(box.grad),
+            "value": self.number(box, box.data),
+            "grad": None if box.grad is None else self.number(box, box.grad),
             "norm": None if box.grad is None else _json(norm(box.grad)),
             "symbol": self.formulas.add(formula_of(box.term)),
             "derivative": self.formulas.add(derivative_formula(self.graph.root, box)),
@@ -237,19 +325,26 @@ class _Page:
     def moves(self, box: Box, op: Op) -> list[dict[str, Any]]:
         """The contributions of an op to the gradients of its operands, each with the sum so far."""
         moves = []
+        twin = self.live.twins[box.key].op if self.live else None
         for i, o in enumerate(op.operands):
             if o.flow is None or o.box is None:
                 continue
+            flow = total = o.flow, twin.operands[i].flow if twin else None
             sums = self.sums.setdefault(o.box.key, [])
-            sums.append(sums[-1] + o.flow if sums else o.flow)
+            if sums:
+                before, traced = sums[-1]
+                total = before + o.flow, self.live.total(traced, flow[1]) if self.live else None
+            sums.append(total)
+            found = indicators(o.term) if o.term else ()
             moves.append(
                 {
                     "to": o.box.key,
                     "edge": self.numbers[box.key, i],
                     "formula": self.formulas.add(self.contribution(box, o, o.box.arrivals == 1)),
                     "why": f"{o.why}: nothing flows to {o.box.label}." if o.why else "",
-                    "flow": self.arrays.add(o.flow),
-                    "sum": self.arrays.add(sums[-1]),
+                    "conditions": [self.indicators[x] for x in found if x in self.indicators],
+                    "flow": self.arrays.add(*flow),
+                    "sum": self.arrays.add(*total),
                     "nth": len(sums),
                     "of": o.box.arrivals,
                 }
@@ -260,31 +355,36 @@ class _Page:
 class _Arrays:
     """The arrays of a page, each once: a contribution is often the gradient itself, and a last sum always is."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: Live | None) -> None:
+        self.live = live
         self.table: list[dict[str, Any]] = []
+        self.values: list[Value | None] = []  # what the page computes each from
         self._known: dict[Any, int] = {}
 
-    def add(self, x: Array) -> int:
-        """The index of an array in the table."""
+    def add(self, x: Array, traced: Any = None) -> int:
+        """The index of an array in the table; what is equal now but computed differently has two."""
+        value = self.live.value(x, traced) if self.live else None
         sparse = isinstance(x, RowSparse)
         parts = (x.indices, x.rows) if sparse else (np.asarray(x),)
-        content = sparse, *((part.shape, part.dtype.str, part.tobytes()) for part in parts)
+        content = value, sparse, *((part.shape, part.dtype.str, part.tobytes()) for part in parts)
         if content not in self._known:
             self._known[content] = len(self.table)
             self.table.append(_array(x))
+            self.values.append(value)
         return self._known[content]
 
 
 def _array(x: Array) -> dict[str, Any]:
-    note = ""
+    note, more = "", {}
     if isinstance(x, RowSparse):
+        more = {"rows": x.indices.tolist()}
         note, x = f"{len(x.indices)} of {x.shape[0]:,} rows: {', '.join(map(str, x.indices[:8].tolist()))}", x.rows
     x = np.asarray(x)
     shape = x.shape
     if x.size > MAX_ELEMENTS:
         note = f"{note} means of {MAX_ELEMENTS} runs of {x.size:,} elements; {span(x)}".strip()
         shape = (MAX_ELEMENTS,)
-    return {"shape": shape, "data": [_json(v) for v in elements(x, MAX_ELEMENTS)], "note": note}
+    return {"shape": shape, "data": [_json(v) for v in elements(x, MAX_ELEMENTS)], "note": note} | more
 
 
 def _json(v: Any) -> Any:

@@ -5,7 +5,7 @@ It is made of the same formulas as the steps of a page, each of which is in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -109,21 +109,36 @@ def sum_of(left: list[Formula], parts: list[Term | str]) -> Formula:
     return Equations(tuple(lines))
 
 
-def sheet(graph: Graph, formulas: Formulas) -> Markup:
-    """The derivation as lists of HTML, with the numbers of scalars."""
+def sheet(graph: Graph, formulas: Formulas, number_of: Callable[[Box, Array], int]) -> Markup:
+    """The derivation as lists of HTML, with the numbers of scalars.
+
+    Args:
+        number_of: the number of a box's value or gradient among the arrays of the page, which keeps the text true.
+    """
     heads = {box.key: box for box in graph.boxes}
     lines: dict[str, list[Markup]] = {"Given": [], "Values": [], "Gradients": []}
+
+    def item(formula: Formula, box: Box, value: Array | None, note: str = "") -> Markup:
+        """A line: a formula, and the number that it is."""
+        text = ""
+        if value is not None and (found := np.asarray(getattr(value, "rows", value))).size == 1:
+            text = markup('<span data-array="{}"> = {}</span>', number_of(box, value), number(found.item(), 4))
+        more = markup(" <small>{}</small>", note) if note else Markup("")
+        return markup('<li data-box="{}">{}{}{}</li>\n', Markup(box.key), formulas.printed(formula), text, more)
+
     for box in reversed(graph.boxes):
         if not box.op:
-            lines["Given"].append(_item(formulas.printed(membership(box)), box.data, box.kind))
+            lines["Given"].append(item(membership(box), box, box.data, box.kind))
         elif not is_inlined(box):
-            lines["Values"].append(_item(formulas.printed(value_equation(box)), box.data))
+            lines["Values"].append(item(value_equation(box), box, box.data))
     for box in graph.boxes:
         if box.grad is not None:
             for equation, value in gradient_equations(graph, box, heads[box.head]):
-                lines["Gradients"].append(_item(formulas.printed(equation), value))
+                lines["Gradients"].append(item(equation, box, value))
     return joined(
-        markup("<h3>{}</h3>\n<ul>\n{}</ul>\n", title, joined(items)) for title, items in lines.items() if items
+        markup('<h3>{}</h3>\n<ul id="{}">\n{}</ul>\n', title, title.lower(), joined(items))
+        for title, items in lines.items()
+        if items
     )
 
 
@@ -135,11 +150,3 @@ def membership(box: Box) -> Formula:
     space = Word("ℂ" if box.data.dtype.kind == "c" else "ℝ" if box.data.dtype.kind == "f" else "ℤ", "upright")
     size = Word("×".join(map(str, box.data.shape)), "number")
     return Row((formula_of(box.term), sign("∈"), Script(space, above=size)))
-
-
-def _item(formula: Markup, value: Array | None, note: str = "") -> Markup:
-    """A line: a formula, and the number that it is."""
-    value = None if value is None else np.asarray(getattr(value, "rows", value))
-    text = f" = {number(value.item(), 4)}" if value is not None and value.size == 1 else ""
-    more = markup(" <small>{}</small>", note) if note else Markup("")
-    return markup("<li>{}<span>{}</span>{}</li>\n", formula, text, more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,14 @@ def value(x: Term, known: Known) -> Any:
         return None
     with np.errstate(all="ignore"):
         return function(x, *args) if function else getattr(np, x.sign)(*args)
+
+
+def indicators(x: Term) -> Iterator[Term]:
+    """The indicators in a Term, 1 where a condition holds and 0 elsewhere."""
+    if x.sign == "indicator":
+        yield x
+    for arg in x.args:
+        yield from indicators(arg)
 
 
 def is_zero(x: Array | None) -> bool:

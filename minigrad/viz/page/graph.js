@@ -28,7 +28,7 @@ for (const b of boxes) {  // from the inputs to the output, as the keyboard goes
   make("text", {class: "shape", x: x + w - (b.kind === "input" ? 15 : 10), y: line, "text-anchor": "end"}, g, b.shape);
   b.valueAt = make("g", {class: "value"}, g);
   b.gradAt = make("g", {class: "grad"}, g);
-  b.normAt = make("rect", {class: "norm", x: x + 10, y: y + h - 8, width: ((w - 20) * lengthOf(b.norm)).toFixed(1), height: 3}, g);
+  b.normAt = make("rect", {class: "norm", x: x + 10, y: y + h - 8, height: 3}, g);
   linked(b, b);
 }
 for (const c of copies) {
@@ -71,12 +71,15 @@ function normRange() {
 
 /** A row in a box: up to four numbers, or an array as a strip of colours. */
 function strip(parent, x, left, top, width, mark) {
+  const drawn = `${arrays.indexOf(x)} ${generation}`;
+  if (parent.drawn === drawn) return;
+  parent.drawn = drawn;
   parent.replaceChildren();
   if (!x.data.length) return;
   if (x.data.length <= 4) {
     const several = x.data.length > 1, text = make("text", several ? {class: "several", x: left, y: top + 11} : {x: left, y: top + 11}, parent, mark ? `${mark} ` : "");
     let digits = several ? 4 : 5, texts;
-    do texts = x.data.map(v => shown(v, digits - 1)); while (--digits > 2 && several && 7 * texts.join(" ").length + (mark ? 16 : 0) > width);
+    do texts = Array.from(x.data, v => shown(v, digits - 1)); while (--digits > 2 && several && 7 * texts.join(" ").length + (mark ? 16 : 0) > width);
     texts.forEach((number, i) => {
       const part = make("tspan", i ? {dx: 7} : {}, text, number);
       if (!finite(x.data[i])) part.style.fill = "var(--bad)";
@@ -95,19 +98,23 @@ function strip(parent, x, left, top, width, mark) {
   }
 }
 
+/** Is a box drawn, and not folded away? */
+const isShown = b => b.g.style.display !== "none";
+
 /** What the boxes and copies show of the gradients that have arrived, and the values on the scale that is chosen. */
 function marks(gradients) {
   const flows = {}, here = new Set((steps[now].moves || []).map(m => m.edge));
   for (let i = 0; i <= now; i++) for (const m of steps[i].moves || []) flows[m.edge] = m.flow;
-  for (const b of boxes) {
+  for (const b of boxes.filter(isShown)) {
     const [x, y, w] = b.place;
     strip(b.valueAt, arrays[b.value], x + 10, y + (b.sign ? PILL / 2 + 35 : 28), w - 20, "");
     b.normAt.style.display = gradients[b.key] && gradients[b.key].whole ? "" : "none";
+    b.normAt.setAttribute("width", ((w - 20) * lengthOf(b.norm)).toFixed(1));
   }
   for (const c of copies) {
     const back = c.edges.filter(i => i in flows), [x, y, w] = c.place;
     c.g.classList.toggle("target", c.edges.some(i => here.has(i)));
-    c.flowAt.replaceChildren();
+    if (back.length !== 1) { c.flowAt.replaceChildren(); c.flowAt.drawn = "" }
     if (back.length === 1) strip(c.flowAt, arrays[flows[back[0]]], x + 8, y + 26, w - 16, "+");
     else if (back.length) make("text", {x: x + 8, y: y + 37}, c.flowAt, `+ ${back.length} parts`);
   }
@@ -265,7 +272,7 @@ function turn(loop, step) {
   loop.shown = Math.max(0, Math.min(loop.count - 1, step));
   again();
 }
-function again() { arrange(); controls(); mark() }
+function again() { arrange(); controls(); mark(); paint() }
 
 /** Fold until there are few boxes: roll the loops, then close the scopes, the innermost first. */
 function foldMany() {
@@ -387,7 +394,7 @@ function find(by) {
 const colours = make("label", {class: "colours"}, tools, "Colours ");
 const modes = make("select", {id: "scale", "aria-label": "The scale of the colours"}, colours);
 for (const [value, text] of [["own", "this array"], ["shared", "shared"], ["log", "logarithmic"]]) make("option", {value}, modes, text);
-modes.onchange = () => { mode = modes.value; legend(); show(now, false) };
+modes.onchange = () => { mode = modes.value; generation++; share(); legend(); show(now, false) };
 modes.addEventListener("keydown", event => event.stopPropagation());
 const key = make("span", {class: "scale", id: "colours"}, tools);
 /** The scale of the colours and of the bars, in numbers. */
@@ -438,7 +445,7 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
   action();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { legend(); show(now, false) });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { generation++; legend(); show(now, false) });
 foldMany();
 const ways = [["scope", "scopes are closed"], ["loop", "of loops one step is shown"]].filter(([of]) => folds.some(f => f.of === of && f.closed));
 if (ways.length) make("p", {}, tools, `A large graph: ${ways.map(w => w[1]).join(", ")}.`);

@@ -5,6 +5,7 @@ const byKey = Object.fromEntries(boxes.map(b => [b.key, b]));
 const $ = id => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 let now = 0, chosen = null, pinned = false, timer = null;
+let generation = 0;  // of what is drawn: of the values and of their scale
 
 function make(tag, attributes, parent, text) {
   const space = parent && parent.namespaceURI.includes("svg") || tag === "svg";
@@ -23,12 +24,13 @@ class Complex {
   valueOf() { return Math.hypot(this.re, this.im) }
   toString() { return `${this.re}${this.im < 0 ? "-" : "+"}${Math.abs(this.im)}i` }
 }
-for (const x of arrays) x.data = x.data.map(v => Array.isArray(v) ? new Complex(...v) : v);
+const NAMED = {nan: NaN, inf: Infinity, "-inf": -Infinity};  // as JSON has them
+for (const x of arrays) x.data = x.data.map(v => Array.isArray(v) ? new Complex(...v) : v in NAMED ? NAMED[v] : v);
 
-const finite = v => typeof v === "number" || v instanceof Complex;
+const finite = v => Number.isFinite(v) || v instanceof Complex;
 function shown(v, digits = 4) {
   if (v instanceof Complex) return `${shown(v.re, digits)} ${v.im < 0 ? "−" : "+"} ${shown(Math.abs(v.im), digits)}i`;
-  if (!finite(v)) return {nan: "NaN", inf: "∞", "-inf": "−∞"}[v] || v;
+  if (!finite(v)) return String(v).replace("-", "−").replace("Infinity", "∞");
   if (v === 0) return "0";
   const size = Math.abs(v);
   const text = size >= 1e-3 && size < 1e5 ? String(Number(v.toPrecision(digits))) : v.toExponential(Math.max(0, digits - 2));
@@ -43,11 +45,14 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const values = new Set(boxes.map(b => b.value));
 arrays.forEach((x, i) => { x.gradient = !values.has(i) });
 const shared = {};
-for (const gradient of [false, true]) {
-  const sizes = arrays.filter(x => x.gradient === gradient).flatMap(x => x.data.filter(finite).map(Math.abs)).filter(v => v > 0);
-  const high = sizes.reduce((a, v) => Math.max(a, v), 0);
-  shared[gradient] = {high, low: sizes.reduce((a, v) => Math.min(a, v), high)};
+function share() {
+  for (const gradient of [false, true]) {
+    let high = 0, low = Infinity;
+    for (const x of arrays) if (x.gradient === gradient) for (const v of x.data) if (finite(v) && +v) { high = Math.max(high, Math.abs(v)); low = Math.min(low, Math.abs(v)) }
+    shared[gradient] = {high, low: Math.min(low, high)};
+  }
 }
+share();
 
 /** The scale of an array's colours: the largest magnitude, and the smallest where it is logarithmic. */
 function scaleOf(x) {
@@ -76,36 +81,61 @@ function index(shape, i) {
   return `[${places.join(", ")}]`;
 }
 
-/** An array as a table of numbers on colours; without numbers where it is a strip. */
+/** An array as a table of numbers on colours; without numbers where it is a strip. Its holder's `refill` shows it anew. */
 function heat(parent, x, name, numbers, exact = !numbers) {
   const holder = make("div", {class: "wide", "data-of": name}, parent);
-  if (x.note) make("p", {class: "why"}, holder, x.note);
-  if (!x.shape.length) {
-    make("span", {class: finite(x.data[0]) ? "scalar" : "scalar bad", "data-v": x.data[0]}, holder, shown(x.data[0], 6));
-    return;
-  }
-  if (!x.data.length) { make("span", {class: "why"}, holder, "empty"); return }
-  if (x.data.length > 16 && x.data.every(v => +v === 0)) {
-    make("p", {class: "why"}, holder, `all ${x.data.length} are 0`);
-    return;
-  }
-  const scale = scaleOf(x), full = numbers && x.data.length <= 400;
-  const table = make("table", {class: !full ? "heat strip" : x.data.length > 60 ? "heat dense" : "heat", "aria-label": `${name}, ${x.shape.join(" by ")}`}, holder);
-  const flat = x.shape.length < 2;
-  const columns = flat ? (full && x.data.length > 8 ? 5 : full && x.data.length > 4 ? 4 : Math.min(40, x.data.length)) : Math.min(60, x.shape[x.shape.length - 1]);
-  let row;
-  x.data.forEach((v, i) => {
-    if (i % columns === 0) row = make("tr", {}, table);
-    const cell = make("td", {"data-v": v, "data-at": index(x.shape, i)}, row, full ? shown(v, x.data.length > 60 ? 2 : 3) : "");
-    cell.style.background = colour(v, scale);
-    cell.style.color = ink(v, scale);
-  });
-  if (full && !exact) return;
-  const readout = make("div", {class: "readout"}, holder, `${x.data.length} numbers, none beyond ±${shown(largest(x), 3)}`);
-  const tell = event => {
-    const cell = event.target.closest("td");
-    if (cell) readout.textContent = `${name}${cell.dataset.at} = ${cell.dataset.v.replaceAll("-", "−")}`;
+  const kind = () => !x.shape.length ? "scalar" : !x.data.length ? "empty" : x.data.length > 16 && x.data.every(v => +v === 0) ? "zero" : "table";
+  const full = numbers && x.data.length <= 400, digits = x.data.length > 60 ? 2 : 3;
+  let built, cells, readout, note;
+  holder.refill = () => {
+    if (built !== kind()) build(built = kind());
+    if (note) note.textContent = x.note;
+    if (built === "scalar") {
+      cells[0].className = finite(x.data[0]) ? "scalar" : "scalar bad";
+      cells[0].dataset.v = x.data[0];
+      cells[0].textContent = shown(x.data[0], 6);
+    } else if (built === "table") {
+      const scale = scaleOf(x);
+      cells.forEach((cell, i) => {
+        const v = x.data[i];
+        if (cell.dataset.v === String(v) && cell.scale === scale.high) return;
+        cell.dataset.v = v;
+        cell.scale = scale.high;
+        cell.style.background = colour(v, scale);
+        if (!full) return;
+        cell.textContent = shown(v, digits);
+        cell.style.color = ink(v, scale);
+      });
+      if (readout) readout.textContent = `${x.data.length} numbers, none beyond ±${shown(largest(x), 3)}`;
+    }
   };
-  table.addEventListener("pointerover", tell);
-  table.addEventListener("click", tell);
+  holder.refill();
+  return holder;
+
+  function build(kind) {
+    holder.replaceChildren();
+    cells = [];
+    note = x.note && make("p", {class: "why"}, holder);
+    readout = null;
+    if (kind === "scalar") cells = [make("span", {}, holder)];
+    if (kind === "empty") make("span", {class: "why"}, holder, "empty");
+    if (kind === "zero") make("p", {class: "why"}, holder, `all ${x.data.length} are 0`);
+    if (kind !== "table") return;
+    const table = make("table", {class: !full ? "heat strip" : x.data.length > 60 ? "heat dense" : "heat", "aria-label": `${name}, ${x.shape.join(" by ")}`}, holder);
+    const flat = x.shape.length < 2;
+    const columns = flat ? (full && x.data.length > 8 ? 5 : full && x.data.length > 4 ? 4 : Math.min(40, x.data.length)) : Math.min(60, x.shape[x.shape.length - 1]);
+    let row;
+    x.data.forEach((v, i) => {
+      if (i % columns === 0) row = make("tr", {}, table);
+      cells.push(make("td", {"data-at": index(x.shape, i)}, row));
+    });
+    if (full && !exact) return;
+    readout = make("div", {class: "readout"}, holder);
+    const tell = event => {
+      const cell = event.target.closest("td");
+      if (cell) readout.textContent = `${name}${cell.dataset.at} = ${cell.dataset.v.replaceAll("-", "−")}`;
+    };
+    table.addEventListener("pointerover", tell);
+    table.addEventListener("click", tell);
+  }
 }

@@ -29,20 +29,47 @@ function arrived(upTo) {
 
 function show(step, smooth = true) {
   const before = now;
+  document.querySelectorAll(".lit").forEach(e => e.classList.remove("lit"));
   now = Math.max(0, Math.min(steps.length - 1, step));
+  const at = paint();
+  tell(at);
+  if (chosen) choose(chosen);
+  if (nudge) panel();
+  code(at);
+  $("say").textContent = say(at);
+  bar.value = now;
+  const forward = steps.findIndex(s => s.phase === "seed");
+  const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
+  $("count").textContent = where;
+  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${where}`);
+  for (const id of ["home", "previous"]) $(id).disabled = now === 0;
+  for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
+  document.body.dataset.step = now;
+  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${now}`);  // a page in a notebook has no address
+  centre([...(at.box ? [at.box] : []), ...(at.moves || []).map(m => m.to), ...(at.from || [])], smooth);
+  svg.querySelectorAll(".pulse").forEach(p => p.remove());
+  if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
+    if (at.phase === "forward" && e.to === at.box) pulse(e.line, false);
+    if ((at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
+  });
+}
+
+/** Draw the step that is shown: its values, its gradients, and the card about it. */
+function paint() {
   const at = steps[now], backwards = ["seed", "backward", "end"].includes(at.phase);
-  const values = new Set(), gradients = arrived(now), returned = new Set();
+  const values = new Set(), gradients = arrived(now), flows = new Map();
   for (let i = 0; i <= now; i++) {
     for (const key of steps[i].phase === "start" ? steps[i].boxes : []) values.add(key);
     if (steps[i].phase === "forward") values.add(steps[i].box);
-    for (const m of steps[i].moves || []) returned.add(m.edge);
+    for (const m of steps[i].moves || []) flows.set(m.edge, m.flow);
   }
-  const active = new Set(at.box ? [at.box] : []), targets = new Set((at.moves || []).map(m => m.to));
+  const targets = new Set((at.moves || []).map(m => m.to)), here = new Set((at.moves || []).map(m => m.edge));
   svg.classList.toggle("backwards", backwards);
   for (const b of boxes) {
     const g = gradients[b.key];
-    const c = {pending: !values.has(b.key), returned: g, active: active.has(b.key), target: targets.has(b.key), dead: g && g.whole && isDead(arrays[g.array])};
+    const c = {pending: !values.has(b.key), returned: g, active: b.key === at.box, target: targets.has(b.key), dead: g && g.whole && isDead(arrays[g.array])};
     for (const [name, on] of Object.entries(c)) b.g.classList.toggle(name, Boolean(on));
+    if (!isShown(b)) continue;
     if (g) {
       const [x, y, w] = b.place, top = y + (b.sign ? PILL / 2 + 27 : 20);
       strip(b.gradAt, arrays[g.array], x + 10, top + 27, w - 20, "∂");
@@ -54,33 +81,15 @@ function show(step, smooth = true) {
     b.title.textContent = label;
   }
   edges.forEach((e, i) => {
-    const move = (at.moves || []).find(m => m.edge === i), on = move || at.phase === "forward" && e.to === at.box;
-    const flows = steps.slice(0, now + 1).flatMap(s => s.moves || []).find(m => m.edge === i);
-    e.line.setAttribute("class", ["edge", values.has(e.to) && "seen", returned.has(i) && "returned", on && "active", flows && isDead(arrays[flows.flow]) && "dead"].filter(Boolean).join(" "));
+    const on = here.has(i) || at.phase === "forward" && e.to === at.box, returned = flows.has(i);
+    e.line.setAttribute("class", ["edge", values.has(e.to) && "seen", returned && "returned", on && "active", returned && isDead(arrays[flows.get(i)]) && "dead"].filter(Boolean).join(" "));
     e.line.removeAttribute("marker-start");
     e.line.removeAttribute("marker-end");
-    if (returned.has(i)) e.line.setAttribute("marker-start", "url(#back)");
+    if (returned) e.line.setAttribute("marker-start", "url(#back)");
     else e.line.setAttribute("marker-end", on ? "url(#forward)" : "url(#plain)");
   });
   marks(gradients);
-  tell(at, gradients);
-  code(at);
-  $("say").textContent = say(at);
-  if (chosen) choose(chosen);
-  bar.value = now;
-  const forward = steps.findIndex(s => s.phase === "seed");
-  const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
-  $("count").textContent = where;
-  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${where}`);
-  for (const id of ["home", "previous"]) $(id).disabled = now === 0;
-  for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
-  document.body.dataset.step = now;
-  centre([...active, ...targets, ...(at.from || [])], smooth);
-  svg.querySelectorAll(".pulse").forEach(p => p.remove());
-  if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
-    if (at.phase === "forward" && e.to === at.box) pulse(e.line, false);
-    if ((at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
-  });
+  return at;
 }
 
 /** A dot that runs along an edge, the way the numbers go. */
@@ -101,7 +110,7 @@ function spoken(x) {
   const numbers = x.data.filter(finite), said = v => shown(v, 3);
   if (!x.data.length) return "empty";
   if (x.data.length === 1) return said(x.data[0]);
-  if (x.data.length <= 8) return x.data.map(said).join(", ");
+  if (x.data.length <= 8) return Array.from(x.data, said).join(", ");
   const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
   if (x.note) return x.note;
   if (!numbers.length) return `${shape} numbers, none finite`;
@@ -117,14 +126,18 @@ function say(at) {
     start: () => `Before the start: ${at.boxes.map(k => `${byKey[k].label} is ${spoken(arrays[byKey[k].value])}`).join("; ")}`,
     forward: () => `Forward: ${text(at.title)}, which is ${spoken(arrays[b.value])}`,
     seed: () => `The backward pass begins: ∂${root}/∂${root} is 1`,
-    backward: () => `Backward through ${text(at.title)}: ${at.moves.map(m => `${text(m.formula)}, which is ${spoken(arrays[m.flow])}${m.why ? `: ${m.why}` : ""}`).join("; ")}`,
+    backward: () => `Backward through ${text(at.title)}: ${at.moves.map(m => `${text(m.formula)}, which is ${spoken(arrays[m.flow])}${why(m, at) ? `: ${why(m, at)}` : ""}`).join("; ")}`,
     end: () => `Done, the gradients: ${at.boxes.map(k => `${d(byKey[k])} is ${spoken(arrays[byKey[k].grad])}`).join("; ")}`,
   }[at.phase]();
 }
 
+/** What the card of a step says of values, other than numbers. */
+const remarksOn = at => (at.moves || []).map(m => why(m, at)).join() + otherCase(at.box);
+
 /** The card of a step: what happens, in words and numbers. */
-function tell(at, gradients) {
+function tell(at) {
   const card = $("step");
+  card.remarks = remarksOn(at);
   card.replaceChildren();
   const back = ["seed", "backward", "end"].includes(at.phase);
   card.classList.toggle("back", back);
@@ -146,14 +159,24 @@ function tell(at, gradients) {
     formula(at.title, card, "h2");
     if (at.why) make("p", {class: "why"}, card, at.why);
     row(card, at.g, arrays[b.grad], "g", d(b));
-    if (at.local !== null) formula(at.local, make("p", {}, card, "local derivative "));
+    const other = otherCase(at.box);
+    if (other) make("p", {class: "zero"}, card, "A tie or a zero makes this another case than that of the recorded values, for which the formulas are written.");
+    if (at.local !== null && !other) formula(at.local, make("p", {}, card, "local derivative "));
     if (at.slide) make("p", {class: "slide"}, card, at.slide);
+    const product = data.products.find(p => p.box === at.box);
+    if (product && !other) {
+      const more = make("details", {}, card);
+      make("summary", {}, more, "Element by element");
+      formula(product.formula, more, "p");
+      make("p", {class: "why"}, more, `Point at a cell of the contribution to ${byKey[product.W].label} below, or choose an element of ${byKey[product.W].label} above, to see what it is made of.`);
+    }
     for (const m of at.moves) {
       const to = byKey[m.to], move = make("div", {class: "move"}, card), head = make("h3", {}, move);
       const whole = m.of === 1;
-      formula(m.formula, head, "span", {class: "g"});
-      heat(move, arrays[m.flow], `contribution to ${d(to)}`, arrays[m.flow].data.length <= 16);
-      if (m.why) make("p", {class: "zero"}, move, m.why);
+      formula(other ? to.derivative : m.formula, head, "span", {class: "g"});
+      followed(heat(move, arrays[m.flow], `contribution to ${d(to)}`, arrays[m.flow].data.length <= 16), m, at.box);
+      byExample(move, m, b);
+      if (why(m, at)) make("p", {class: "zero"}, move, why(m, at));
       if (!whole) {
         make("p", {class: "why"}, move, `${to.label} is used ${m.of} times: its contributions add up. ${m.nth} of ${m.of} ${m.nth === m.of ? "are in, the sum is" : "is in so far."}`);
         if (m.nth > 1) heat(move, arrays[m.sum], d(to), arrays[m.sum].data.length <= 16);
@@ -192,6 +215,56 @@ function choose(b) {
   else make("p", {class: "why"}, card, b.grad === null ? "a constant: no gradient is computed for it" : "no gradient yet");
 }
 
+/** What element i, j of the matrix in a product W x has to do with: row i of what is computed from it, and x at j. */
+function lightElement(p, at) {
+  const [n, m] = arrays[byKey[p.W].value].shape, i = Math.floor(at / m), j = at % m;
+  svg.querySelectorAll("rect.lit, tspan.lit").forEach(e => e.classList.remove("lit"));
+  outline(byKey[p.W], at, n * m);
+  outline(byKey[p.x], j, m);
+  for (const key of p.rows) outline(byKey[key], i, n);
+  const b = byKey[p.box], g = arrays[b.grad].data[i], x = arrays[byKey[p.x].value].data[j], element = (name, ...at) => `${name.includes(" ") ? `(${name})` : name}[${at.join(", ")}]`;
+  const uses = p.rows.map(key => element(byKey[key].label, i)).join(", "), only = `${element(byKey[p.W].label, i, j)} is only used to compute ${uses}`;
+  const towards = p.head === data.rootKey ? only : `Towards ${byKey[p.head].label}, ${only}`;
+  return `${towards}; from there it gets ${d(b)}[${i}] times ${element(byKey[p.x].label, j)}, ${shown(g, 3)} · ${shown(x, 3)} = ${shown(g * x, 3)}.`;
+}
+/** Outline an element in the strips of a box, each cell of which may stand for several. */
+function outline(b, at, n) {
+  for (const strip of [b.valueAt, b.gradAt]) {
+    const cells = strip.querySelectorAll("rect, tspan"), cell = [...cells].findLast((_, k) => Math.floor(k * n / cells.length) <= at);
+    if (cell) cell.classList.add("lit");
+  }
+}
+/** Let the cells of a contribution to a matrix tell what they are made of. */
+function followed(holder, m, box) {
+  const p = data.products.find(p => p.box === box && p.W === m.to);
+  if (!p) return;
+  const says = make("p", {class: "why follows"}, holder.parentElement);
+  const tell = event => { const cell = event.target.closest("td"); if (cell) says.textContent = lightElement(p, [...holder.querySelectorAll("td")].indexOf(cell)) };
+  holder.addEventListener("pointerover", tell);
+  holder.addEventListener("click", tell);
+}
+
+/** Of a contribution that is a sum over a batch the parts, example by example. */
+function byExample(parent, m, b) {
+  const g = arrays[b.grad], sum = arrays[m.flow], [n, ...rest] = g.shape;
+  if (!rest.length || String(rest) !== String(sum.shape) || g.note || !b.sign.includes("+")) return;
+  const which = make("select", {"aria-label": "Which example of the batch"}, make("label", {class: "example"}, parent, "Show "));
+  make("option", {value: ""}, which, `the sum over ${n} examples`);
+  for (let i = 0; i < n; i++) make("option", {value: i}, which, `example ${i}`);
+  which.addEventListener("keydown", event => event.stopPropagation());
+  const part = make("div", {}, parent), size = sizeOf(rest);
+  const row = i => ({shape: rest, gradient: true, get data() { return g.data.slice(i * size, (i + 1) * size) }});
+  const upTo = i => ({shape: rest, gradient: true, get data() { return sum.data.map((_, k) => Array.from({length: i + 1}, (_, e) => g.data[e * size + k]).reduce((a, v) => a + v, 0)) }});
+  which.onchange = () => {
+    part.replaceChildren();
+    if (which.value === "") return;
+    const i = Number(which.value);
+    heat(part, row(i), `${d(b)}[${i}]`, size <= 16);
+    make("p", {class: "why"}, part, `example ${i} alone; the sum of examples 0 to ${i}:`);
+    heat(part, upTo(i), "the sum so far", size <= 16);
+  };
+}
+
 // the code
 
 for (const {title, numbers, lines} of data.code) {
@@ -199,10 +272,45 @@ for (const {title, numbers, lines} of data.code) {
   const block = make("pre", {tabindex: 0}, $("code"));
   lines.forEach((text, i) => make("span", {"data-n": numbers[i]}, block, text || " "));
 }
+const lineAt = ([block, i]) => document.querySelectorAll("#code pre")[block].children[i];
+
+// one reading: a line of code, a value and its formulas light up together, and lead to their step
+
+const readings = {};  // of each value: its lines, in the code, on the sheet and in the graph
+for (const b of boxes) readings[b.key] = new Set([b.g]);
+for (const at of steps) if (at.line && at.phase === "forward") readings[at.box].add(lineAt(at.line));
+for (const item of document.querySelectorAll("#sheet [data-box]")) readings[item.dataset.box].add(item);
+/** Light up all that is about some values, the card of the step too where it is about one. */
+function light(keys, on) {
+  for (const key of keys) for (const e of readings[key]) e.classList.toggle("lit", on);
+  $("step").classList.toggle("lit", on && keys.includes(steps[now].box));
+}
+const reached = new Map();
+for (const [key, all] of Object.entries(readings)) for (const e of all) reached.set(e, [...reached.get(e) || [], key]);
+for (const [e, keys] of reached) {
+  for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) e.addEventListener(event, () => light(keys, on));
+  if (e.matches(".box")) continue;
+  const back = e.closest("#gradients"), step = () => go(stepOf(keys[keys.length - 1], back));
+  if (e.matches("span")) e.setAttribute("role", "link");
+  e.setAttribute("tabindex", 0);
+  e.setAttribute("title", "Go to its step");
+  e.classList.add("leads");
+  e.addEventListener("click", step);
+  e.addEventListener("keydown", event => { if (event.key === "Enter") step() });
+}
+/** The step that computes a value, or its gradient: of a leaf the last that adds to it. */
+function stepOf(key, back) {
+  if (!back) return Math.max(0, steps.findIndex(s => s.phase === "forward" && s.box === key));
+  if (key === data.rootKey) return steps.findIndex(s => s.phase === "seed");
+  return steps.findLastIndex(s => (s.moves || []).some(m => m.to === key));
+}
+$("step").addEventListener("pointerenter", () => steps[now].box && light([steps[now].box], true));
+$("step").addEventListener("pointerleave", () => steps[now].box && light([steps[now].box], false));
+
 function code(at) {
   document.querySelectorAll("#code .on").forEach(line => { line.classList.remove("on"); line.removeAttribute("aria-current") });
   if (!at.line) return;
-  const line = document.querySelectorAll("#code pre")[at.line[0]].children[at.line[1]];
+  const line = lineAt(at.line);
   line.classList.add("on");
   line.setAttribute("aria-current", "step");
 }
@@ -237,5 +345,3 @@ function scrolls(pane) {
   return pane.scrollWidth > pane.clientWidth || pane.scrollHeight > pane.clientHeight;
 }
 addEventListener("resize", () => { fit(); show(now, false) });
-fit();
-show(0, false);
