@@ -18,7 +18,7 @@ from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode, vmaps
 from minigrad.node import touch
-from minigrad.operands import copied, in_library_of, is_foreign, to_numpy
+from minigrad.operands import copied, in_library_of, to_numpy
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends

@@ -40,7 +40,19 @@ import minigrad as mg
 from minigrad import files
 from minigrad.ranks import RankFailed, together
 from minigrad.text import printable
-from models import characters, conll, digits, grade, picture, processes, slides, storage, terminal, text, vectors_command
+from models import (
+    characters,
+    conll,
+    digits,
+    grade,
+    picture,
+    processes,
+    slides,
+    storage,
+    terminal,
+    text,
+    vectors_command,
+)
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors

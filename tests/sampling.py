@@ -1,6 +1,7 @@
 """A sample of the table of cases, for the tests that take long on each: every op, and every so many of its cases.
 
-Each such test has a sample of its own, the same in every run; `SAMPLE=1 python -m pytest` takes another, `SAMPLE=all` every case.
+Each such test has a sample of its own, the same in every run; `SAMPLE=1 python -m pytest` takes another,
+`SAMPLE=all` every case.
 """
 
 from __future__ import annotations

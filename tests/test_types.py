@@ -24,6 +24,8 @@ mypy_path = {ROOT}
 disallow_untyped_defs = false
 disallow_incomplete_defs = false
 disallow_untyped_calls = false
+[mypy-scipy.*]
+ignore_missing_imports = true
 """
 #: pyright's standard mode, which basedpyright has too: there a name that only an `except` binds is a warning.
 PYRIGHT = {

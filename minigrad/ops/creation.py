@@ -231,12 +231,12 @@ def scatter_windows(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
 def _summed(g: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     if isinstance(g, Node):
         return scatter_windows(g, axes, shape)
-    out = np.zeros_like(g, shape=shape)
+    out, places = np.zeros_like(g, shape=shape), g.shape[: len(shape)]
     for offsets in np.ndindex(g.shape[len(shape) :]):
         at = [slice(None)] * len(shape)
         for axis, offset in zip(axes, offsets):
             start = (at[axis].start or 0) + offset
-            at[axis] = slice(start, start + g.shape[axis])
+            at[axis] = slice(start, start + places[axis])
         out[tuple(at)] += g[(..., *offsets)]
     return out
 
