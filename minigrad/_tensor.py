@@ -18,7 +18,7 @@ from minigrad.errors import describe, foreign, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode, vmaps
 from minigrad.node import touch
-from minigrad.operands import copied, in_library_of, to_numpy
+from minigrad.operands import copied, in_library_of, is_foreign, to_numpy
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
@@ -401,15 +401,24 @@ class Tensor(Node):
         made = f", op={op_name(op)}" if op is not None else ""
         return f"{kind}({body}{dtype}{named}{made})"
 
+    def __str__(self) -> str:
+        data = getattr(self, "_data", None)
+        if not (data is None or _is_numpys(data) or is_foreign(data)):
+            str(data)  # a tracer refuses: the text would be printed once, and never again
+        return repr(self)
+
     def _repr_html_(self) -> str | None:
         """For notebooks: the value and the gradient side by side, large arrays as a strip of colours.
 
-        None for arrays of other libraries, of which a notebook shows the repr.
+        None where values are yet to be computed: there a notebook shows the repr.
         """
         from minigrad.viz import formats  # here, as only notebooks need it
 
-        data = getattr(self, "_data", None)
-        return formats.card(self.name, data, self.grad) if _is_numpys(data) else None
+        data, g = getattr(self, "_data", None), getattr(self, "_grad", None)
+        rows = [x for look_up in g.look_ups for x in look_up] if hasattr(g, "look_ups") else [g]
+        if data is None or not all(x is None or _is_numpys(x) or is_foreign(x) for x in (data, *rows)):
+            return None
+        return formats.card(self.name, data, self.grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, pickled or not, is a new variable with its own data, gradient and, in a subclass, attributes."""

@@ -90,7 +90,9 @@ def test_half_built_objects_have_a_repr(kind: Any) -> None:
 
 
 class Lazy(Duck):
-    """An array of a library that has yet to compute it."""
+    """An array of a library that has yet to compute it, by Dask's protocol."""
+
+    __dask_graph__ = None
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise AssertionError("computed")
@@ -104,9 +106,8 @@ def test_arrays_of_other_libraries_are_not_computed_and_print_no_control_charact
     for text in (repr(x), repr(nn.Linear(x)), summary({"x": x.data})):
         assert_shown(text.replace("\n", " "))
     assert "lazy(2, 3)" in repr(x) and "<Lazy (2, 3)>" in summary([x.data])
-    assert x._repr_html_() is None
     x.grad = x.data
-    assert mg.Tensor([1.0])._repr_html_() is not None and x._repr_html_() is None
+    assert "\x1b" not in x._repr_html_() and mg.Tensor([1.0])._repr_html_() is not None
 
 
 def test_a_repr_inside_a_transform_reads_nothing(capsys: pytest.CaptureFixture[str]) -> None:

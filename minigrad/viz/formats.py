@@ -163,7 +163,7 @@ def card(name: str | None, data: Array, grad: Array | None) -> str:
     import html
 
     if is_lazy(data):
-        return f"<code>{html.escape(repr(data))}</code>"
+        return f"<code>{html.escape(printable(repr(data)))}</code>"
     shape = f"{data.shape} {data.dtype}" if data.shape else str(data.dtype)
     heads = html.escape(printable(name or "Tensor")), "gradient"
     if grad is None:

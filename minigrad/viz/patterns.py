@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Array, Node
-from minigrad.operands import to_numpy
+from minigrad.operands import is_foreign, to_numpy
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
@@ -200,7 +200,8 @@ def power_pattern(node: Node) -> Pattern:
 
 def arrays_of(node: Node) -> list[Any]:
     """The value of an op, and its arguments without their history."""
-    return [to_numpy(x._data if isinstance(x, Node) else x) for x in (node, *arguments(node))]
+    values = (x._data if isinstance(x, Node) else x for x in (node, *arguments(node)))
+    return [to_numpy(x) if is_foreign(x) else x for x in values]
 
 
 def case_of(how: Pattern, node: Node) -> int:

@@ -88,7 +88,7 @@ REFUSALS = [
     (a_member, "the value of equal ()", "1.0 in x"),
     (indexed_by_flags, "the shape of sin (2,)", "np.sin(x[x > 1])"),
     (a_mathematical_function_of_python, "the value of getitem ()", "math.exp(x[0])"),
-    (shown, "the argument x (3,) was converted", "print(x)"),
+    (shown, "the value of the argument x (3,) was read", "print(x)"),
 ]
 
 

@@ -138,7 +138,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     assert process.returncode == 130
     state, model = mg.load(tmp_path / "run.npz"), mg.load(tmp_path / "m.npz")
     assert state["optimizer.steps"] == np.isfinite(state["losses"]).sum() > 0
-    np.testing.assert_array_equal(state["model.table"], model["table"])
+    np.testing.assert_array_equal(state["model.table"], model["model.table"])
 
 
 def test_a_loss_that_is_not_finite_is_no_model(tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,7 @@ from minigrad.compiler.program import Value
 from minigrad.compiler.tracer import Trace
 from minigrad.viz.graph import build
 from minigrad.viz.live import Ops
-from models.picture import fresh, pair
+from models.picture import fresh, pair, variables
 from models.window import Parameters, Windows, objective
 
 V = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -3.5, 1e300, -1e-300, np.inf, -np.inf, np.nan])
@@ -172,7 +172,7 @@ def test_what_numpy_computes_by_other_functions_keeps_its_name():
 
 def windows(leaves):
     """The slides' two windows."""
-    J, _ = pair(fresh())
+    J = pair(*variables(fresh()))
     by_name = {t.name: t for t in leaf_tensors(J)}
     U, W, b, x, x_c = (mg.Tensor(leaves.get(n, by_name[n].data), n) for n in ("U", "W", "b", "x", "x_c"))
     return mg.relu(1 - U @ mg.sigmoid(W @ x + b) + U @ mg.sigmoid(W @ x_c + b))
