@@ -241,7 +241,7 @@ def train(
         except KeyboardInterrupt:
             if checkpoint is not None and run.between_steps:
                 run.save(checkpoint.path)
-        return device.back(run.best or run.current())  # type: ignore[no-any-return]
+        return device.back(run.best or run.current())
 
 
 class Run:

@@ -13,8 +13,9 @@ from foreign import CuPys, cupy, dense, needs_cupy
 from test_foreign_engine import OPTIMIZERS, PROGRAMS, larger_layers, looked_up, same, variable
 
 import minigrad as mg
+from minigrad.sparse import RowSparse
 from minigrad.trees import is_floating, leaves, map_leaves
-from models import conll, training
+from models import conll, slides, training, words
 from models.device import CPU, Device
 from models.tagger import Settings
 
@@ -87,6 +88,24 @@ def test_the_engine_runs_on_a_gpu(run: Any, kind: Kind) -> None:
         return x.data, table.data
 
     same(steps if run in OPTIMIZERS.values() else run, kind)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9], ids=["rows of each look-up", "merged rows"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_word_vectors_move_by_row_sparse_gradients(momentum: float, kind: Kind) -> None:
+    def moved(kind: Kind) -> Any:
+        V, U = tables = [mg.Tensor(kind(np.random.default_rng(i).normal(size=(200, 4)))) for i in range(2)]
+        optimizer, losses = mg.optim.SGD(tables, 0.1, momentum=momentum), []
+        for _ in range(3):
+            J = words.objective(V, U, arrays(slides.BLOCKS, kind))
+            optimizer.zero_grad()
+            J.backward()
+            assert type(V.grad) is RowSparse and type(U.grad) is RowSparse
+            optimizer.step()
+            losses.append(J.data)
+        return V.data, U.data, *losses
+
+    check(moved(kind), moved(np.asarray), kind)
 
 
 @pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
