@@ -53,6 +53,7 @@ from models import (
     text,
     vectors_command,
 )
+from models.device import CPU, Device, named
 from models.tagger import Settings, Tagger, evaluate
 from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
 from models.vectors import Vectors
@@ -164,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
         choices=["numpy", "numba"],
         help="compile the training step: numpy by default, or numba (pip install -e '.[fast]')",
     )
+    sub.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="gpu: an NVIDIA GPU, by CuPy")
     sub.add_argument("--checkpoint", metavar="FILE", type=Path, help="save the run there, to resume it")
     sub.add_argument("--every", metavar="N", type=int, help="steps between checkpoints (default: an epoch)")
     sub.add_argument(
@@ -256,6 +258,8 @@ def run_train(options: argparse.Namespace) -> int:
 
     def prepared() -> tuple[Callable[..., tuple[Tagger, str]], Sequence[conll.Sentence] | None]:
         settings, recipe = chosen(Settings, options), chosen(Recipe, options)
+        device = named(options.device)
+        device.check(recipe.compile, comm)
         checkpoint = Checkpoint.chosen(options.checkpoint, options.every, options.resume)
         inputs, outputs = (options.train, options.dev, options.vectors), (options.model, options.checkpoint)
         if is_first:
@@ -264,7 +268,7 @@ def run_train(options: argparse.Namespace) -> int:
         development = None if options.dev is None else conll.read(options.dev)
         pretrained = None if options.vectors is None else Vectors.load(options.vectors)
         data = sentences, development, settings, recipe
-        return partial(trained, *data, checkpoint=checkpoint, vectors=pretrained, comm=comm), development
+        return partial(trained, *data, checkpoint=checkpoint, vectors=pretrained, comm=comm, device=device), development
 
     training, development = together(comm, prepared)
     code, problem = 0, None
@@ -324,6 +328,7 @@ def trained(
     watch: Callable[[Progress], None] = lambda progress: None,
     file: Any = None,
     comm: Any = None,
+    device: Device = CPU,
 ) -> tuple[Tagger, str]:
     """Train until it is done, or a signal to stop is received by any process; the model, and how it went."""
     tokens = sum(len(s.tokens) for s in sentences)
@@ -337,7 +342,7 @@ def trained(
             watch(now)
             stop_if(processes.of_all(comm, received))
 
-        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors, comm)
+        tagger = train(sentences, development, settings, recipe, report, checkpoint, vectors, comm, device)
     return tagger, f"trained in {time.perf_counter() - began:.1f} s, {len(tagger.vocabulary)} words"
 
 

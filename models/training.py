@@ -20,6 +20,7 @@ import minigrad as mg
 from minigrad import ranks
 from minigrad.text import shortened
 from models import conll, processes, storage, text
+from models.device import CPU, Device, is_array
 from models.tagger import Settings, Tagger, best_threshold, token_rate
 from models.vectors import Vectors
 from models.window import Parameters, Windows, objective
@@ -189,6 +190,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     vectors: Vectors | None = None,
     comm: Any = None,
+    device: Device = CPU,
 ) -> Tagger:
     """Train a tagger; of all epochs, the one best on the development sentences is kept.
 
@@ -206,14 +208,18 @@ def train(
     up to rounding. Every rank passes the same arguments, which is checked; `report` raises KeyboardInterrupt on all of
     them or on none. The first rank writes the checkpoint. Another error in the training of one rank ends all processes.
 
+    On another device, parameters, windows and optimizer are there while training; the minibatches are the same, and the
+    model, which comes back on NumPy's arrays, is so up to rounding. A checkpoint can be resumed on any device.
+
     Raises:
         Diverged: where the loss or the parameters are no longer finite. It has the best model so far.
         ValueError: where the sentences have no entity of the kind, or nothing else; for a checkpoint of another run,
-            and for one of an unfinished run that is not to be resumed, and would be lost; for ranks that differ.
+            and for one of an unfinished run that is not to be resumed, and would be lost; for ranks that differ; for
+            another device with a communicator or a compiled step.
     """
 
     def begun() -> Run:
-        run = Run(sentences, development, settings, recipe, vectors, comm)
+        run = Run(sentences, development, settings, recipe, vectors, comm, device)
         if checkpoint is not None and checkpoint.resume:
             run.restore(checkpoint.path)
         elif checkpoint is not None and os.path.lexists(checkpoint.path):
@@ -235,7 +241,7 @@ def train(
         except KeyboardInterrupt:
             if checkpoint is not None and run.between_steps:
                 run.save(checkpoint.path)
-        return run.best or run.current()
+        return device.back(run.best or run.current())
 
 
 class Run:
@@ -249,8 +255,10 @@ class Run:
         recipe: Recipe,
         vectors: Vectors | None = None,
         comm: Any = None,
+        device: Device = CPU,
     ) -> None:
-        self.settings, self.recipe, self.pretrained, self.comm = settings, recipe, vectors, comm
+        device.check(recipe.compile, comm)
+        self.settings, self.recipe, self.pretrained, self.comm, self.device = settings, recipe, vectors, comm, device
         self.corpora = sentences, development
         self.rng = rng = np.random.default_rng(recipe.seed)
         shuffled = rng.permutation(len(sentences))
@@ -279,6 +287,7 @@ class Run:
         start = initial(settings, len(self.vocabulary), rng)
         if vectors is not None:
             _start_from(vectors, start.L, self.vocabulary)
+        start = device.to(start)
         self.variables = mapped(mg.Tensor, start)
         self.mean = mapped(np.copy, start)
         make, usual_rate = OPTIMIZERS[recipe.optimizer]
@@ -289,13 +298,15 @@ class Run:
 
         shape = Tagger(settings, self.vocabulary, start)
         windows = {name: shape.windows(s.tokens for s in part) for name, part in parts.items()}
-        self.windows = windows.pop("training")
+        training = windows.pop("training")
+        self.windows = device.to(training)
         #: what a model is judged on: the held-out sentences, and those of development where they are others
-        self.parts = [(part, gold[name]) for name, part in windows.items()]
+        self.parts = [(device.to(part), gold[name]) for name, part in windows.items()]
         self.true, self.other = np.flatnonzero(gold["training"]), np.flatnonzero(~gold["training"])
-        seen = np.bincount(self.windows.words[:, settings.radius], minlength=len(self.vocabulary))
-        self.dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
-        self.dropout[:2] = 0
+        seen = np.bincount(training.words[:, settings.radius], minlength=len(self.vocabulary))
+        dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
+        dropout[:2] = 0
+        self.dropout = device.to(dropout)
 
         self.best: Tagger | None = None
         self.best_f1, self.best_epoch = 0.0, 0
@@ -318,9 +329,9 @@ class Run:
     def _windows_at(self, at: Array) -> Windows:
         """This rank's part of some windows, with words unknown at random: every rank draws all random numbers."""
         part = self._part(len(at))
-        drawn = rows(self.windows, at[part])
-        unknown = self.rng.random((*at.shape, drawn.words.shape[-1]))[part] < self.dropout[drawn.words]
-        return Windows(np.where(unknown, 1, drawn.words), drawn.cases)
+        own, chance = self.device.to((at[part], self.rng.random((*at.shape, self.windows.words.shape[-1]))[part]))
+        drawn = rows(self.windows, own)
+        return Windows(np.where(chance < self.dropout[drawn.words], 1, drawn.words), drawn.cases)
 
     def _descended(self, true: Windows, corrupt: Windows) -> float:
         """The loss of a minibatch, after the step that all ranks have made."""
@@ -368,7 +379,8 @@ class Run:
         kept = f"the best model, of epoch {self.best_epoch}, is kept" if self.best else "there is no model yet"
         remedy = "a smaller learning rate may help"
         raise Diverged(
-            f"{what} at step {self.steps}, in epoch {self.epoch}: training stops, {kept}; {remedy}", self.best
+            f"{what} at step {self.steps}, in epoch {self.epoch}: training stops, {kept}; {remedy}",
+            self.device.back(self.best),
         )
 
     def _tagger(self, params: Parameters) -> tuple[Tagger, float]:
@@ -382,7 +394,7 @@ class Run:
     def _scores(self, tagger: Tagger, windows: Windows) -> Array:
         """The scores of all windows, of which each rank computes its part."""
         part = self._part(len(windows.words))
-        own = tagger.score(Windows(*(None if a is None else a[part] for a in windows)))
+        own = self.device.back(tagger.score(Windows(*(None if a is None else a[part] for a in windows))))
         return own if self.comm is None else np.concatenate(self.comm.allgather(own))
 
     def check_ranks(self, **further: Any) -> None:
@@ -405,7 +417,7 @@ class Run:
             groups["best"] = self.best.params
         arrays = {f"{group}.{name}": a for group, params in groups.items() for name, a in _present(params).items()}
         for name, values in self._optimizer_state().items():
-            arrays |= {f"optimizer.{name}.{i}": a for i, a in enumerate(values) if isinstance(a, np.ndarray)}
+            arrays |= {f"optimizer.{name}.{i}": a for i, a in enumerate(values) if is_array(a)}
         return arrays
 
     def _optimizer_state(self) -> dict[str, list[Any]]:
@@ -418,7 +430,7 @@ class Run:
         return {
             "threshold": None if self.best is None else self.best.threshold,
             **{name: getattr(self, name) for name in POSITION},
-            "optimizer": {name: a for name, a in state if not any(isinstance(x, np.ndarray) for x in a)},
+            "optimizer": {name: a for name, a in state if not any(map(is_array, a))},
             "optimizer steps": self.optimizer.steps,
             "random state": self.rng.bit_generator.state,
         }
@@ -433,12 +445,13 @@ class Run:
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
+        arrays = self.device.back(self._arrays())
         about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers()}
         try:
             if self.comm is None or self.comm.Get_rank() == 0:
-                storage.write(path, about, self._arrays())
+                storage.write(path, about, arrays)
             else:
-                storage.storable(path, self._arrays())
+                storage.storable(path, arrays)
         except OSError as error:
             warnings.warn(f"the checkpoint of step {self.steps} could not be written: {error}", stacklevel=3)
         except ValueError as error:
@@ -480,7 +493,7 @@ class Run:
         for name, a in file.arrays({name: a.shape for name, a in mine.items()}).items():
             if a.dtype != mine[name].dtype:
                 raise ValueError(f"needed {mine[name].dtype}, got {a.dtype} in {name}")
-            mine[name][...] = a
+            mine[name][...] = self.device.to(a)
         for t in _present(self.variables).values():
             t.data = t.data  # it was changed in place
         for name, values in state["optimizer"].items():

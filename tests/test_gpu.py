@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,11 @@ from foreign import CuPys, cupy, dense, needs_cupy
 from test_foreign_engine import OPTIMIZERS, PROGRAMS, larger_layers, looked_up, same, variable
 
 import minigrad as mg
+from minigrad.sparse import RowSparse
 from minigrad.trees import is_floating, leaves, map_leaves
+from models import conll, slides, training, words
+from models.device import CPU, Device
+from models.tagger import Settings
 
 Kind = Callable[[Any], Any]
 
@@ -83,3 +88,67 @@ def test_the_engine_runs_on_a_gpu(run: Any, kind: Kind) -> None:
         return x.data, table.data
 
     same(steps if run in OPTIMIZERS.values() else run, kind)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9], ids=["rows of each look-up", "merged rows"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_word_vectors_move_by_row_sparse_gradients(momentum: float, kind: Kind) -> None:
+    def moved(kind: Kind) -> Any:
+        V, U = tables = [mg.Tensor(kind(np.random.default_rng(i).normal(size=(200, 4)))) for i in range(2)]
+        optimizer, losses = mg.optim.SGD(tables, 0.1, momentum=momentum), []
+        for _ in range(3):
+            J = words.objective(V, U, arrays(slides.BLOCKS, kind))
+            optimizer.zero_grad()
+            J.backward()
+            assert type(V.grad) is RowSparse and type(U.grad) is RowSparse
+            optimizer.step()
+            losses.append(J.data)
+        return V.data, U.data, *losses
+
+    check(moved(kind), moved(np.asarray), kind)
+
+
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tagger_trains_the_same_model_there(optimizer: str, kind: Kind, tmp_path: Path) -> None:
+    sentences, settings = conll.embedded("train")[:100], Settings(dim=8, hidden=12)
+    recipe = training.Recipe(batch=12, corrupt=3, optimizer=optimizer, epochs=20, patience=20)
+
+    def run(device: Device) -> training.Run:
+        return training.Run(sentences, None, settings, recipe, device=device)
+
+    def arrays(run: training.Run) -> dict[str, Any]:
+        return {name: run.device.back(a) for name, a in run._arrays().items()}
+
+    def same(one: training.Run, other: training.Run, tolerance: float) -> None:
+        ours, theirs = arrays(one), arrays(other)
+        assert ours.keys() == theirs.keys() and any(name.startswith("best") for name in ours)
+        for name, a in ours.items():
+            assert type(a) is np.ndarray and a.dtype == theirs[name].dtype
+            np.testing.assert_allclose(a, theirs[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+    here, there = run(CPU), run(Device(kind, lambda x: x.get()))
+    for step in range(20):
+        assert abs(here.step().loss - there.step().loss) < 1e-5, step
+    assert here.epoch > 1
+    assert {type(a) for a in there._arrays().values()} == {type(kind(np.ones(1)))}
+    same(here, there, 1e-5)
+    there.save(tmp_path / "run.npz")
+    for device in CPU, there.device:
+        resumed = run(device)
+        resumed.restore(tmp_path / "run.npz")
+        same(resumed, there, 0)
+        resumed.step()
+    there.step()
+    same(resumed, there, 1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_trained_model_comes_back(kind: Kind) -> None:
+    sentences, recipe = conll.embedded("train")[:60], training.Recipe(epochs=1, corrupt=3)
+    device = Device(kind, lambda x: x.get())
+    tagger = training.train(sentences, recipe=recipe, device=device)
+    assert {type(a) for a in leaves(tagger.params)} == {np.ndarray}
+    assert tagger.tag(["in", "Paris"]).shape == (2,)
+    with pytest.raises(ValueError, match="--device cpu"):
+        training.train(sentences, recipe=training.Recipe(compile="numpy"), device=device)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hostile import assert_shown
@@ -176,6 +177,26 @@ def test_mistakes_are_explained_and_exit_with_2(words, message, model, tmp_path,
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("cupy", "message"),
+    [
+        (None, 'needs CuPy: pip install -e ".[arrays]"'),
+        (SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False)), "CuPy finds none; train with --device cpu"),
+        (
+            SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True), asarray=None, asnumpy=None),
+            "train without --compile, or with --device cpu",
+        ),
+    ],
+    ids=["no CuPy", "no GPU", "compiled"],
+)
+def test_without_a_gpu_nothing_is_read(cupy, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    words = ["train", "--device", "gpu", "--compile", "--train", "none.conll", "--model", str(tmp_path / "m.npz")]
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and message in captured.err and captured.err.count("\n") == 1
 
 
 def test_draw_a_new_model_and_a_trained_one(model, tmp_path, monkeypatch, capsys):
