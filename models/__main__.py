@@ -27,7 +27,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from functools import partial
 from itertools import islice
@@ -335,7 +335,7 @@ def trained(
     with suppress(OSError):  # the training is worth more than this line
         terminal.say(f"training on {len(sentences)} sentences, {tokens} tokens", flush=True)
     began = time.perf_counter()
-    with terminal.progress(file) as show:
+    with terminal.progress(file) if processes.is_first() else nullcontext(lambda now: None) as show:
 
         def report(now: Progress) -> None:
             show(now)

@@ -51,7 +51,9 @@ def test_the_page_runs_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with contextlib.redirect_stdout(printed):
             exec(compile(block, "docs/scale.md", "exec"), namespace)
         lines = [line.strip() for line in re.split(r"[\r\n]", printed.getvalue())]
-        assert [line for line in lines if line and not line.startswith("[")] == split_output(block)[1]  # but for the bar
+        assert [line for line in lines if line and not line.startswith("[")] == split_output(block)[
+            1
+        ]  # but for the bar
     U, W, b, X, X_c = (np.asarray(namespace[name]) for name in ("U", "W", "b", "X", "X_c"))
     value, gradients = mg.value_and_grad(objective, argnums=(0, 1, 2))(U, W, b, X, X_c)
     assert namespace["J"] == pytest.approx(value, rel=1e-12)

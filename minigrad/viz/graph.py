@@ -426,7 +426,7 @@ def add_copies(graph: Graph) -> None:
 
 def shown(x: Any) -> Any:
     """An array or a gradient as pictures read it: with NumPy's values, row-sparse or not."""
-    if isinstance(x, RowSparse) and any(map(is_foreign, (x.indices, x.rows))):
+    if isinstance(x, RowSparse) and any(is_foreign(a) for look_up in x.look_ups for a in look_up):
         return RowSparse([(to_numpy(x.indices), to_numpy(x.rows))], x.shape, merged=True)
     return to_numpy(x) if is_foreign(x) else x
 

@@ -208,6 +208,9 @@ class Ops:
             self._numbers[v] = self.number(v.args[0])
         else:
             name, args, more = written(v)
+            dtypes = [x.dtype for x in args if isinstance(x, Value)]
+            if np.float32 in dtypes and np.float64 not in dtypes:  # beside which NumPy rounds a number of Python's
+                args = [np.float32(x) if type(x) is float else x for x in args]
             if v.dtype == np.float32:
                 more["single"] = True
             self._numbers[v] = self.append(name, [self.number(x) for x in args], *([more] if more else []))

@@ -20,6 +20,7 @@ from minigrad.files import replacing
 from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import named, printable
+from minigrad.trees import leaves
 from minigrad.viz.formats import elements, norm, number, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
@@ -40,6 +41,7 @@ from minigrad.viz.patterns import arrays_of, pattern
 from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
 from minigrad.viz.unfold import product_of
 from minigrad.viz.zeros import indicators, value
+from minigrad.walk import ancestors, arguments
 
 MAX_OPS = 300  # more than anyone steps through
 MAX_ELEMENTS = 2000  # of an array in the page; a larger one is shown by the means of as many runs
@@ -196,21 +198,31 @@ class _Page:
         if self.live is None:
             return {"off": self.reason}
         cases = self.cases(self.live)
-        leaves, inputs = {}, {}
+        movable, inputs = {}, {}
         for box in self.graph.boxes:
             traced = self.live.value(box.data, self.live.twins[box.key].data)
             if not box.op and traced is not None:
-                leaves[box.key] = self.number(box, box.data)
+                movable[box.key] = self.number(box, box.data)
                 shape, single = box.data.shape, box.data.dtype == np.float32
                 whole = box.data.size <= MAX_ELEMENTS
-                data = leaves[box.key] if whole else [_json(v) for v in box.data.ravel().tolist()]
+                data = movable[box.key] if whole else [_json(v) for v in box.data.ravel().tolist()]
                 inputs[traced] = ("array", shape, data, single)
         try:
             program = self.live.program(self.arrays.values, inputs)
         except NotLive as error:
             return {"off": str(error)}
-        program["leaves"] = {key: program["values"][i] for key, i in leaves.items()}
-        return program | {"conditions": self.conditions, "cases": cases}
+        program["leaves"] = {key: program["values"][i] for key, i in movable.items()}
+        return program | {"conditions": self.conditions, "cases": cases, "held": self.holds_arrays()}
+
+    def holds_arrays(self) -> bool:
+        """Are there arrays that stay as they are, masks, indices, constants, and may come from values that move?"""
+        assert self.graph.root.node is not None
+        ops = (node for node in ancestors(self.graph.root.node) if node._op)
+        given = [x for node in ops for x in leaves((arguments(node), node._kwargs))]
+        names = [box.name for box in self.graph.boxes if not box.op]  # a detached Tensor has that of the other
+        return (
+            any(isinstance(x, np.ndarray | np.generic) for x in given) or not all(names) or len({*names}) < len(names)
+        )
 
     def _conditions(self, live: Live) -> list[dict[str, Any]]:
         """The indicators in the formulas of gradients, each with the two sides of its condition."""

@@ -503,3 +503,22 @@ def test_how_a_sum_over_a_batch_comes_about(pages, opened):
 
     label = page.evaluate("i => d(byKey[steps[i].box])", step)
     assert np.allclose(shown(f"{label}[2]"), g[2]) and np.allclose(shown("the sum so far"), g[:3].sum(0))
+
+
+def test_the_page_says_that_masks_and_constants_do_not_follow(opened, tmp_path, pages):
+    assert opened(pages[windows]).locator("#held").count() == 0
+    for k, held in enumerate(
+        [lambda x: mg.where(x > 0, x, x * 0.1), lambda x: np.floor(x) * x, lambda x: x * x.detach()]
+    ):
+        J = mg.sum(held(mg.Tensor([1.0, -2.5], "x")))
+        page = opened(mg.replay(J, tmp_path / f"{k}.html"))
+        assert "do" in page.locator("#held").inner_text() and page.evaluate("reason()") is None
+
+
+def test_single_precision_beside_a_number(opened, tmp_path):
+    page = opened(mg.replay(mg.sum(np.clip(mg.Tensor(np.float32([1, 2]), "x"), 0.1, 2)), tmp_path / "tie.html"))
+    page.evaluate("() => { pick(boxes.find(b => b.label === 'x'), 0); put(0.1) }")
+    x = mg.Tensor(np.float32([0.1, 2]), "x")
+    mg.sum(np.clip(x, 0.1, 2)).backward()
+    found = page.evaluate("() => Array.from(arrays[boxes.find(b => b.label === 'x').grad].data)")
+    assert found == x.grad.tolist() == [0.5, 0.5]

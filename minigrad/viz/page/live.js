@@ -138,6 +138,7 @@ function build() {
   });
   make("p", {class: "nudge told"}, card);
   make("ul", {class: "conditions"}, card);
+  if (live.held) make("p", {class: "why", id: "held"}, card, "Masks, indices and constants are held as recorded: where the code computes one from a value that is moved, it does not follow.");
   make("p", {class: "why follows told"}, card);
   const end = make("div", {class: "row"}, card);
   make("button", {id: "descend", "aria-label": "A step of gradient descent", title: "A step of gradient descent"}, end, "Gradient step").onclick = descend;
@@ -229,7 +230,7 @@ function panel() {
   const told = card.querySelector(".nudge");
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
-  else if (g === null) told.textContent = `${box.label} is a constant: no gradient is computed for it. Δ${root} = ${signed(J - nudge.root)}`;
+  else if (g === null) told.textContent = `${box.label} ${box.grad === null ? "is a constant: no gradient is computed for it" : "is too large for the page to have each number of its gradient"}. Δ${root} = ${signed(J - nudge.root)}`;
   else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: move ${name} a little, and ${root} changes by about that much times as much.`;
   else {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
@@ -243,7 +244,7 @@ function panel() {
     const on = arrays[c.arrays[0]], held = on.data.reduce((a, v) => a + (v ? 1 : 0), 0), item = make("li", {class: held ? "told" : "told closed"}, list);
     formula(c.formulas[0], item);
     const state = on.data.length === 1 ? `${held ? "= 1, open" : "= 0, closed"}: ${sides(c)}` : `is 1 in ${held} of ${on.data.length}`;
-    item.append(` ${state}${String(on.data) !== nudge.open[k] ? ". It has changed on the way: the gradient is another one here" : ""}`);
+    item.append(` ${state}${String(on.data) !== nudge.open[k] ? ". It changed on the way, and the gradient with it" : ""}`);
   });
 }
 
