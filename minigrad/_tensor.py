@@ -414,7 +414,8 @@ class Tensor(Node):
         """
         from minigrad.viz import formats  # here, as only notebooks need it
 
-        data, g = getattr(self, "_data", None), getattr(self, "_grad", None)
+        data: Any = getattr(self, "_data", None)
+        g: Any = getattr(self, "_grad", None)
         rows = [x for look_up in g.look_ups for x in look_up] if hasattr(g, "look_ups") else [g]
         if data is None or not all(x is None or _is_numpys(x) or is_foreign(x) for x in (data, *rows)):
             return None
