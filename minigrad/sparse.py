@@ -147,10 +147,8 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
     def __add__(self, other: Any) -> Any:
         if isinstance(other, RowSparse):
             both = RowSparse(self._parts + other._parts, self.shape)
-            if (
-                len(both._parts) > 64 and not both.is_lazy()
-            ):  # gradients added up over many calls stay as small as their rows
-                both.merged()
+            if len(both._parts) > 64 and not both.is_lazy():
+                both.merged()  # gradients added up over many calls stay as small as their rows
             return both
         return super().__add__(other)
 

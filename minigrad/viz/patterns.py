@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.engine import Array, Node
-from minigrad.operands import is_foreign, to_numpy
 from minigrad.origin import source_line
 from minigrad.text import op_name, printable
 from minigrad.viz.formats import number
+from minigrad.viz.graph import shown
 from minigrad.viz.mathematics import Shape, Term, elementwise, indicator, ones, outer, product, reduced, term
 from minigrad.walk import arguments, pullbacks
 
@@ -200,8 +200,7 @@ def power_pattern(node: Node) -> Pattern:
 
 def arrays_of(node: Node) -> list[Any]:
     """The value of an op, and its arguments without their history."""
-    values = (x._data if isinstance(x, Node) else x for x in (node, *arguments(node)))
-    return [to_numpy(x) if is_foreign(x) else x for x in values]
+    return [shown(x._data if isinstance(x, Node) else x) for x in (node, *arguments(node))]
 
 
 def case_of(how: Pattern, node: Node) -> int:
