@@ -74,7 +74,9 @@ class Tensor(Node):
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
         data = copied(data) if is_array else data
-        leaf(self, data if data.dtype.isnative else np.positive(data, dtype=data.dtype.type), name)
+        if not data.dtype.isnative:
+            data = np.positive(data, dtype=data.dtype.type)[...]  # a 0-d array, not a scalar
+        leaf(self, data, name)
 
     # data
 
