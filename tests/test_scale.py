@@ -48,6 +48,8 @@ def test_the_page_runs_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.save("X.npy", X)
     mapped = namespace["from_npy"]("X.npy", 3_000)
     assert mapped.numblocks == (4, 1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as a worker may be that was started by hand
     np.testing.assert_array_equal(mapped.compute(scheduler="sync"), X)
 
 
@@ -62,6 +64,14 @@ def test_a_graph_is_linear_in_the_chunks_and_so_is_the_work_of_making_it() -> No
     size(2)  # imports
     for few, more, most in zip(*map(size, (40, 80, 160)), strict=True):
         assert most - more <= 2.1 * (more - few)
+
+
+def test_a_worker_needs_neither_minigrad_nor_the_models() -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+    value, gradients = differentiated(*parameters(), *ones(2))
+    for x in (value, *gradients):
+        sent = cloudpickle.dumps(dict(x.__dask_graph__()))
+        assert b"numpy" in sent and b"minigrad" not in sent and b"models" not in sent
 
 
 def test_the_gradient_of_the_data_has_their_chunks() -> None:
