@@ -32,7 +32,7 @@ def objective(U: Array, W: Array, b: Array, X: Array, X_c: Array) -> Array:
 differentiated = mg.value_and_grad(objective, argnums=(0, 1, 2))
 
 
-def parameters() -> tuple[Array, ...]:
+def parameters() -> tuple[Array, Array, Array]:
     rng = np.random.default_rng(0)
     return rng.normal(size=8), rng.normal(size=(8, 20)), rng.normal(size=8)
 
