@@ -112,7 +112,7 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
     blind = [name for name, found in has.items() if not found]
     if blind:
         print(
-            f"gpu is {'measured without' if has['CuPy'] else 'not measured:'} {', '.join(blind)}: no NVIDIA GPU found; "
+            f"no NVIDIA GPU is found by {', '.join(blind)}: gpu is {'measured without' if has['CuPy'] else 'not measured'}; "
             'where one is, pip install -e ".[arrays]" torch "jax[cuda12]"',
             file=sys.stderr,
         )

@@ -183,4 +183,4 @@ def test_the_benchmark_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -
     assert list(gpu.benchmarks(quick=True)) == []
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1
-    assert err.startswith("gpu is not measured: CuPy, ") and "no NVIDIA GPU found" in err
+    assert err.startswith("no NVIDIA GPU is found by CuPy, ") and "gpu is not measured" in err
