@@ -95,7 +95,7 @@ def checksum(path: Path, code: bytes) -> bytes:
 def remove_oldest(folder: Path) -> None:
     """Keep what was used last, as far as there is room."""
     size = 0
-    with suppress(FileNotFoundError):  # another process removes them too
+    with suppress(OSError):  # another process may remove them too
         for path in sorted(folder.glob("*.code"), key=os.path.getmtime, reverse=True):
             size += path.stat().st_size
             if size > MAX_SIZE:
