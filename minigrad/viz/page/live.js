@@ -51,7 +51,7 @@ function update(what) {
   for (const b of boxes) if (b.norm !== null && live.values[b.grad] !== null) b.norm = normOf(program.values[live.values[b.grad]].data);
   if (mode !== "own") share();
   generation++;
-  if (now === 0) show(steps.length - 1, false);
+  if (now === 0 && !predicting) show(steps.length - 1, false);
   paint();
   if ($("step").remarks !== remarksOn(steps[now])) tell(steps[now]);
   for (const holder of document.querySelectorAll("#step [data-of], #chosen [data-of]")) {
@@ -231,13 +231,14 @@ function panel() {
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
   else if (g === null) told.textContent = `${box.label} ${box.grad === null ? "is a constant: no gradient is computed for it" : "is too large for the page to have each number of its gradient"}. Δ${root} = ${signed(J - nudge.root)}`;
+  else if (isSecret(box)) told.textContent = `Δ${root} = ${signed(J - nudge.root)}. ${slope} is hidden until the backward pass has reached ${box.label}.`;
   else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: move ${name} a little, and ${root} changes by about that much times as much.`;
   else {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
     make("small", {class: "why"}, told, `where g = ${slope} = ${shown(g)}, before the move`);
   }
   const products = data.products.filter(p => p.W === box.key), product = products.find(p => p.box === steps[now].box) || products[0];
-  card.querySelector(".follows").textContent = product ? lightElement(product, at) : "";
+  card.querySelector(".follows").textContent = product && !isSecret(box) ? lightElement(product, at) : "";
   const list = card.querySelector(".conditions");
   list.replaceChildren();
   (live.conditions || []).forEach((c, k) => {
