@@ -67,12 +67,13 @@ class Questions:
     @np.errstate(all="ignore")
     def question(self, box: Box, op: Op) -> Question | None:
         """The question before the step back through an op; None where there is nothing to ask."""
-        name = op_name(op.node._op)
+        name, shapes = op_name(op.node._op), [np.shape(o.flow) for o in flows(op)]
+        places = sorted(range(len(shapes)), key=lambda i: shapes[i] == np.shape(box.data))  # what was broadcast first
         kinds = {"formula": self.formula, "shape": self.shape, "sign": self.sign}
         for kind in sorted(kinds, key=lambda kind: (self.asked[kind, name], self.asked[kind, ""])):
             if kind == "formula" and self.asked[kind, name] == TWICE:
                 continue
-            found = (kinds[kind](box, op, i) for i in range(len(flows(op))))
+            found = (kinds[kind](box, op, i) for i in places)
             if question := next(filter(None, found), None):
                 self.asked.update([(kind, name), (kind, "")])
                 return question
@@ -83,14 +84,19 @@ class Questions:
         if self.terms is None:
             return ""
         near = [(b.label, b.node) for b in [box, *(o.box for o in flows(op) if o.box)] if b.node is not None]
-        return mistake(self.terms, self.numbers[op.node._stamp, flows(op)[i].place], hand, near)
+        return mistake(self.terms, self.number(op, i), hand, near)
+
+    def number(self, op: Op, i: int) -> int:
+        """The number of what flows to an operand among the variables of the terms."""
+        return self.numbers[op.node._stamp, flows(op)[i].place]
 
     def formula(self, box: Box, op: Op, i: int) -> Question | None:
+        """Which of a few formulas is it?"""
         o = flows(op)[i]
         found = None if o.term is None else value(o.term, self.known)
-        if o.term is None or found is None or self.terms is None or np.iscomplexobj(found):
+        if o.term is None or found is None or self.terms is None:
             return None
-        is_right = equality(self.terms, self.numbers[op.node._stamp, o.place])
+        is_right = equality(self.terms, self.number(op, i))
         if not is_right(np.asarray(found)):
             return None  # a formula for another case
         choices: list[tuple[Term, str]] = []
@@ -117,6 +123,7 @@ class Questions:
         return Question(kind, i, tuple(choices), [x is right for x, _ in choices].index(True))
 
     def shape(self, box: Box, op: Op, i: int) -> Question | None:
+        """Which of a few shapes has it? Those of its transpose, of what is not summed yet, and of the arrays around."""
         flow = flows(op)[i].flow
         hands = []
         if self.terms is not None:
@@ -132,12 +139,13 @@ class Questions:
         return self.among("shape", i, right[0], wrong) if wrong else None
 
     def sign(self, box: Box, op: Op, i: int) -> Question | None:
+        """Which sign have its elements, or has the largest of them where they differ?"""
         flow = flows(op)[i].flow
-        if isinstance(flow, RowSparse) or not 0 < np.size(flow) <= self.most_signs or np.iscomplexobj(flow):
+        if isinstance(flow, RowSparse) or not 0 < np.size(flow) <= self.most_signs:
+            return None
+        if np.iscomplexobj(flow) or not np.all(np.isfinite(flow)):
             return None
         signs = np.sign(flow)
-        if not np.all(np.isfinite(flow)):
-            return None
         at = None if np.all(signs == signs.flat[0]) else int(np.argmax(np.abs(flow)))
         return Question("sign", i, at=at, zero=term_verdict(op_name(op.node._op), -1))
 

@@ -15,7 +15,7 @@ function questionAt(step) {
   if (question && question.step === step) return question;
   if (!predicting || !it || step in answers || otherCase(at.box)) return null;
   const m = at.moves[it.move], part = m.of > 1 ? "the contribution to " : "", which = `${it.at === null || it.kind !== "sign" ? "" : `element ${index(arrays[m.flow].shape, it.at)} of `}${part}`;
-  return {...it, step, m, tries: 0, says: `${{formula: "Which formula is ", shape: "Which shape has ", sign: "Which sign has "}[it.kind]}${which}`};
+  return {...it, step, m, tries: 0, says: `What is the ${it.kind} of ${which}`};
 }
 const asked = q => `${q.says}${d(byKey[q.m.to])}?`;
 
@@ -39,40 +39,39 @@ function ask(card, at) {
     make("kbd", {"aria-hidden": "true"}, label, i + 1);
     if (q.kind === "formula") formula(choice, label); else label.append(choice);
   });
-  make("button", {"aria-label": "Answer", class: "main"}, form, "Answer");
-  make("button", {"aria-label": "Reveal", type: "button"}, form, "Reveal").onclick = () => close("Revealed.");
-  const verdict = make("p", {class: "verdict"}, form);
+  const verdict = make("p", {class: "verdict"}, set);
+  make("button", {"aria-label": "Answer", class: "main"}, set, "Answer");
+  make("button", {"aria-label": "Reveal", type: "button"}, set, "Reveal").onclick = () => close("Revealed.");
   form.onsubmit = event => {
     event.preventDefault();
     const input = form.querySelector(":checked");
     if (input) judge(q, Number(input.value)); else tellOf("Choose an answer first.");
   };
   form.addEventListener("keydown", event => { if (event.key.startsWith("Arrow") && event.target.matches("input")) event.stopPropagation() });
-  form.elements.answer[0].focus();
-  function tellOf(text) { $("say").textContent = verdict.textContent = text }
+  form.elements.answer[0].focus({preventScroll: true});
+  set.scrollIntoView({block: "nearest"});
+  function tellOf(text) {
+    $("say").textContent = verdict.textContent = text;
+    set.scrollIntoView({block: "nearest"});
+  }
   function judge(q, i) {
     const said = diagnosis(q, i, choices);
     if (said === null) close(q.tries ? "Right, at the second try." : "Right.", !q.tries);
     else if (q.tries++) close(`No${said && `: ${said}`}.`);
-    else {
-      const wrong = form.elements.answer[i];
-      tellOf(`Not yet${said && `: ${said}`}. One more try, or reveal it.`);
-      wrong.disabled = true;
-      wrong.checked = false;
-      form.querySelector("input:enabled").focus();
-    }
+    else tellOf(`Not yet${said && `: ${said}`}. One more try, or reveal it.`);
   }
 }
 /** What is wrong with an answer, as mg.compare says it; null where it is right. The sign is that of the values now. */
 function diagnosis(q, i, choices) {
-  if (q.kind !== "sign") return i === q.right ? null : choices[i][1];
+  if (q.kind !== "sign") return i === q.right ? null : choices[i][1] && choices[i][1] + (moved ? ", with the recorded values" : "");
   const truth = signOf(q), answer = SIGNS[i][1];
-  if (Object.is(answer, truth) || answer === truth) return null;
+  if (answer === truth || answer !== answer && truth !== truth) return null;
   return !truth ? "" : answer === 0 ? q.zero : answer === -truth ? data.flipped : "";
 }
 function close(said, first = false) {
   answers[now] = {said, first};
   show(now, true, false);
+  document.querySelector(".verdict").scrollIntoView({block: "nearest"});
   $("next").focus();
 }
 
@@ -101,7 +100,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const input = question && question.form.elements.answer[event.key - 1];
   if (event.key.toLowerCase() === "p") $("predict").click();
-  else if (input && !input.disabled) { input.checked = true; input.focus() }
+  else if (input) { input.checked = true; input.focus() }
   else if (question && event.key === "Enter" && event.target === document.body) question.form.requestSubmit();
 });
 /** Hide what has not arrived yet from the sheet. */

@@ -188,9 +188,9 @@ function tell(at) {
       }
     }
   } else {
+    total(card);
     make("h2", {}, card, `The gradient of ${root}`);
     for (const key of at.boxes) row(card, byKey[key].derivative, arrays[byKey[key].grad], "g");
-    total(card);
   }
 }
 function row(parent, i, x, mark = "", name = text(i)) {
