@@ -6,7 +6,6 @@ which mistake it is; what it finds equal is not offered.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,12 +16,12 @@ import numpy as np
 
 from minigrad.check.compare import DIFFERS, equality, is_multiple, misfit, mistake, term_verdict
 from minigrad.check.terms import FlowTerms, Found
-from minigrad.engine import Array, Node
+from minigrad.engine import Array
 from minigrad.operands import is_foreign
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name
 from minigrad.viz.formulas import plain
-from minigrad.viz.graph import Box, Graph, Op, Operand
+from minigrad.viz.graph import Box, Graph, Op
 from minigrad.viz.mathematics import Term, formula_of, outer, term
 from minigrad.viz.notation import known_values
 from minigrad.viz.zeros import FACTORS, value
@@ -44,9 +43,19 @@ class Question(NamedTuple):
     zero: str = ""  # the verdict on the answer that it is zero
 
 
-def flows(op: Op) -> list[Operand]:
-    """The operands to which a gradient flows back."""
-    return [o for o in op.operands if o.flow is not None and o.box is not None]
+class Flow(NamedTuple):
+    """The gradient that flows back to an operand of an op."""
+
+    key: tuple[int, int]  # the stamp of the op's result and the place of the operand
+    box: Box
+    array: Array
+    term: Term | None
+
+
+def flows(op: Op) -> list[Flow]:
+    """The gradients that flow back through an op."""
+    found = [o for o in op.operands if o.flow is not None]
+    return [Flow((op.node._stamp, o.place), o.box, o.flow, o.term) for o in found if o.box is not None]
 
 
 class Questions:
@@ -60,14 +69,13 @@ class Questions:
         self.most_signs = most_signs
         self.asked: Counter[tuple[str, str]] = Counter()  # by the kind and the op, "" for all of them
         self.known = known_values(graph, graph) | signals(graph)
-        uses = [(box.op.node, o.place) for box in graph.boxes if box.op for o in flows(box.op)]
-        self.numbers = {(node._stamp, place): k for k, (node, place) in enumerate(uses)}
-        self.terms = terms_of(graph, uses)
+        self.numbers = {flow.key: k for k, flow in enumerate(f for _, op in graph.ops() for f in flows(op))}
+        self.terms = terms_of(graph)
 
     @np.errstate(all="ignore")
     def question(self, box: Box, op: Op) -> Question | None:
         """The question before the step back through an op; None where there is nothing to ask."""
-        name, shapes = op_name(op.node._op), [np.shape(o.flow) for o in flows(op)]
+        name, shapes = op_name(op.node._op), [flow.array.shape for flow in flows(op)]
         places = sorted(range(len(shapes)), key=lambda i: shapes[i] == np.shape(box.data))  # what was broadcast first
         kinds = {"formula": self.formula, "shape": self.shape, "sign": self.sign}
         for kind in sorted(kinds, key=lambda kind: (self.asked[kind, name], self.asked[kind, ""])):
@@ -83,26 +91,22 @@ class Questions:
         """compare's verdict on an array for the gradient; "" where the graph is too large for one."""
         if self.terms is None:
             return ""
-        near = [(b.label, b.node) for b in [box, *(o.box for o in flows(op) if o.box)] if b.node is not None]
-        return mistake(self.terms, self.number(op, i), hand, near)
-
-    def number(self, op: Op, i: int) -> int:
-        """The number of what flows to an operand among the variables of the terms."""
-        return self.numbers[op.node._stamp, flows(op)[i].place]
+        near = [(b.label, b.node) for b in [box, *(flow.box for flow in flows(op))] if b.node is not None]
+        return mistake(self.terms, self.numbers[flows(op)[i].key], hand, near)
 
     def formula(self, box: Box, op: Op, i: int) -> Question | None:
         """Which of a few formulas is it?"""
-        o = flows(op)[i]
-        found = None if o.term is None else value(o.term, self.known)
-        if o.term is None or found is None or self.terms is None:
+        key, _, array, right = flows(op)[i]
+        found = None if right is None else value(right, self.known)
+        if right is None or found is None or self.terms is None:
             return None
-        is_right = equality(self.terms, self.number(op, i))
+        is_right = equality(self.terms, self.numbers[key])
         if not is_right(np.asarray(found)):
             return None  # a formula for another case
         choices: list[tuple[Term, str]] = []
         last: list[tuple[Term, str]] = []  # those of another shape
-        texts, verdicts = {plain(formula_of(o.term))}, {DIFFERS}
-        for x in mistaken(o.term, [other.term for other in flows(op) if other.term is not None and other is not o]):
+        texts, verdicts = {plain(formula_of(right))}, {DIFFERS}
+        for x in mistaken(right, [flow.term for flow in flows(op) if flow.term is not None and flow.key != key]):
             hand, text = value(x, self.known), plain(formula_of(x))
             if hand is None or text in texts or not np.all(np.isfinite(hand)):
                 continue
@@ -111,10 +115,10 @@ class Questions:
             if said not in verdicts and not is_right(hand):
                 texts.add(text)
                 verdicts.add(said)
-                (last if said == misfit(np.shape(o.flow), hand.shape) else choices).append((x, said))
+                (last if said == misfit(array.shape, hand.shape) else choices).append((x, said))
         choices += last
         simple = all(is_multiple(said) for _, said in choices)  # there is little to derive
-        return None if simple or len(choices) < 2 else self.among("formula", i, o.term, choices)
+        return None if simple or len(choices) < 2 else self.among("formula", i, right, choices)
 
     def among(self, kind: str, i: int, right: Any, wrong: list[tuple[Any, str]]) -> Question:
         """A question with a few choices, in an order that differs from question to question."""
@@ -124,45 +128,43 @@ class Questions:
 
     def shape(self, box: Box, op: Op, i: int) -> Question | None:
         """Which of a few shapes has it? Those of its transpose, of what is not summed yet, and of the arrays around."""
-        flow = flows(op)[i].flow
+        (_, place), _, array, _ = flows(op)[i]
         hands = []
         if self.terms is not None:
-            edge = next(e for e in edges(op.node) if e.place == flows(op)[i].place)
-            hands = [np.asarray(flow).T, np.asarray(edge.pullback(np.asarray(box.grad)))]
+            pullback = next(edge.pullback for edge in edges(op.node) if edge.place == place)
+            hands = [np.asarray(array).T, np.asarray(pullback(np.asarray(box.grad)))]
         hands += [np.asarray(box.grad)] if not isinstance(box.grad, RowSparse) else []
-        hands += [o.box.data for o in flows(op) if o.box]
-        shapes = {np.shape(flow): ""}
+        hands += [flow.box.data for flow in flows(op)]
+        shapes = {array.shape: ""}
         for hand in hands:
             if hand.shape not in shapes and np.all(np.isfinite(hand)):
                 shapes[hand.shape] = self.verdict(box, op, i, hand)
-        right, *wrong = [(shape, said) for shape, said in shapes.items() if said != misfit(np.shape(flow), shape)]
+        right, *wrong = [(shape, said) for shape, said in shapes.items() if said != misfit(array.shape, shape)]
         return self.among("shape", i, right[0], wrong) if wrong else None
 
     def sign(self, box: Box, op: Op, i: int) -> Question | None:
         """Which sign have its elements, or has the largest of them where they differ?"""
-        flow = flows(op)[i].flow
-        if isinstance(flow, RowSparse) or not 0 < np.size(flow) <= self.most_signs:
+        array = flows(op)[i].array
+        if isinstance(array, RowSparse) or not 0 < array.size <= self.most_signs:
             return None
-        if np.iscomplexobj(flow) or not np.all(np.isfinite(flow)):
+        if np.iscomplexobj(array) or not np.all(np.isfinite(array)):
             return None
-        signs = np.sign(flow)
-        at = None if np.all(signs == signs.flat[0]) else int(np.argmax(np.abs(flow)))
+        signs = np.sign(array)
+        at = None if np.all(signs == signs.flat[0]) else int(np.argmax(np.abs(array)))
         return Question("sign", i, at=at, zero=term_verdict(op_name(op.node._op), -1))
 
 
-def terms_of(graph: Graph, uses: Sequence[tuple[Any, int]]) -> FlowTerms | None:
+def terms_of(graph: Graph) -> FlowTerms | None:
     """The gradients as `compare` reads them; None where they are too large, or no real numbers of NumPy."""
-    boxes = [box for box in graph.boxes if box.node is not None and box.grad is not None]
-    size = sum(math.prod(np.shape(box.data)) for box in boxes)
-    if size > MOST or any(
-        np.iscomplexobj(box.data) or (box.node is not None and is_foreign(box.node._data)) for box in boxes
-    ):
+    nodes = [(box.node, box.grad) for box in graph.boxes if box.node is not None and box.grad is not None]
+    if sum(node._data.size for node, _ in nodes) > MOST:
         return None
-    found: Found = {box.node._stamp: np.asarray(box.grad) for box in boxes if box.node is not None}
-    for box in boxes:
-        for o in flows(box.op) if box.op and box.node is not None else ():
-            found[box.node._stamp, o.place] = np.asarray(o.flow)
-    assert isinstance(graph.root.node, Node)
+    if any(node._data.dtype.kind == "c" or is_foreign(node._data) for node, _ in nodes):
+        return None
+    found: Found = {node._stamp: np.asarray(g) for node, g in nodes}
+    found |= {flow.key: np.asarray(flow.array) for _, op in graph.ops() for flow in flows(op)}
+    uses = [(op.node, place) for _, op in graph.ops() for (_, place), *_ in flows(op)]
+    assert graph.root.node is not None
     return FlowTerms(graph.root.node, found, uses)
 
 

@@ -35,13 +35,13 @@ def test_one_answer_is_true_and_the_others_differ_in_numbers(model):
         )
         for i, (choice, _) in enumerate(q.choices):
             if q.kind == "shape":
-                assert (choice == np.shape(o.flow)) == (i == q.right)
+                assert (choice == np.shape(o.array)) == (i == q.right)
                 continue
             array = np.asarray(value(choice, asker.known))
-            same = array.shape == o.flow.shape and np.allclose(array, o.flow, rtol=1e-9, atol=0)
+            same = array.shape == o.array.shape and np.allclose(array, o.array, rtol=1e-9, atol=0)
             assert same == (i == q.right), plain(formula_of(choice))
         if q.kind == "sign":
-            signs = set(np.sign(o.flow if q.at is None else [o.flow.flat[q.at]]).flat)
+            signs = set(np.sign(o.array if q.at is None else [o.array.flat[q.at]]).flat)
             assert len(signs) == 1 and q.zero.endswith("is missing")
 
 
