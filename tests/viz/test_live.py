@@ -478,6 +478,11 @@ def test_an_outer_product_element_by_element(window, opened):
     assert x == 0.25 and np.isclose(g * x, flow, rtol=0.02)
     outlined = page.locator("rect.lit").evaluate_all("all => all.map(e => e.closest('.box').dataset.key)")
     assert set(outlined) == {*page.evaluate("(p => [p.W, p.x, ...p.rows])(data.products[1])")}
+    page.evaluate("() => pick(boxes.find(b => b.label === 'W'), 43)")  # used for both windows
+    said = page.inner_text("#live .follows")
+    assert "Towards s_c, W[2, 3] is only used" in said and "Towards s, W[2, 3] is only used" in said
+    outlined = page.locator("rect.lit").evaluate_all("all => all.map(e => e.closest('.box').dataset.key)")
+    assert set(outlined) == {*page.evaluate("data.products.flatMap(p => [p.W, p.x, ...p.rows])")}
 
 
 def test_a_weight_that_is_used_in_other_ways_is_not_said_to_be_used_once(tmp_path):

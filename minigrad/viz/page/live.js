@@ -237,8 +237,8 @@ function panel() {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
     make("small", {class: "why"}, told, `where g = ${slope} = ${shown(g)}, before the move`);
   }
-  const products = data.products.filter(p => p.W === box.key), product = products.find(p => p.box === steps[now].box) || products[0];
-  card.querySelector(".follows").textContent = product && !isSecret(box) ? lightElement(product, at) : "";
+  const products = data.products.filter(p => p.W === box.key);
+  card.querySelector(".follows").textContent = products.length && !isSecret(box) ? lightElement(products, at) : "";
   const list = card.querySelector(".conditions");
   list.replaceChildren();
   (live.conditions || []).forEach((c, k) => {

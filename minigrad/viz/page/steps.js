@@ -221,10 +221,13 @@ function choose(b) {
   else make("p", {class: "why"}, card, b.grad === null ? "a constant: no gradient is computed for it" : "no gradient yet");
 }
 
-/** What element i, j of the matrix in a product W x has to do with: row i of what is computed from it, and x at j. */
-function lightElement(p, at) {
-  const [n, m] = arrays[byKey[p.W].value].shape, i = Math.floor(at / m), j = at % m;
+/** What element i, j of the matrix in products W x has to do with: rows i of what is computed from it, and each x at j. */
+function lightElement(products, at) {
   svg.querySelectorAll("rect.lit, tspan.lit").forEach(e => e.classList.remove("lit"));
+  return products.map(p => useOf(p, at)).join(" ");
+}
+function useOf(p, at) {
+  const [n, m] = arrays[byKey[p.W].value].shape, i = Math.floor(at / m), j = at % m;
   outline(byKey[p.W], at, n * m);
   outline(byKey[p.x], j, m);
   for (const key of p.rows) outline(byKey[key], i, n);
@@ -245,7 +248,7 @@ function followed(holder, m, box) {
   const p = data.products.find(p => p.box === box && p.W === m.to);
   if (!p) return;
   const says = make("p", {class: "why follows"}, holder.parentElement);
-  const tell = event => { const cell = event.target.closest("td"); if (cell) says.textContent = lightElement(p, [...holder.querySelectorAll("td")].indexOf(cell)) };
+  const tell = event => { const cell = event.target.closest("td"); if (cell) says.textContent = lightElement([p], [...holder.querySelectorAll("td")].indexOf(cell)) };
   holder.addEventListener("pointerover", tell);
   holder.addEventListener("click", tell);
 }
