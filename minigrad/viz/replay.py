@@ -136,11 +136,25 @@ def _assembled(content: dict[str, str]) -> str:
         "SCRIPT": "numbers.js arrays.js graph.js steps.js predict.js live.js",
     }.items():
         lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
-        lines = [re.sub(r"\s+// .*", "", line) for line in lines if line and not line.startswith(("//", "/**"))]
-        content[key] = "".join(f"{line}\n" for line in lines)
-    content["STYLE"] = re.sub(r"([{};,:]) +| +([{}])", r"\1\2", content["STYLE"])
+        content[key] = "".join(f"{_short(line)}\n" for line in lines if line and not line.startswith(("//", "/**")))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
+
+
+def _short(line: str) -> str:
+    """A line of a script or a style without its comment, and without blanks around signs outside of quotes.
+
+    One in which quotes may be nested or a slash may begin a pattern keeps its blanks.
+
+    >>> _short('if (a > b) return [x, "a, b"];  // a comment'), _short("`${a > b}`")
+    ('if (a>b) return [x,"a, b"];', '`${a > b}`')
+    """
+    line = re.sub(r"\s+// .*", "", line)
+    if re.search("[`'/]", line):
+        return line
+    parts = re.split(r'("[^"]*")', line)
+    parts[::2] = [re.sub(r" ?([=,;{}<>?&|]+) ?|([(:]) ", r"\1\2", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 class _Page:

@@ -14,13 +14,14 @@ function questionAt(step) {
   const at = steps[step], it = at.ask;
   if (question && question.step === step) return question;
   if (!predicting || !it || step in answers || otherCase(at.box)) return null;
-  const m = at.moves[it.move], part = m.of > 1 ? "the contribution to " : "", which = `${it.at === null || it.kind !== "sign" ? "" : `element ${index(arrays[m.flow].shape, it.at)} of `}${part}`;
-  return {...it, step, m, tries: 0, says: `What is the ${it.kind} of ${which}`};
+  const m = at.moves[it.move], {shape, data: x} = arrays[m.flow];
+  const which = it.kind !== "sign" || x.length === 1 ? "" : it.at === null ? "every element of " : `element ${index(shape, it.at)} of `;
+  return {...it, step, m, tries: 0, says: `What is the ${it.kind} of ${which}${m.of > 1 ? "the contribution to " : ""}`};
 }
 const asked = q => `${q.says}${d(byKey[q.m.to])}?`;
 
-const SIGNS = [["positive", 1], ["negative", -1], ["zero", 0], ["it differs from element to element", NaN]];
-/** The sign of an element, or of all; NaN where it differs. */
+const SIGNS = [["positive", 1], ["negative", -1], ["zero", 0], ["not the same for all", NaN]];
+/** The sign of an element, or of all; NaN where these differ. */
 function signOf({m, at}) {
   const x = arrays[m.flow].data, signs = new Set(Array.from(at === null ? x : [x[at]], Math.sign));
   return signs.size === 1 ? [...signs][0] : NaN;
