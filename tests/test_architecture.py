@@ -47,7 +47,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
         "viz",
         ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet", "unfold"],
     ),
-    ("viz", ["command", "dot", "draw", "layout"]),
+    ("viz", ["questions", "command", "dot", "draw", "layout"]),
     (
         "compiler",
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
