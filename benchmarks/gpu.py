@@ -111,12 +111,9 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
     has = {"CuPy": cupy_finds_it(), "torch": torch_finds_it(), "jax.jit": jax_finds_it()}
     blind = [name for name, found in has.items() if not found]
     if blind:
-        how = "measured without" if has["CuPy"] else "not measured"
-        print(
-            f"no NVIDIA GPU is found by {', '.join(blind)}: gpu is {how}; "
-            'where one is, pip install -e ".[arrays]" torch "jax[cuda12]"',
-            file=sys.stderr,
-        )
+        so = "gpu is measured without them" if has["CuPy"] else "gpu is not measured"
+        remedy = 'where one is, pip install -e ".[arrays]" torch "jax[cuda12]"'
+        print(f"no NVIDIA GPU is found by {', '.join(blind)}: {so}; {remedy}", file=sys.stderr)
     if not has["CuPy"]:
         return
     import cupy
