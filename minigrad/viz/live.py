@@ -33,10 +33,13 @@ from minigrad.compiler.record import recording_lock
 from minigrad.compiler.simplify import Simplifier
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Array, Node, leaf
+from minigrad.engine import stop_gradient as plain
+from minigrad.errors import not_the_same
 from minigrad.mode import mode, recording
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name
-from minigrad.viz.graph import Graph, build, has_box
+from minigrad.trees import leaves
+from minigrad.viz.graph import Graph, align, build, has_box, shown
 from minigrad.walk import ancestors, arguments
 
 MAX_CONSTANTS = 20_000  # elements of the arrays that the program holds itself
@@ -62,9 +65,11 @@ class Live:
             self.simplest: dict[Value, Any] = {}
             self.moving: set[Value] = set()  # of the simplest, those that depend on what is given
             twins = self.run_again(graph)
+            self.calls = calls(graph)
             try:
                 self.graph = build(twins[id(graph.root.node)], backward=True)
-                self.twins = dict(zip((box.key for box in graph.boxes), self.graph.boxes, strict=True))
+                align(self.graph, graph)
+                self.twins = {box.key: box for box in self.graph.boxes}
             except FAILURES as error:
                 raise NotLive(f"its backward pass is not made of NumPy calls alone ({first_line(error)})") from error
 
@@ -100,6 +105,10 @@ class Live:
                 name = op_name(node._op)
                 raise NotLive(f"the op {name} is not made of NumPy calls alone ({first_line(error)})") from error
         return twins
+
+    def serves(self, graph: Graph) -> bool:
+        """Does another graph of the same boxes compute the same, from other arrays?"""
+        return self.calls == calls(graph)
 
     def total(self, x: Any, y: Any) -> Any:
         """The sum of two gradients of the twins."""
@@ -142,6 +151,43 @@ class Live:
             if v in needed and not isinstance(v.example, tuple | list):
                 ops.add(v)
         return {"values": [None if v is None else ops.number(v) for v in shown], "ops": ops.list}
+
+
+def is_repeatable(node: Node) -> bool:
+    """Is a value computed by one of the library's ops, and not by the user's, which may draw random numbers?"""
+    return node._op is not None and node._op.body.__module__.startswith("minigrad.ops.")  # type: ignore[attr-defined]
+
+
+def require_unchanged(graph: Graph) -> None:
+    """Raise an error where a value is no longer the one that its op computes: an array was changed in place."""
+    with recording(False), np.errstate(all="ignore"):
+        for box in graph.boxes:
+            if box.node is None or box.node._op is None or not is_repeatable(box.node):
+                continue
+            again = shown(plain(box.node._op(*arguments(box.node), **box.node._kwargs)))
+            size = np.max(np.abs(box.data), initial=0, where=np.isfinite(box.data))
+            digits = 1e-3 if box.data.dtype.itemsize < 8 else 1e-6
+            if not np.allclose(again, box.data, rtol=digits, atol=1e-3 * digits * size, equal_nan=True):
+                raise not_the_same(box.node)
+
+
+def calls(graph: Graph) -> list[Any]:
+    """The ops of a graph, each with all that its program depends on: arguments that are not given to it as arrays."""
+    found: list[Any] = []
+    for node in (box.node for box in graph.boxes if box.node is not None):
+        found += [node._op if node._op is None or is_repeatable(node) else object(), node._data.shape, node._data.dtype]
+        for x in leaves((arguments(node), node._kwargs)):
+            if isinstance(x, Node) or (has_box(x) and np.asarray(x).dtype.kind == "f"):
+                found += [x.shape, x.dtype]
+            elif isinstance(x, np.ndarray | np.generic):
+                found += [x.shape, x.dtype, x.tobytes()]
+            else:
+                found += [type(x), x if isinstance(x, UNCHANGING) else object()]
+    return found
+
+
+#: What is compared by its value.
+UNCHANGING = (bool, int, float, complex, str, slice, type, type(None), type(...), np.dtype)
 
 
 def first_line(error: Exception) -> str:
