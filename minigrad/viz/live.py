@@ -35,6 +35,7 @@ from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Array, Node, leaf
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_the_same
+from minigrad.generators import State
 from minigrad.mode import mode, recording
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name
@@ -64,7 +65,7 @@ class Live:
             self.trace, self.simplify = Trace(), Simplifier()
             self.simplest: dict[Value, Any] = {}
             self.moving: set[Value] = set()  # of the simplest, those that depend on what is given
-            twins = self.run_again(graph)
+            twins = self.all_twins(graph)
             self.calls = calls(graph)
             try:
                 self.graph = build(twins[id(graph.root.node)], backward=True)
@@ -83,7 +84,7 @@ class Live:
             finally:
                 mode.tracing, Refused.first = before, None
 
-    def run_again(self, graph: Graph) -> dict[int, Any]:
+    def all_twins(self, graph: Graph) -> dict[int, Any]:
         """The twins of all Tensors by their ids: leaves that hold tracers, and what the ops compute from them."""
         assert graph.root.node is not None
         twins: dict[int, Any] = {}
@@ -100,7 +101,7 @@ class Live:
                 twins[id(node)] = leaf(object.__new__(Tensor), self.trace.input(node._data, "x"))
                 continue
             try:
-                twins[id(node)] = node._op(*map(twin, arguments(node)), **node._kwargs)
+                twins[id(node)] = run_again(node, [*map(twin, arguments(node))])
             except FAILURES as error:
                 name = op_name(node._op)
                 raise NotLive(f"the op {name} is not made of NumPy calls alone ({first_line(error)})") from error
@@ -158,13 +159,22 @@ def is_repeatable(node: Node) -> bool:
     return node._op is not None and node._op.body.__module__.startswith("minigrad.ops.")  # type: ignore[attr-defined]
 
 
+def run_again(node: Node, args: Sequence[Any]) -> Any:
+    """What the op of a value computes from other arguments; generators of random numbers stay as they are."""
+    assert node._op is not None
+    if is_repeatable(node):
+        return node._op(*args, **node._kwargs)
+    with State(node._op.body).restored():  # type: ignore[attr-defined]
+        return node._op(*args, **node._kwargs)
+
+
 def require_unchanged(graph: Graph) -> None:
     """Raise an error where a value is no longer the one that its op computes: an array was changed in place."""
     with recording(False), np.errstate(all="ignore"):
         for box in graph.boxes:
             if box.node is None or box.node._op is None or not is_repeatable(box.node):
                 continue
-            again = shown(plain(box.node._op(*arguments(box.node), **box.node._kwargs)))
+            again = shown(plain(run_again(box.node, arguments(box.node))))
             size = np.max(np.abs(box.data), initial=0, where=np.isfinite(box.data))
             digits = 1e-3 if box.data.dtype.itemsize < 8 else 1e-6
             if not np.allclose(again, box.data, rtol=digits, atol=1e-3 * digits * size, equal_nan=True):

@@ -22,6 +22,7 @@ from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import named, printable
 from minigrad.trees import leaves
+from minigrad.viz.costs import costs
 from minigrad.viz.formats import elements, norm, number, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
@@ -72,7 +73,8 @@ def replay(
     Graphviz lays the graph out. Scopes can be closed, and of a loop, ops that repeat more than three times, one step
     is shown at a time; a graph of more than 60 boxes starts so. Beside it is the code that made each value: your
     source where `trace_source` was on, else the graph written line by line. Gradients are computed for the page
-    alone, and `.grad` stays as it is.
+    alone, and `.grad` stays as it is. A lens shows what each op costs: operations, bytes kept for the backward pass,
+    and time, measured on this machine.
 
     The losses of a training, yielded one by one, make a page of all its steps: a slider goes through them, beside the
     curves of the loss and of each parameter, and each step can be replayed like a single one.
@@ -122,6 +124,7 @@ def replay(
         limited(content, as_text)
     else:
         page, content, training = _training(root, inputs, remarks, frame, as_text)
+    content["costs"] = costs(page.graph, page.live)
     parts = {"SHEET": page.sheet, "FORMULAS": page.formulas.others(), "TRAINING": ""}
     parts["DATA"] = as_text(content).replace("<", "\\u003c")
     if training:
@@ -212,7 +215,7 @@ def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
     folder = Path(__file__).with_name("page")
     training = "training.js " if content["TRAINING"] else ""
-    scripts = f"numbers.js arrays.js graph.js steps.js {training}live.js"
+    scripts = f"numbers.js arrays.js graph.js steps.js costs.js {training}live.js"
     for key, files in {"STYLE": "style.css", "SCRIPT": scripts}.items():
         parts = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
         content[key] = "".join(f"{line}\n" for line in parts if line and not line.startswith(("//", "/**")))

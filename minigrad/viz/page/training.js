@@ -106,7 +106,7 @@ function curve({box, steps: points}) {
   const low = Math.min(...known), high = Math.max(...known), log = low > 0 && high > 100 * low;
   const scale = log ? Math.log : v => v, span = scale(high) - scale(low) || 1;
   const across = k => 4 + (WIDE - 8) * k / Math.max(1, count - 1), down = v => 4 + (HIGH - 8) * (1 - (scale(v) - scale(low)) / span);
-  const range = known.length ? `${shown(low)} to ${shown(high)}${log ? ", logarithmic" : ""}` : "no finite number";
+  const range = known.length ? `${shown(low, 6)} to ${shown(high, 6)}${log ? ", logarithmic" : ""}` : "no finite number";
   const bad = points.findIndex(list => !list.every(finite)), trouble = bad < 0 ? "" : `, not finite at step ${bad + 1}`;
   const figure = make("figure", box === data.rootKey ? {class: "root"} : {}, curves);
   make("figcaption", {}, figure, `${name}: ${range}${trouble}`);
