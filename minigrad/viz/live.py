@@ -176,7 +176,7 @@ def require_unchanged(graph: Graph) -> None:
                 continue
             again = shown(plain(run_again(box.node, arguments(box.node))))
             size = np.max(np.abs(box.data), initial=0, where=np.isfinite(box.data))
-            digits = 1e-3 if box.data.dtype.itemsize < 8 else 1e-6
+            digits = 1e-3 if np.real(box.data).dtype.itemsize < 8 else 1e-6
             if not np.allclose(again, box.data, rtol=digits, atol=1e-3 * digits * size, equal_nan=True):
                 raise not_the_same(box.node)
 

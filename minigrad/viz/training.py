@@ -54,7 +54,8 @@ class Training:
         new = packed(content)
         change = changes(self.content, new) or {}
         found = change.get("arrays", {})
-        self.numbers += sum(int(np.prod(new["arrays"][int(i)]["shape"])) for i in found if isinstance(found, dict))
+        places = found if isinstance(found, dict) else range(len(new["arrays"]))  # another number of them: all
+        self.numbers += sum(int(np.prod(new["arrays"][int(i)]["shape"])) for i in places)
         self.content = new
         self.changes.append(change)
         if self.numbers > MAX_NUMBERS:

@@ -27,6 +27,11 @@ function take(step) {
     boxes[i].g.querySelector(".name").textContent = short(b.label);
     if (b.sign) boxes[i].g.querySelector(".sign text").textContent = b.sign;
   });
+  fresh.code.forEach(({numbers, lines}, k) => {
+    const block = document.querySelectorAll("#code pre")[k];
+    while (block.children.length > lines.length) block.lastChild.remove();
+    lines.forEach((line, i) => { (block.children[i] || make("span", {"data-n": numbers[i]}, block)).textContent = line || " " });
+  });
   for (const key of ["products", "live", "sheet"]) data[key] = fresh[key];
   sort();
   share();
@@ -101,7 +106,7 @@ addEventListener("hashchange", () => {
 
 /** A curve: of the loss, of each element of a small parameter, or of the norm of a larger one. */
 function curve({box, steps: points}) {
-  const b = byKey[box], several = points[0].length > 1, whole = several || !b.shape || points[0].length === arrays[b.value].data.length;
+  const b = byKey[box], several = points[0].length > 1, whole = points[0].length === arrays[b.value].data.length;
   const name = whole ? b.label : `‖${b.label}‖`, known = points.flat().filter(finite);
   const low = Math.min(...known), high = Math.max(...known), log = low > 0 && high > 100 * low;
   const scale = log ? Math.log : v => v, span = scale(high) - scale(low) || 1;
