@@ -33,6 +33,7 @@ BENCHMARKS = {
     "words": ("words", 1),
     "scale": ("scale", 1),
     "mpi": ("mpi", 1),
+    "gpu": ("gpu", 2),
 }
 SCALING = {"scaling": ("scaling", 2)}  # for the plot
 

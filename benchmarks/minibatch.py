@@ -12,6 +12,7 @@ from benchmarks.training import contestants
 from benchmarks.windows import LIBRARIES, Windows
 
 WORDS, DIMENSIONS, HIDDEN, WINDOW, TRUE, CORRUPT = 100_000, 50, 100, 5, 256, 5
+ABOUT = "256 true windows, 5 corrupt each, 100,000 x 50 words, W (100, 250), float32, SGD"
 
 
 def objective(relu: Callable[..., Any], sigmoid: Callable[..., Any], U: Any, W: Any, b: Any, X: Any, X_c: Any) -> Any:
@@ -61,7 +62,7 @@ def by_hand(problem: Windows) -> Run:
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     everybody = contestants(problem(), {"NumPy by hand": by_hand} | LIBRARIES)
     yield Benchmark(
-        "minibatch: 256 true windows, 5 corrupt each, 100,000 x 50 words, W (100, 250), float32, SGD, two threads",
+        f"minibatch: {ABOUT}, two threads",
         "ms a step",
         [
             at_most(1.1, "minigrad", "jax.jit"),

@@ -20,6 +20,7 @@ from benchmarks.training import Loss, Problem, contestants
 Array = Any
 
 SIZES, BATCH = (784, 512, 512, 10), 128
+ABOUT = f"{'-'.join(map(str, SIZES))}, batch {BATCH}, relu, cross entropy, float32, SGD"
 
 
 def problem(sizes: tuple[int, ...] = SIZES, batch: int = BATCH, batches: int = 20) -> Problem:
@@ -77,7 +78,7 @@ def loss(problem: Problem) -> Loss:
     return lambda parameters, x, classes: mg.cross_entropy(forward(mg.relu, parameters, x), classes)
 
 
-def torch(problem: Problem) -> Run:
+def torch(problem: Problem, device: str = "cpu") -> Run:
     import torch
     from torch.nn import Linear, ReLU, Sequential
 
@@ -87,8 +88,8 @@ def torch(problem: Problem) -> Run:
             linears.append(Linear(*W.shape))
             linears[-1].weight.copy_(torch.from_numpy(W.T))
             linears[-1].bias.copy_(torch.from_numpy(b))
-    model = Sequential(*[part for linear in linears for part in (linear, ReLU())][:-1])
-    batches = [(torch.from_numpy(x), torch.from_numpy(classes)) for x, classes in problem.batches]
+    model = Sequential(*[part for linear in linears for part in (linear, ReLU())][:-1]).to(device)
+    batches = [tuple(torch.from_numpy(x).to(device) for x in batch) for batch in problem.batches]
     optimizer = torch.optim.SGD(model.parameters(), lr=problem.learning_rate)
 
     def step(i: int) -> None:
@@ -98,14 +99,13 @@ def torch(problem: Problem) -> Run:
         J.backward()
         optimizer.step()
 
-    return step, lambda: [p.detach().numpy().T for p in model.parameters()]
+    return step, lambda: [p.detach().cpu().numpy().T for p in model.parameters()]
 
 
-def jax(problem: Problem) -> Run:
+def jax(problem: Problem, device: str = "cpu") -> Run:
     import jax
 
-    parameters: list[Any] = list(map(jax.numpy.asarray, problem.start()))
-    batches = jax.device_put(problem.batches)
+    parameters, batches = jax.device_put((problem.start(), problem.batches), jax.devices(device)[0])
     update = _jitted(problem.learning_rate)
 
     def step(i: int) -> None:
@@ -184,7 +184,7 @@ LIBRARIES: dict[str, Callable[[Problem], Run]] = {
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     everybody = contestants(problem(), LIBRARIES)
     yield Benchmark(
-        f"mlp: {'-'.join(map(str, SIZES))}, batch {BATCH}, relu, cross entropy, float32, SGD, two threads",
+        f"mlp: {ABOUT}, two threads",
         "ms a step",
         [at_most(1.15, "minigrad", "NumPy by hand"), at_most(1.05, "minigrad, compiled", "NumPy by hand")],
         {name: timed(start, 2 if quick else 10, 1e3) for name, start in agree(everybody, 3, tolerance=1e-3).items()},

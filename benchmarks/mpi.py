@@ -115,9 +115,8 @@ def benchmarks(quick: bool) -> Iterator[Benchmark]:
         return
     command = [mpiexec, "-n", str(RANKS), sys.executable, "-m", "benchmarks.mpi", *["--quick"] * quick]
     figures, sent = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    about = "256 true windows, 5 corrupt each, 100,000 x 50 words, W (100, 250), float32, SGD"
     yield Benchmark(
-        f"mpi: {about}, one thread a rank",
+        f"mpi: {minibatch.ABOUT}, one thread a rank",
         "ms a step",
         [at_most(1.1, ONE, ALONE), faster(1.4, SHARED, ALONE), at_most(1.3, EACH, ALONE)],
         {name: iter(figures[name]).__next__ for name in (ALONE, HALF_ALONE, ONE, SHARED, EACH, DENSE)},

@@ -13,8 +13,7 @@ PAGE = """\
 Written by `python -m benchmarks --results`, {date}.{quick}
 
 - {processor}, {cores} cores, load {load} at the start, {system}
-- {versions}
-- No GPU was at hand: on CuPy's arrays minigrad is checked by signature only.
+- {versions}{gpu}
 
 The contestants of a table take turns, round by round. A time is the median of the rounds. A ratio is taken in each
 round, to the table's first line or between the two that a goal names; its median and quartiles are shown.
@@ -25,6 +24,9 @@ round, to the table's first line or between the two that a goal names; its media
 
 {count}
 {tables}"""
+
+
+NO_GPU = "\n- No GPU was at hand: on CuPy's arrays minigrad is checked by signature only."
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -39,6 +41,7 @@ def markdown(figures: dict[str, Any]) -> str:
         date=figures["date"],
         quick=" A quick run: it shows that it runs, not how fast." if figures["quick"] else "",
         versions=", ".join(f"{package} {version}" for package, version in figures["versions"].items()),
+        gpu="" if figures["benchmarks"].get("gpu") else NO_GPU,
         goals=table(goals),
         count=count(figures),
         tables="".join(f"\n## {r['title']}\n\n{table(cells(r))}\n\nRounds: {r['rounds']}.\n" for r in results),

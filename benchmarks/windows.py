@@ -35,12 +35,12 @@ def loss(problem: Windows) -> Loss:
     return J
 
 
-def torch(problem: Windows) -> Run:
+def torch(problem: Windows, device: str = "cpu") -> Run:
     import torch
     from torch.nn.functional import embedding
 
-    U, W, b, L = parameters = [torch.from_numpy(p).requires_grad_() for p in problem.start()]
-    windows = [(torch.from_numpy(true), torch.from_numpy(corrupt)) for true, corrupt in problem.batches]
+    U, W, b, L = parameters = [torch.from_numpy(p).to(device).requires_grad_() for p in problem.start()]
+    windows = [tuple(torch.from_numpy(x).to(device) for x in batch) for batch in problem.batches]
     optimizer = torch.optim.SGD(parameters, lr=problem.learning_rate)
 
     def step(i: int) -> None:
@@ -52,15 +52,14 @@ def torch(problem: Windows) -> Run:
         J.backward()
         optimizer.step()
 
-    return step, lambda: [p.detach().numpy() for p in parameters]
+    return step, lambda: [p.detach().cpu().numpy() for p in parameters]
 
 
-def jax(problem: Windows) -> Run:
+def jax(problem: Windows, device: str = "cpu") -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    parameters: list[Any] = list(map(jax.numpy.asarray, problem.start()))
-    windows = jax.device_put(problem.batches)
+    parameters, windows = jax.device_put((problem.start(), problem.batches), jax.devices(device)[0])
     update = _jitted(problem.objective, problem.shape, problem.learning_rate)
 
     def step(i: int) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.engine import Array, Node, backward_pass, implementations, leaf, unrecorded
-from minigrad.errors import describe, foreign, not_recorded, reads_a_value
+from minigrad.errors import describe, foreign, library, not_recorded, reads_a_value
 from minigrad.hints import ATTRIBUTES, UNNEEDED, full_name, missing_attribute, unknown_keyword, without_gradient
 from minigrad.mode import mode, vmaps
 from minigrad.node import touch
-from minigrad.operands import copied, in_library_of, is_foreign, to_numpy
+from minigrad.operands import copied, in_library_of, to_numpy
 from minigrad.origin import from_users_line, is_minigrad
 from minigrad.text import named, op_name, printable
 from minigrad.walk import depends
@@ -74,7 +74,9 @@ class Tensor(Node):
             remedy = "data.astype(float), or write 1.0 for 1" if kind in "iub" else "numbers"
             raise TypeError(f"Tensor needs floating-point data, got {data.dtype}; use {remedy}")
         data = copied(data) if is_array else data
-        leaf(self, data if data.dtype.isnative else np.positive(data, dtype=data.dtype.type), name)
+        if not data.dtype.isnative:
+            data = np.positive(data, dtype=data.dtype.type)[...]  # a 0-d array, not a scalar
+        leaf(self, data, name)
 
     # data
 
@@ -392,7 +394,7 @@ class Tensor(Node):
         if data is None:  # before __init__
             return f"<{kind} without data>"
         name, op = getattr(self, "_name", None), getattr(self, "_op", None)
-        if _is_numpys(data):
+        if library(data) == "numpy":
             body = np.array2string(data, separator=", ", prefix=f"{kind}(")
         else:  # another library may have yet to compute it
             body = "\n".join(map(printable, repr(data).split("\n")))
@@ -403,7 +405,7 @@ class Tensor(Node):
 
     def __str__(self) -> str:
         data = getattr(self, "_data", None)
-        if not (data is None or _is_numpys(data) or is_foreign(data)):
+        if library(data) == "minigrad":
             str(data)  # a tracer refuses: the text would be printed once, and never again
         return repr(self)
 
@@ -417,7 +419,7 @@ class Tensor(Node):
         data: Any = getattr(self, "_data", None)
         g: Any = getattr(self, "_grad", None)
         rows = [x for look_up in g.look_ups for x in look_up] if hasattr(g, "look_ups") else [g]
-        if data is None or not all(x is None or _is_numpys(x) or is_foreign(x) for x in (data, *rows)):
+        if data is None or any(library(x) == "minigrad" for x in (data, *rows)):
             return None
         return formats.card(self.name, data, self.grad)
 
@@ -474,10 +476,6 @@ class Tensor(Node):
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if hasattr(type(self), name)]
-
-
-def _is_numpys(x: Any) -> bool:
-    return issubclass(type(x), np.ndarray | np.generic)  # isinstance is true of a tracer too
 
 
 def _is_shared(result: Node) -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 from minigrad.batched import bare
 from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
-from minigrad.errors import describe
+from minigrad.errors import describe, library
 from minigrad.mode import Block, mode
-from minigrad.operands import is_foreign, is_lazy, to_numpy
+from minigrad.operands import is_lazy, read
 from minigrad.origin import at_users_line, from_users_line, holds_users_state
 from minigrad.reach import cell_content
 from minigrad.sparse import RowSparse
@@ -268,8 +268,8 @@ def _readable(x: Any) -> Any:
     """NumPy's values of an array; None of a tracer."""
     if is_lazy(x):
         raise TypeError("debug reads every value, and lazy arrays have none yet: debug a small part, computed")
-    # isinstance would ask a tracer, which passes for an array
-    return to_numpy(x) if is_foreign(x) else x if issubclass(type(x), np.ndarray | np.generic) else None
+    value = read(x)
+    return value if library(value) == "numpy" else None
 
 
 def _not_finite(x: Array) -> tuple[int, ...] | None:

@@ -51,6 +51,21 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
             os.close(folder)
 
 
+def is_private(folder: Path) -> bool:
+    """Can nobody but the user, and root, change what is in a folder, or put another in its place?
+
+    The user's group is trusted with the folders above. On Windows, the user's own folders are private.
+
+    Raises:
+        OSError: where there is no such folder.
+    """
+    if sys.platform == "win32":
+        return True
+    own, *above = map(os.stat, (folder, *folder.parents))
+    is_shared = own.st_mode & 0o022 or any(s.st_mode & 0o002 and not s.st_mode & stat.S_ISVTX for s in above)
+    return not is_shared and all(s.st_uid in (0, os.geteuid()) for s in (own, *above))
+
+
 def _destination(path: str | Path) -> Path:
     """The file that saving to a path replaces or makes."""
     target = Path(os.path.realpath(path))

@@ -63,6 +63,15 @@ def to_numpy(x: Any) -> Any:
     return x.get() if is_foreign(x) and hasattr(x, "get") else np.asarray(x)
 
 
+def read(x: Any) -> Any:
+    """An array of another library with its values as NumPy's; anything else as it is.
+
+    >>> read([1.0])
+    [1.0]
+    """
+    return to_numpy(x) if is_foreign(x) else x
+
+
 def copied(x: Any) -> Any:
     """A copy of an array that may be written into: np.copy, for which Dask's arrays would be computed."""
     return +x if is_foreign(x) else np.copy(x)

@@ -132,10 +132,7 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient; none, where an error or Ctrl-C ends the step."""
         moving = self._moving() if self.comm is None else self._moving_alike()
-        is_plain = True
-        for _, _, data, _ in moving:
-            is_plain = is_plain and type(data) is np.ndarray
-        if not is_plain:  # a traced program is all or nothing
+        if not all([type(data) is np.ndarray for _, _, data, _ in moving]):  # a traced program is all or nothing
             is_linear = self._is_linear()
             for i, p, data, g in moving:
                 at, change = self._change(i, g, is_linear)

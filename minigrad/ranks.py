@@ -7,6 +7,7 @@ functions take part in a collective operation: every rank calls them, in the sam
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -43,17 +44,17 @@ def together(comm: Any, function: Callable[..., T], *args: Any) -> T:
 
 
 def gathered(comm: Any, function: Callable[[], T]) -> list[T]:
-    """The values of a function on all ranks; it fails as `together` does."""
+    """The values of a function on all ranks; it fails as `together` does, for a value too that cannot be sent."""
     try:
-        value = function()
+        sent = pickle.dumps(function())  # here, as an error in allgather would leave the other ranks waiting
     except BaseException as error:
         comm.allgather((f"{type(error).__name__}: {error}", None))
         raise
-    everyone = comm.allgather((None, value))
+    everyone = comm.allgather((None, sent))
     for rank, (problem, _) in enumerate(everyone):
         if problem is not None:
             raise RankFailed(f"rank {rank} failed, and no rank goes on without it: {printable(problem)}")
-    return [value for _, value in everyone]
+    return [pickle.loads(value) for _, value in everyone]
 
 
 def require_same(everyone: Sequence[Mapping[str, Any]]) -> None:
@@ -66,10 +67,19 @@ def require_same(everyone: Sequence[Mapping[str, Any]]) -> None:
     first = everyone[0]
     for rank, other in enumerate(everyone):
         for name in [*first, *other]:
-            if name not in first or name not in other or first[name] != other[name]:
+            if name not in first or name not in other or not _equal(first[name], other[name]):
                 one, two = (shortened(facts.get(name, "none"), 200) for facts in (first, other))
                 different = f"got {one} on rank 0 and {two} on rank {rank}"
                 raise ValueError(f"every rank needs the same {printable(name)}, {different}")
+
+
+def _equal(x: Any, y: Any) -> bool:
+    """Are facts the same? NaN is the same as NaN, in containers too."""
+    if isinstance(x, Mapping) and isinstance(y, Mapping):
+        return x.keys() == y.keys() and all(_equal(x[key], y[key]) for key in x)
+    if isinstance(x, tuple | list) and type(x) is type(y):
+        return len(x) == len(y) and all(map(_equal, x, y))
+    return bool(x == y or (x != x and y != y))
 
 
 def require_arrays(arrays: Iterable[Any]) -> None:

@@ -154,7 +154,7 @@ class RowSparse(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, float) or np.ndim(other) == 0:
-            if not (self._merged or self.is_lazy() or self.is_small()):
+            if not (self._merged or self.is_small() or self.is_lazy()):
                 self.merged()
             return RowSparse([(i, r * other) for i, r in self._parts], self.shape, self._merged)
         return super().__mul__(other)

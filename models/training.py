@@ -403,8 +403,12 @@ class Run:
         Raises:
             ValueError: where they are not the same.
         """
-        arrays = {name: ranks.fact(a) for name, a in self._arrays().items()}
-        ranks.require_same(self.comm.allgather({**further, **self._numbers(), **arrays}))
+
+        def facts() -> dict[str, Any]:
+            arrays = {name: ranks.fact(a) for name, a in self._arrays().items()}
+            return {**further, **self._numbers(), **arrays}
+
+        ranks.require_same(ranks.gathered(self.comm, facts))
 
     def current(self) -> Tagger:
         """The model of the parameters as they are, in the first epoch."""

@@ -1,10 +1,12 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
+import atexit
 import importlib.util
 import os
 import shutil
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import pytest
@@ -14,6 +16,11 @@ from minigrad.viz import command
 
 # Numba compiles a third faster without optimizing, which few tests are about: NUMBA_OPT=3 tests that too.
 os.environ.setdefault("NUMBA_OPT", "0")
+# Compiled code is not kept in the folder of whoever runs the tests; the processes of xdist share it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = TemporaryDirectory()
+    atexit.register(COMPILED.cleanup)
+    os.environ["NUMBA_CACHE_DIR"] = COMPILED.name
 # See sampling.py; set here, before the processes of xdist start, which have to collect the same tests.
 os.environ.setdefault("SAMPLE", "0")
 

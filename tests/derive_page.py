@@ -156,7 +156,8 @@ step itself.
 The source that runs differs from the printed one in four spellings that are faster in NumPy: numbers that meet arrays are 0-d
 arrays (`1 - a`), a product of a column and a row replaces `np.outer`, `L.take(ids, 0)` replaces `L[ids]`, and the parts of a
 concatenation are computed in its slices (`out=`). With `backend="numba"` (`pip install -e ".[fast]"`) the same lines are
-compiled by numba, which takes some seconds at the first call. There, numbers get the dtype of the arrays they meet, and rows of
+compiled by numba, which takes some seconds at the first call of the first process: the compiled code is kept on disk
+([where](performance.md#compiled)). There, numbers get the dtype of the arrays they meet, and rows of
 tables and products with small matrices are loops, which sum in another order than NumPy. Where large arrays go through
 exponentials and the like, which NumPy vectorizes and numba does not, only the loops over rows and long formulas over large arrays
 are compiled. A call that numba does not support is named in a warning, and NumPy runs the function.

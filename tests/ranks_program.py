@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from pickle import PicklingError
 
 import numpy as np
 from mpi4py import MPI
@@ -158,6 +159,8 @@ def check_failures():
     failing(step, ValueError, f"the same lr, got 0.1 on rank 0 and 0.2 on rank {last}", everywhere)
     optimizer.lr = np.float32(0.1 + RANK)  # no float of Python's
     failing(step, ValueError, "the same lr", everywhere)
+    optimizer.lr = type("Own", (float,), {})(0.1) if last == RANK else 0.1  # whose class no other rank could find
+    failing(step, PicklingError, "Own", {last})
     optimizer.lr = 0.1
     unmoved()
     failing(lambda: mg.optim.clip_grad_norm([w], 1.0 + RANK), ValueError, "the same max_norm", everywhere)

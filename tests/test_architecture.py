@@ -47,7 +47,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
         "viz",
         ["names", "folding", "formulas", "mathematics", "zeros", "graph", "patterns", "notation", "sheet", "unfold"],
     ),
-    ("viz", ["command", "dot", "draw", "layout"]),
+    ("viz", ["questions", "command", "dot", "draw", "layout"]),
     (
         "compiler",
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
@@ -59,7 +59,7 @@ ORDER: list[str | tuple[str, list[str]]] = [
     ),  # the page computes the program that the compiler makes
     ("compiler", ["inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops", "dialects.mathematics"]),
-    ("compiler", ["jit", "guards", "audit", "specialization", "api"]),
+    ("compiler", ["disk_cache", "jit", "guards", "audit", "specialization", "api"]),
 ]
 PUBLIC_ONLY = ["optim", "nn"]  # written on public names, as a user would write them, and on RowSparse gradients
 

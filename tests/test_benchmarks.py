@@ -235,15 +235,15 @@ def test_results_are_a_page_of_goals_and_tables():
         {"words": "two: at most 2x one", "value": None, "verdict": "not judged without two"},
     ]
     race = {"title": "a race: once round the block", "unit": "s", "rounds": 7, "rows": rows, "goals": goals}
-    page = markdown(
-        {
-            "date": "2026-01-01",
-            "machine": {"processor": "a processor", "cores": 2, "load": 0.1, "system": "a system"},
-            "versions": {"python": "3.11", "jax": "not installed"},
-            "quick": False,
-            "benchmarks": {"race": [race, race | {"title": "another", "goals": []}]},
-        }
-    )
+    figures = {
+        "date": "2026-01-01",
+        "machine": {"processor": "a processor", "cores": 2, "load": 0.1, "system": "a system"},
+        "versions": {"python": "3.11", "jax": "not installed"},
+        "quick": False,
+        "benchmarks": {"race": [race, race | {"title": "another", "goals": []}]},
+    }
+    page, with_gpu = markdown(figures), markdown(figures | {"benchmarks": {"gpu": [race]}})
+    assert "checked by signature only" in page and "signature" not in with_gpu
     assert page.startswith("# Results\n") and "2026-01-01.\n" in page and "quick" not in page
     assert "- a processor, 2 cores, load 0.1 at the start, a system\n- python 3.11, jax not installed\n" in page
     assert (

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import re
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -150,16 +149,14 @@ def test_broadcasting_is_undone(shapes: Any) -> None:
 # length and memory
 
 
-@pytest.mark.parametrize("n", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
-def test_long_chain(n: int) -> None:
+def test_long_chain() -> None:
+    n = 300_000
     x = y = scalar(1.0)
-    start = time.perf_counter()
     for _ in range(n // 2):
         y = (y + 1.0) * 0.5
     y.backward()
     assert (y.data, x.grad) == (1.0, 0.5 ** (n // 2))
-    del y  # a million deep, and no recursion
-    assert time.perf_counter() - start < n * 60e-6
+    del y  # no recursion, which a stack has room for some ten thousand times
 
 
 def slow_step(W: mg.Tensor, x: np.ndarray) -> mg.Tensor:

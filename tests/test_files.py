@@ -78,3 +78,28 @@ def test_an_error_while_writing_leaves_the_old_file_and_no_part(tmp_path):
         file.write(b"new")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["m.npz"]
+
+
+def test_a_private_folder_can_be_changed_by_nobody_else(tmp_path, monkeypatch):
+    folder = tmp_path / "above" / "own"
+    folder.mkdir(0o700, parents=True)
+    for above, own, is_private in [
+        (0o755, 0o700, True),
+        (0o755, 0o755, True),
+        (0o775, 0o700, True),  # as many systems make folders, for groups of one user
+        (0o1777, 0o700, True),
+        (0o777, 0o700, False),
+        (0o755, 0o770, False),
+        (0o755, 0o702, False),
+        (0o755, 0o1777, False),
+    ]:
+        folder.parent.chmod(above)
+        folder.chmod(own)
+        assert files.is_private(folder) == is_private
+    folder.chmod(0o700)
+    folder.parent.chmod(0o755)
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    else:
+        os.chown(folder, 54321, -1)
+    assert not files.is_private(folder)

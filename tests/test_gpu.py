@@ -13,6 +13,9 @@ from foreign import CuPys, cupy, dense, needs_cupy
 from test_foreign_engine import OPTIMIZERS, PROGRAMS, larger_layers, looked_up, same, variable
 
 import minigrad as mg
+from benchmarks import gpu, minibatch, mlp, windows
+from benchmarks import training as steps
+from benchmarks.harness import agree
 from minigrad.sparse import RowSparse
 from minigrad.trees import is_floating, leaves, map_leaves
 from models import conll, slides, training, words
@@ -152,3 +155,32 @@ def test_the_trained_model_comes_back(kind: Kind) -> None:
     assert tagger.tag(["in", "Paris"]).shape == (2,)
     with pytest.raises(ValueError, match="--device cpu"):
         training.train(sentences, recipe=training.Recipe(compile="numpy"), device=device)
+
+
+@pytest.mark.parametrize(
+    ("problem", "loss"),
+    [(minibatch.problem(8, 50, 6), windows.loss), (mlp.problem((20, 10, 5), 8, 2), mlp.loss)],
+    ids=["minibatch", "mlp"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_benchmarks_learn_the_same_there(problem: Any, loss: Any, kind: Kind) -> None:
+    waits: list[str] = []
+
+    def peer(problem: Any, device: str) -> Any:
+        waits.append(device)
+        return steps.minigrad(loss, None, problem)
+
+    device = Device(kind, lambda x: x.get())
+    found = agree(
+        gpu.contestants(problem, loss, {"torch": peer}, device, "cuda", lambda: waits.append("step")), 3, 1e-4
+    )
+    assert list(found) == ["minigrad, NumPy", "minigrad, CuPy", "torch"] and None not in found.values()
+    assert waits == ["step"] * 3 + ["cuda"] + ["step"] * 3
+
+
+@pytest.mark.skipif(HAS_GPU, reason="a GPU is here")
+def test_the_benchmark_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(gpu.benchmarks(quick=True)) == []
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    assert err.startswith("no NVIDIA GPU is found by CuPy, ") and "gpu is not measured" in err

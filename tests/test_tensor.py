@@ -139,11 +139,16 @@ def test_data_is_copied(kind: Callable[[Any], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [1.5, [1.5, 2], [[1.5], [2.5]], np.float64(1.5), np.float32(1.5), [np.float32(1.5)], 1.5 + 1j]
+    "data",
+    [
+        *[1.5, [1.5, 2], [[1.5], [2.5]], np.float64(1.5), np.float32(1.5), [np.float32(1.5)], 1.5 + 1j],
+        *[np.array(1.5, ">f4"), np.array([1.5 + 1j], ">c16")],
+    ],
 )
 def test_data_of_every_kind(data: Any) -> None:
     t = mg.Tensor(data)
-    assert type(t.data) is np.ndarray and t.dtype == np.asarray(data).dtype and np.array_equal(t.data, data)
+    assert t.dtype == np.asarray(data).dtype.newbyteorder("=")
+    assert type(t.data) is np.ndarray and np.array_equal(t.data, data)
 
 
 @pytest.mark.parametrize("new", [2.0, 2, np.float32(2), np.array(2.0)])

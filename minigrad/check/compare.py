@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -195,14 +195,10 @@ def compared(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> Com
     """The comparison of one argument."""
     auto, size = terms.gradient(k), terms.magnitude(k)
     eps = float(np.finfo(auto.dtype).eps)
+    equal = equality(terms, k)
     numeric, numeric_index, method = numeric_gradient(problem, k)
     off = [distance(auto[i], g, np.maximum(size[i], RESOLUTION / eps), eps) for i, g in zip(numeric_index, numeric)]
     numeric_ulp = float(max(off, default=0.0))
-
-    def equal(x: Array, y: Array = auto) -> bool:
-        with np.errstate(invalid="ignore", over="ignore"):
-            return x.shape == y.shape and bool(np.all(distance(x, y, size, eps) <= TOLERANCE))
-
     if hand.shape == auto.shape:
         ulps = distance(hand, auto, size, eps)
         index = (
@@ -221,8 +217,8 @@ def compared(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> Com
     elif equal(hand):
         verdict = "equal"
     else:
-        with np.errstate(all="ignore"):  # what was returned by hand may be of any size
-            verdict = mistake(problem, terms, k, hand, equal)
+        results = [(named(node, op_name(node._op)), node) for node in terms.nodes if node._op is not None]
+        verdict = mistake(terms, k, hand, [*zip(problem.names, terms.variables), *results])
     at = dict(zip(numeric_index, numeric))
     return Comparison(
         argument=problem.names[k],
@@ -258,25 +254,57 @@ def numeric_gradient(problem: Problem, k: int) -> tuple[list[float], list[tuple[
     return found, chosen, " and ".join(dict.fromkeys(methods))
 
 
-def mistake(problem: Problem, terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str:
-    """The verdict on a wrong gradient: the first of the classic mistakes that produces it."""
-    auto = terms.gradient(k)
+def equality(terms: GradientTerms, k: int) -> Callable[..., bool]:
+    """Does an array equal the gradient of a variable, or another array, to the accuracy that this gradient has?"""
+    auto, size = terms.gradient(k), terms.magnitude(k)
+    eps = float(np.finfo(auto.dtype).eps)
+
+    def equal(x: Array, y: Array = auto) -> bool:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return x.shape == y.shape and bool(np.all(distance(x, y, size, eps) <= TOLERANCE))
+
+    return equal
+
+
+FLIPPED = "the sign is flipped"
+MULTIPLE = "differs by a factor of exactly "
+DIFFERS = "differs"
+
+
+def is_multiple(verdict: str) -> bool:
+    """Is it the verdict on a gradient that a number is missing in?"""
+    return verdict == FLIPPED or verdict.startswith(MULTIPLE)
+
+
+@np.errstate(all="ignore")  # what was returned by hand may be of any size
+def mistake(terms: GradientTerms, k: int, hand: Array, others: Sequence[tuple[str, Any]]) -> str:
+    """The verdict on a wrong gradient: the first of the classic mistakes that produces it.
+
+    Args:
+        others: values by their names, for which it may have been mistaken.
+    """
+    auto, equal = terms.gradient(k), equality(terms, k)
     if np.any(np.isnan(hand)):
         return "it is not a number in some elements"
     if hand.ndim == auto.ndim == 2 and equal(hand.T):
         return "equals autograd's transpose"
     if hand.shape == auto.shape:
         if equal(-hand):
-            return "the sign is flipped"
+            return FLIPPED
         if factor := common_factor(hand, auto, equal):
-            return f"differs by a factor of exactly {factor}"
+            return f"{MULTIPLE}{factor}"
     return (
         missing_factor(terms, k, hand, equal)
         or wrong_term(terms, k, hand, equal)
         or missing_sum(auto, hand, equal)
-        or of_something_else(problem, terms, k, hand)
-        or ("differs" if hand.shape == auto.shape else f"needs the shape {auto.shape}, has {hand.shape}")
+        or of_something_else(terms, k, hand, others)
+        or (DIFFERS if hand.shape == auto.shape else misfit(auto.shape, hand.shape))
     )
+
+
+def misfit(needed: tuple[int, ...], has: tuple[int, ...]) -> str:
+    """The verdict on a gradient of another shape."""
+    return f"needs the shape {needed}, has {has}"
 
 
 def missing_factor(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., bool]) -> str | None:
@@ -293,10 +321,18 @@ def wrong_term(terms: GradientTerms, k: int, hand: Array, equal: Callable[..., b
     if hand.shape != auto.shape:
         return None
     for name, term in terms.terms(k):
-        for times, said in (1, "is counted twice"), (-1, "is missing"), (-2, "has the wrong sign"):
+        for times in TERMS:
             if np.any(term) and equal(hand, auto + times * term):
-                return f"the term that comes through {printable(name)} {said}"
+                return term_verdict(name, times)
     return None
+
+
+#: The verdicts on a gradient that has a term so many times too often.
+TERMS = {1: "is counted twice", -1: "is missing", -2: "has the wrong sign"}
+
+
+def term_verdict(name: str, times: int) -> str:
+    return f"the term that comes through {printable(name)} {TERMS[times]}"
 
 
 def missing_sum(auto: Array, hand: Array, equal: Callable[..., bool]) -> str | None:
@@ -307,13 +343,11 @@ def missing_sum(auto: Array, hand: Array, equal: Callable[..., bool]) -> str | N
     return None
 
 
-def of_something_else(problem: Problem, terms: GradientTerms, k: int, hand: Array) -> str | None:
+def of_something_else(terms: GradientTerms, k: int, hand: Array, others: Sequence[tuple[str, Any]]) -> str | None:
     """Is it a value, or the gradient of another value?"""
-    arguments = list(zip(problem.names, terms.variables))
-    results = [(named(node, op_name(node._op)), node) for node in terms.nodes if node._op is not None]
     others = [
         (name, node)
-        for name, node in arguments + results
+        for name, node in others
         if node is not terms.variables[k] and np.shape(node.data) == hand.shape and np.any(hand)
     ]
     for name, node in others:

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad._tensor import Tensor, checked_seed, unit_seed
 from minigrad.engine import Array
 from minigrad.engine import stop_gradient as plain
-from minigrad.operands import is_foreign, moved, to_numpy
+from minigrad.operands import moved, read, to_numpy
 from minigrad.transforms import Function, gradients, numbers_in, reached_gradients, transforming, variable
 from minigrad.trees import leaves, paths, unflatten
 from minigrad.viz.formats import columns
@@ -159,8 +159,8 @@ class Problem:
         self.values = [to_numpy(self.leaves[i]) for i in self.where]
         if not self.values:
             raise TypeError(f"{caller} needs a floating-point argument to differentiate by, got none; write 1.0 for 1")
-        outputs = list(map(_read, numbers_in(self.call(self.values), caller)))
-        again = list(map(_read, leaves(self.call(self.values))))
+        outputs = list(map(read, numbers_in(self.call(self.values), caller)))
+        again = list(map(read, leaves(self.call(self.values))))
         if not all(np.array_equal(y, z, equal_nan=True) for y, z in zip(outputs, again)):
             raise GradientError(
                 "the function returns another value when called again with the same arguments: is it random?"
@@ -187,7 +187,7 @@ class Problem:
     def scalar(self, values: Sequence[Array]) -> Any:
         """The number that is differentiated: a fixed random combination of the outputs."""
         outputs = leaves(self.call(values))
-        return _read(sum(np.sum(w * y) for w, y in zip(self.weights_of(outputs), outputs)))
+        return read(sum(np.sum(w * y) for w, y in zip(self.weights_of(outputs), outputs)))
 
     def weights_of(self, outputs: Sequence[Any]) -> list[Any]:
         """The weights, each in the library of its output."""
@@ -278,11 +278,6 @@ class Problem:
         here, right, left = (float(self.scalar(perturbed(values, k, s * h * v))) for s in (0, 1, -1))
         low, high = sorted([(right - here) / h, (here - left) / h])
         return high - low > 2 * slack and low - slack <= ours <= high + slack
-
-
-def _read(y: Any) -> Any:
-    """An output with NumPy's values; a Tensor as it is."""
-    return to_numpy(y) if is_foreign(y) else y
 
 
 def perturbed(values: list[Array], k: int, by: Array) -> list[Array]:

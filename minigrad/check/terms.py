@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,22 +37,32 @@ DIFFERENCES: dict[str, Callable[[Array, Any, Array], Array]] = {
 }
 
 
+#: What a gradient is found by: the stamp of its value, or the stamp of an op's result and the place of an argument.
+Key = int | tuple[int, int]
+Found = dict[Key, Array]
+
+
 class GradientTerms:
     """The computation of a scalar: all gradients in it, the terms that each is the sum of, and their magnitudes."""
 
     def __init__(self, problem: Problem) -> None:
         with transforming():
-            self.variables = [variable(x) for x in problem.values]
-            self.value = problem.call(self.variables)
+            self.variables: list[Any] = [variable(x) for x in problem.values]
+            self.value: Any = problem.call(self.variables)
         if np.size(self.value) != 1:
             raise ValueError(f"compare needs a scalar, got shape {np.shape(self.value)}; sum it, or take one element")
-        self.gradients = self.all_gradients()
-        reached = ancestors(self.value) if isinstance(self.value, Node) else []
-        self.nodes: list[Any] = [node for node in reached if node._stamp in self.gradients]  # the newest first
+        self.follow([x._stamp for x in self.variables], self.all_gradients())
 
-    def all_gradients(self) -> dict[int, Array]:
+    def follow(self, keys: Sequence[Key], gradients: Found) -> None:
+        """Look at the gradients that have these keys, one for each variable."""
+        self.keys, self.gradients = keys, gradients
+        reached = ancestors(self.value) if isinstance(self.value, Node) else []
+        self.nodes: list[Any] = [node for node in reached if node._stamp in gradients]  # the newest first
+        self.left_out: dict[str, Found] = {}  # the gradients without the derivative of an op, by its name
+
+    def all_gradients(self) -> Found:
         """The gradient of every node, by its stamp."""
-        found: dict[int, Array] = {}
+        found: Found = {}
 
         def visit(node: Node, g: Array) -> None:
             found[node._stamp] = np.asarray(g)
@@ -72,7 +82,7 @@ class GradientTerms:
             (node._op.__name__, np.asarray(contribution(node, edge, self.gradients[node._stamp])))
             for node in self.nodes
             for edge in edges(node)
-            if edge.node is self.variables[k]
+            if self.keys[k] in (edge.node._stamp, (node._stamp, edge.place))
         ]
 
     def magnitude(self, k: int) -> Array:
@@ -86,34 +96,62 @@ class GradientTerms:
             is_left_out = node._op is not None and node._op.__name__ == op_name
             return [edge._replace(pullback=lambda g: g) if is_left_out else edge for edge in edges(node)]
 
-        return self._of_variable(self.accumulated(unit_seed(self.value), remaining), k)
+        if op_name not in self.left_out:
+            self.left_out[op_name] = self.accumulated(unit_seed(self.value), remaining)
+        return self._of_variable(self.left_out[op_name], k)
 
     @functools.cached_property
-    def magnitudes(self) -> dict[int, Array]:
+    def magnitudes(self) -> Found:
         """The magnitude of every gradient, by its node's stamp: a pass forward over the values, then one back."""
-        values: dict[int, Array] = {}
+        values: Found = {}
         for node in reversed(self.nodes):
             values[node._stamp] = magnitude_of_value(node, values)
         return self.accumulated(unit_seed(self.value), lambda node: magnitude_edges(node, values), np.abs)
 
     def accumulated(
         self, seed: Array, edges_of: Callable[[Any], list[Edge]], measure: Callable[[Array], Array] = np.asarray
-    ) -> dict[int, Array]:
-        """A backward pass with other pullbacks than those of the ops: by stamp, the sums of the measured terms."""
-        found: dict[int, Array] = {self.value._stamp: seed}
+    ) -> Found:
+        """A backward pass with other pullbacks than those of the ops: the measured terms, and by stamp their sums."""
+        found: Found = {self.value._stamp: seed}
         for node in self.nodes:
             for edge in edges_of(node):
                 term, stamp = measure(np.asarray(contribution(node, edge, found[node._stamp]))), edge.node._stamp
                 found[stamp] = found[stamp] + term if stamp in found else term
+                found[node._stamp, edge.place] = term
         return found
 
-    def _of_variable(self, by_stamp: dict[int, Array], k: int) -> Array:
+    def _of_variable(self, found: Found, k: int) -> Array:
         """The entry of a variable, zero where nothing depends on it."""
-        x = self.variables[k]
-        return np.asarray(by_stamp.get(x._stamp, np.zeros_like(x.data)))
+        return np.asarray(found.get(self.keys[k], np.zeros_like(self.variables[k].data)))
 
 
-def magnitude_of_value(node: Any, values: dict[int, Array]) -> Array:
+class FlowTerms(GradientTerms):
+    """The same for a graph that is there already: each variable is an argument of one op, and its gradient is the part
+    that flows back through that op alone."""
+
+    def __init__(self, root: Node, gradients: Found, uses: Sequence[tuple[Any, int]]) -> None:
+        """
+        Args:
+            gradients: by their stamps those of the nodes, but for leaves that are not asked about; by their uses the
+                parts that flow to the variables.
+            uses: the ops' results and the places of the arguments.
+        """
+        self.value = root
+        self.variables = [arguments(node)[place] for node, place in uses]
+        self.follow([(node._stamp, place) for node, place in uses], gradients)
+
+    def accumulated(
+        self, seed: Array, edges_of: Callable[[Any], list[Edge]], measure: Callable[[Array], Array] = np.asarray
+    ) -> Found:
+        """The same, without what flows to leaves that are not asked about."""
+
+        def needed(node: Any) -> list[Edge]:
+            return [e for e in edges_of(node) if {e.node._stamp, (node._stamp, e.place)} & self.gradients.keys()]
+
+        return super().accumulated(seed, needed, measure)
+
+
+def magnitude_of_value(node: Any, values: Found) -> Array:
     """The magnitude of the terms that were summed for a value, from those of its arguments."""
     name = node._op.__name__ if node._op is not None else "identity"
     if name == "identity":
@@ -126,7 +164,7 @@ def magnitude_of_value(node: Any, values: dict[int, Array]) -> Array:
     return sum(carried, np.abs(node.data))
 
 
-def magnitude_edges(node: Any, values: dict[int, Array]) -> list[Edge]:
+def magnitude_edges(node: Any, values: Found) -> list[Edge]:
     """The edges of a node with pullbacks that take and return magnitudes."""
     name = node._op.__name__ if node._op is not None else ""
     if name in DIFFERENCES:
@@ -138,12 +176,12 @@ def magnitude_edges(node: Any, values: dict[int, Array]) -> list[Edge]:
     return edges(node)
 
 
-def argument_magnitudes(node: Any, values: dict[int, Array]) -> list[Any]:
+def argument_magnitudes(node: Any, values: Found) -> list[Any]:
     """The arguments of an op as magnitudes; those that are not floating-point numbers stay as they are."""
 
     def magnitude(a: Any) -> Any:
         if isinstance(a, Node):
-            return values[a._stamp]
+            return values[a._stamp] if a._stamp in values else np.abs(a._data)
         return np.abs(a) if isinstance(a, float) or getattr(a, "dtype", np.dtype(bool)).kind == "f" else a
 
     return [magnitude(a) for a in arguments(node)]

@@ -7,6 +7,7 @@ import linecache
 import re
 import warnings
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from minigrad.compiler.source import executable, executed
 
 #: NumPy functions that numba lacks, or is slower at, as loops.
 KERNELS = '''
+SUMS = {"fastmath": {"reassoc": True, "contract": True}}  # in any order, as in BLAS
+
+
 @njit
 def _place(k, n):
     """An index from the start, in bounds."""
@@ -84,7 +88,7 @@ def _largest(x):
     return out
 
 
-@njit_sums
+@njit(**SUMS)
 def _inner(x, y):
     """x @ y, of vectors."""
     total = x.dtype.type(0)
@@ -93,7 +97,7 @@ def _inner(x, y):
     return total
 
 
-@njit_sums
+@njit(**SUMS)
 def _inner_rows(w, x):
     """w @ x, of a matrix and a vector: the products of x with the rows."""
     out = np.empty(w.shape[0], w.dtype)
@@ -102,7 +106,7 @@ def _inner_rows(w, x):
     return out
 
 
-@njit_sums
+@njit(**SUMS)
 def _weighted_rows(x, w):
     """x @ w, of a vector and a matrix: the rows, each times its weight, added up."""
     out = np.zeros(w.shape[1], w.dtype)
@@ -165,7 +169,7 @@ def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any])
 @functools.lru_cache(64)
 def _compiled(source: str, name: str) -> Any:
     """The compiled function of a source: the same source is compiled once."""
-    return njit(executable(source, name, _kernels()), boundscheck=True)
+    return njit_for(source)(executable(source, name, _kernels()), boundscheck=True)
 
 
 @functools.lru_cache(64)
@@ -175,16 +179,28 @@ def _with_loops(source: str, name: str) -> Callable[..., Any]:
     A source without any runs as NumPy, and numba, which takes a second to import, is not.
     """
     has_loops = "@njit" in source or not words(source).isdisjoint(re.findall(r"(?m)^def (\w+)", KERNELS))
-    return executable(source, name, _kernels() if has_loops else None)
+    return executable(source, name, {**_kernels(), "njit": njit_for(source)} if has_loops else None)
 
 
 @functools.cache
 def _kernels() -> dict[str, Any]:
-    njit_sums = functools.partial(njit, fastmath={"reassoc", "contract"})  # sums in any order, as in BLAS
-    return executed(KERNELS, "kernels", {"njit": njit, "njit_sums": njit_sums})
+    return executed(KERNELS, "kernels", {"njit": njit_for(KERNELS), "__name__": __name__})
 
 
-def njit(function: Callable[..., Any], **options: Any) -> Any:
+def njit_for(source: str) -> Callable[..., Any]:
+    """numba's decorator, for the functions of a source: what an earlier process compiled is read from disk."""
     import numba
 
-    return numba.njit(error_model="numpy", **options)(function)
+    from minigrad.compiler.disk_cache import DiskCache
+
+    def njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        if function is None:
+            return functools.partial(njit, **options)
+        options["error_model"] = "numpy"
+        origin = sha256(repr((KERNELS, source, function.__name__, options)).encode()).hexdigest()
+        function.__qualname__ = f"{origin}.{function.__name__}"  # numba finds machine code by this name
+        dispatcher = numba.njit(**options)(function)
+        dispatcher._cache = DiskCache(origin)  # in place of that of njit(cache=True)
+        return dispatcher
+
+    return njit

@@ -122,7 +122,8 @@ def embedding(table: Array, ids: Array) -> Array:
 
 def _taken(table: Array, ids: Array) -> Array:
     # an array's own method is several times as fast as the function, but not every array has one
-    table = indexable(table, ids)
+    if type(ids) is not np.ndarray:
+        table = indexable(table, ids)
     return table.take(ids, 0) if hasattr(table, "take") else np.take(table, ids, 0)
 
 

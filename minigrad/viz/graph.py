@@ -18,7 +18,7 @@ from minigrad.engine import Array, Node, backward_pass
 from minigrad.engine import stop_gradient as plain
 from minigrad.errors import describe
 from minigrad.mode import observing_passes
-from minigrad.operands import is_foreign, is_lazy, to_numpy
+from minigrad.operands import is_foreign, is_lazy, read, to_numpy
 from minigrad.origin import from_users_line
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name, printable
@@ -468,7 +468,7 @@ def shown(x: Any) -> Any:
     """An array or a gradient as pictures read it: with NumPy's values, row-sparse or not."""
     if isinstance(x, RowSparse) and any(is_foreign(a) for look_up in x.look_ups for a in look_up):
         return RowSparse([(to_numpy(x.indices), to_numpy(x.rows))], x.shape, merged=True)
-    return to_numpy(x) if is_foreign(x) else x
+    return read(x)
 
 
 def has_box(x: Any) -> bool:

@@ -23,6 +23,7 @@ from minigrad.viz.formulas import (
     Fenced,
     Formula,
     Fraction,
+    Name,
     Row,
     Script,
     Word,
@@ -92,6 +93,7 @@ class _Symbols:
         for label, boxes in by_label.items():
             for box, formula in zip(boxes, self.distinct(label, boxes), strict=True):
                 box.term = symbol(formula, np.shape(box.data))
+                box.label = formula.text if isinstance(formula, Name) else label
         for box in reversed(graph.boxes):
             if box in self.carried and not box.label:  # an op of the next step, which is older, is written in it
                 self.number(box)

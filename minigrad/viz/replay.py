@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.check.compare import FLIPPED
 from minigrad.compiler.program import Value
 from minigrad.engine import Array, Node
 from minigrad.files import replacing
@@ -40,6 +41,7 @@ from minigrad.viz.notation import (
     known_values,
 )
 from minigrad.viz.patterns import arrays_of, pattern
+from minigrad.viz.questions import Questions
 from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, lines, sheet, value_equation
 from minigrad.viz.training import Training
 from minigrad.viz.unfold import product_of
@@ -215,12 +217,28 @@ def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
     folder = Path(__file__).with_name("page")
     training = "training.js " if content["TRAINING"] else ""
-    scripts = f"numbers.js arrays.js graph.js steps.js costs.js {training}live.js"
+    scripts = f"numbers.js arrays.js graph.js steps.js predict.js costs.js {training}live.js"
     for key, files in {"STYLE": "style.css", "SCRIPT": scripts}.items():
         parts = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
-        content[key] = "".join(f"{line}\n" for line in parts if line and not line.startswith(("//", "/**")))
+        content[key] = "".join(f"{_short(line)}\n" for line in parts if line and not line.startswith(("//", "/**")))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
+
+
+def _short(line: str) -> str:
+    """A line of a script or a style without its comment, and without blanks around signs outside of quotes.
+
+    One in which quotes may be nested or a slash may begin a pattern keeps its blanks.
+
+    >>> _short('if (a > b) return [x, "a, b"];  // a comment'), _short("`${a > b}`")
+    ('if (a>b) return [x,"a, b"];', '`${a > b}`')
+    """
+    line = re.sub(r"\s+// .*", "", line)
+    if re.search("[`'/]", line):
+        return line
+    parts = re.split(r'("[^"]*")', line)
+    parts[::2] = [re.sub(r" ?([=,;{}<>?&|]+) ?|([(:]) ", r"\1\2", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 class _Page:
@@ -242,6 +260,7 @@ class _Page:
         self.numbers = {(box.key, i): number for number, (box, i, *_) in enumerate(self.ends)}  # of edges
         self.code, self.lines = _code(self.results)
         self.sums: dict[str, list[tuple[Array, Any]]] = {}  # the partial sums of each gradient so far, and their twins
+        self.questions = Questions(graph, MAX_ELEMENTS)
         self.formulas: Formulas = first.formulas if first else Formulas()
         parts = lines(graph, self.number)
         self.sheet: str = first.sheet if first else sheet(parts, self.formulas)
@@ -270,6 +289,7 @@ class _Page:
             "loops": [[[box.key for box in step] for step in steps] for steps in loops_of(graph)],
             "steps": self.steps(),
             "code": self.code,
+            "flipped": FLIPPED,
             "products": self.products(),
             "arrays": self.arrays.table,
         }
@@ -400,12 +420,24 @@ class _Page:
             "box": box.key,
             "g": self.formulas.add(self.incoming(box)),
             "moves": moves,
+            "ask": self.ask(box, op),
             "title": self.formulas.add(value_equation(box)),
             "why": op.why,
             "slide": self.remarks(self.graph, box) if self.remarks else "",
             "local": self.formulas.add(formula_of(op.local_term)) if op.local_term else None,
             "line": self.lines.get(box.key),
         }
+
+    def ask(self, box: Box, op: Op) -> dict[str, Any] | None:
+        """The question before the step back through an op."""
+        q = self.questions.question(box, op)
+        if q is None:
+            return None
+        asked = {"kind": q.kind, "move": q.flow}
+        if q.kind == "sign":
+            return asked | {"at": q.at, "zero": q.zero}
+        texts = [self.formulas.add(formula_of(x)) if q.kind == "formula" else str(x or "scalar") for x, _ in q.choices]
+        return asked | {"right": q.right, "choices": [*zip(texts, (verdict for _, verdict in q.choices))]}
 
     def incoming(self, box: Box) -> Formula:
         """The gradient that arrives, as the formulas of this step write it."""

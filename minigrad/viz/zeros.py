@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array
+from minigrad.ops import softmax
 from minigrad.viz.formats import number
 from minigrad.viz.formulas import Formula, plain
 from minigrad.viz.mathematics import Term, ends, formula_of
@@ -23,6 +24,11 @@ VALUES: dict[str, Callable[..., Any]] = {
     "relu": lambda x, z: np.maximum(0, z),
     "transpose": lambda x, a: a if np.ndim(a) < 2 else np.swapaxes(a, -1, -2),
     "inner": lambda x, a, b: np.dot(a, b),
+    "dot": lambda x, a, b: np.dot(a, b),
+    "outer": lambda x, a, b: np.outer(a, b),
+    "where": lambda x, c, a, b: np.where(c, a, b),
+    "softmax": lambda x, z: softmax(z),
+    "one_hot": lambda x, y: np.eye(x.how[0])[y],
     "total": lambda x, a: np.sum(a),
     **{name: lambda x, a, f=getattr(np, name): f(a, x.how[0], keepdims=x.how[1]) for name in ("sum", "prod", "mean")},
 }

@@ -313,6 +313,35 @@ def test_by_keyboard_alone(pages, opened):
     )
 
 
+def test_a_number_that_cannot_be_used_is_refused_in_words(tmp_path, opened):
+    s, x = mg.Tensor(0.5, "s"), mg.Tensor(np.float32(2), "x")
+    page = opened(mg.replay(mg.relu(1 - s * x), tmp_path / "a.html"))  # which is 0
+
+    def typed(field, text):
+        page.fill(field, text)
+        page.keyboard.press("Tab")
+        return page.inner_text("#refused")
+
+    J = page.inner_text("#live .root")
+    assert typed("#typed", "1e400") == "s needs a number of at most 1.8e308 in size, got 1e400"
+    assert page.input_value("#typed") == "1e400" and page.inner_text("#live .root") == J
+    page.locator("#say", has_text="got 1e400").wait_for(state="attached")
+    assert typed("#typed", "much") == "s needs a number of at most 1.8e308 in size, got much"
+    page.select_option("#leaf", label="x ")
+    assert typed("#typed", "1e39") == "x needs a number of at most 3.4e38 in size, got 1e39"
+    assert typed("#typed", "2") == ""
+    for rate, got in (("-0.1", "-0.1"), ("0", "0"), (" ", "nothing"), ("inf", "inf")):
+        page.fill("#rate", rate)
+        page.click("#descend")
+        assert page.inner_text("#refused") == f"The learning rate needs a number above 0, got {got}"
+    page.fill("#rate", "0.1")
+    page.click("#descend")
+    assert page.inner_text("#refused") == "" and page.inner_text("#live .root") == J
+    assert page.inner_text(".nudge").startswith(
+        "No parameter has a gradient other than 0 here, so a step moves nothing: 1{"
+    )
+
+
 def leaf(J, name):
     return next(t.data for t in leaf_tensors(J) if t.name == name)
 
@@ -443,7 +472,7 @@ def lit(page, what):
 
 def test_a_line_a_value_and_its_formulas_light_up_together(window, opened):
     page = opened(window[1])
-    z = page.evaluate("boxes.filter(b => b.label === 'z').map(b => b.key)")
+    z = page.evaluate("boxes.filter(b => ['z', 'z_c'].includes(b.label)).map(b => b.key)")
     page.locator("#code .leads", has_text="z = W @ x + b").focus()
     assert set(z) < {*lit(page, ".box")}  # and W x, which is in the same line
     assert {*lit(page, "#sheet li")} == set(z) and lit(page, "#code span") == ["z = W @ x + b"]
@@ -478,6 +507,11 @@ def test_an_outer_product_element_by_element(window, opened):
     assert x == 0.25 and np.isclose(g * x, flow, rtol=0.02)
     outlined = page.locator("rect.lit").evaluate_all("all => all.map(e => e.closest('.box').dataset.key)")
     assert set(outlined) == {*page.evaluate("(p => [p.W, p.x, ...p.rows])(data.products[1])")}
+    page.evaluate("() => pick(boxes.find(b => b.label === 'W'), 43)")  # used for both windows
+    said = page.inner_text("#live .follows")
+    assert "Towards s_c, W[2, 3] is only used" in said and "Towards s, W[2, 3] is only used" in said
+    outlined = page.locator("rect.lit").evaluate_all("all => all.map(e => e.closest('.box').dataset.key)")
+    assert set(outlined) == {*page.evaluate("data.products.flatMap(p => [p.W, p.x, ...p.rows])")}
 
 
 def test_a_weight_that_is_used_in_other_ways_is_not_said_to_be_used_once(tmp_path):

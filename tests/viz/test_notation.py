@@ -38,7 +38,7 @@ def test_delta_is_where_the_nonlinearity_is_and_not_at_the_hinge():
     J, _ = slide()
     J.backward()
     marked = {b.label for b in written(J).boxes if b.delta}
-    assert marked == {"z", "W @ x", "W @ x_c"}
+    assert marked == {"z", "z_c", "W @ x", "W @ x_c"}
 
 
 def test_every_op_has_a_sign_and_an_op_of_ones_own_is_drawn_by_its_name_and_its_source():

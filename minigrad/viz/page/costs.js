@@ -7,7 +7,7 @@ const MEASURES = {
   time: {of: c => [c[3], c[4]], written: v => v < 1e-3 ? `${shown(v * 1e6, 3)} µs` : `${shown(v * 1e3, 3)} ms`, why: "Measured on the machine that wrote this page: the median of several runs of the op without its recording, and of its pullbacks. Ops of your own are not run again."},
 };
 let lens = "";  // the measure that is shown
-const ledger = $("costs"), total = (c, of) => of(c).includes(null) ? null : of(c)[0] + of(c)[1];
+const ledger = $("costs"), costOf = (c, of) => of(c).includes(null) ? null : of(c)[0] + of(c)[1];
 
 /** A colour from that of the panel on, on which all text can be read. */
 function tint(share) {
@@ -21,9 +21,9 @@ function look(measure) {
   ledger.hidden = !lens;
   $("lens").setAttribute("aria-pressed", Boolean(lens));
   svg.classList.toggle("costly", Boolean(lens));
-  const {of, written, why} = MEASURES[lens] || {}, most = lens && Math.max(...costly.map(b => total(costs[b.key], of)));
+  const {of, written, why} = MEASURES[lens] || {}, most = lens && Math.max(...costly.map(b => costOf(costs[b.key], of)));
   for (const b of boxes) {
-    const v = lens && b.key in costs ? total(costs[b.key], of) : null;
+    const v = lens && b.key in costs ? costOf(costs[b.key], of) : null;
     b.g.querySelector(".body").style.fill = v && most ? tint(v / most) : "";
     b.g.querySelector(".shape").textContent = !lens || !b.sign ? b.shape : v === null ? "unknown" : written(v);
   }
@@ -36,7 +36,7 @@ function look(measure) {
   which.onchange = () => { look(which.value); $("measure").focus() };
   which.addEventListener("keydown", event => event.stopPropagation());
   make("p", {class: "why"}, ledger, why);
-  const sorted = [...costly].sort((a, b) => total(costs[b.key], of) - total(costs[a.key], of)), sums = [0, 0];
+  const sorted = [...costly].sort((a, b) => costOf(costs[b.key], of) - costOf(costs[a.key], of)), sums = [0, 0];
   const wide = make("div", {class: "wide"}, ledger), table = make("table", {}, wide), head = make("tr", {}, make("thead", {}, table));
   for (const name of ["value", ...(backward ? ["forward", "backward"] : ["kept"])]) make("th", {scope: "col"}, head, name);
   const body = make("tbody", {}, table);
@@ -45,11 +45,11 @@ function look(measure) {
     make("button", {"aria-label": `To the step of ${b.label}`}, make("td", {}, line), `${b.label} (${b.sign})`).onclick = () => go(stepOf(b.key, false));
     parts.forEach((v, i) => { sums[i] += v; make("td", {}, line, v === null ? "unknown" : written(v)) });
   }
-  const unknown = sorted.some(b => total(costs[b.key], of) === null), end = make("tr", {}, make("tfoot", {}, table));
+  const unknown = sorted.some(b => costOf(costs[b.key], of) === null), end = make("tr", {}, make("tfoot", {}, table));
   make("td", {}, end, unknown ? "all that is known" : "all");
   const said = sums.slice(0, backward ? 2 : 1).map(v => { make("td", {}, end, written(v)); return written(v) });
-  const first = sorted.find(b => total(costs[b.key], of) !== null);
-  $("say").textContent = `Costs, ${which.selectedOptions[0].textContent}: ${backward ? `${said[0]} forward and ${said[1]} backward` : said[0]}${first ? `; most for ${first.label}, ${written(total(costs[first.key], of))}` : ""}`;
+  const first = sorted.find(b => costOf(costs[b.key], of) !== null);
+  $("say").textContent = `Costs, ${which.selectedOptions[0].textContent}: ${backward ? `${said[0]} forward and ${said[1]} backward` : said[0]}${first ? `; most for ${first.label}, ${written(costOf(costs[first.key], of))}` : ""}`;
 }
 const switching = tool("Costs", "Show what each op costs (c)", () => look(lens ? "" : "operations"));
 switching.id = "lens";

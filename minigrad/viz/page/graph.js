@@ -104,8 +104,8 @@ const isShown = b => b.g.style.display !== "none";
 
 /** What the boxes and copies show of the gradients that have arrived, and the values on the scale that is chosen. */
 function marks(gradients) {
-  const flows = {}, here = new Set((steps[now].moves || []).map(m => m.edge));
-  for (let i = 0; i <= now; i++) for (const m of steps[i].moves || []) flows[m.edge] = m.flow;
+  const flows = {}, here = new Set((question ? [question.m] : steps[now].moves || []).map(m => m.edge));
+  for (let i = 0; i <= known(); i++) for (const m of steps[i].moves || []) flows[m.edge] = m.flow;
   for (const b of boxes.filter(isShown)) {
     const [x, y, w] = b.place;
     strip(b.valueAt, arrays[b.value], x + 10, y + (b.sign ? PILL / 2 + 35 : 28), w - 20, "");

@@ -58,7 +58,7 @@ function update(what) {
   for (const b of boxes) if (b.norm !== null && live.values[b.grad] !== null) b.norm = normOf(program.values[live.values[b.grad]].data);
   if (mode !== "own") share();
   generation++;
-  if (now === 0) show(steps.length - 1, false);
+  if (now === 0 && !predicting) show(steps.length - 1, false);
   paint();
   if ($("step").remarks !== remarksOn(steps[now])) tell(steps[now]);
   for (const holder of document.querySelectorAll("#step [data-of], #chosen [data-of]")) {
@@ -136,9 +136,11 @@ function build() {
   make("strong", {id: "element"}, row);
   make("div", {class: "wide", id: "grid"}, card);
   const line = make("div", {class: "row"}, card);
-  const range = field("slide", "range", "The element, by sliding", line), typed = field("typed", "number", "The element, as a number", line);
+  const range = field("slide", "range", "The element, by sliding", line), typed = field("typed", "text", "The element, as a number", line, {inputmode: "decimal"});
+  const refused = make("p", {class: "zero told", id: "refused"}, card);
   range.oninput = () => put(Number(range.value));
-  typed.oninput = () => { if (typed.value !== "" && Number.isFinite(typed.valueAsNumber)) put(typed.valueAsNumber) };
+  typed.oninput = () => { if (isNumber(typed, own(nudge.box))) put(Number(typed.value)) };
+  typed.onchange = () => { if (!isNumber(typed, own(nudge.box))) refuse(elementName(), typed, own(nudge.box)) };
   for (const e of [range, typed]) e.addEventListener("keydown", event => {
     const by = {ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10, ...(e === range ? {ArrowRight: 1, ArrowLeft: -1} : {})}[event.key];
     if (!by) return;
@@ -151,13 +153,21 @@ function build() {
   make("p", {class: "why follows told"}, card);
   const end = make("div", {class: "row"}, card);
   make("button", {id: "descend", "aria-label": "A step of gradient descent", title: "A step of gradient descent"}, end, "Gradient step").onclick = descend;
-  field("rate", "number", "Learning rate", make("label", {}, end, "rate "), {value: .1, min: 0});
+  field("rate", "text", "Learning rate", make("label", {}, end, "rate "), {value: .1, inputmode: "decimal"});
   make("button", {id: "reset", "aria-label": "Reset all values"}, end, "Reset").onclick = reset;
   pick(leaves.find(b => b.kind === "parameter") || leaves[0], 0);
 }
 
 card.addEventListener("keydown", event => { if (event.target.matches("input, select, td")) event.stopPropagation() });  // they are no commands
 document.querySelector("#sheet h2").after(make("p", {class: "zero", id: "others", hidden: ""}, null, "Some formulas are those for the recorded values, where a tie or a zero made another case."));
+/** Is a number typed, one that an array can hold? */
+const isNumber = (input, x = [0]) => input.value.trim() !== "" && Number.isFinite(x instanceof Float32Array ? Math.fround(input.value) : Number(input.value));
+/** Say what was needed, and what came. */
+function refuse(name, input, x) {
+  const most = x instanceof Float32Array ? "3.4e38" : "1.8e308";
+  $("refused").textContent = `${name} needs a number${input === $("rate") ? " above 0" : ` of at most ${most} in size`}, got ${input.value.trim() || "nothing"}`;
+  announce("Nothing has changed");
+}
 
 /** Choose the element to move. */
 function pick(b, at) {
@@ -227,7 +237,8 @@ function panel() {
   $("element").textContent = name;
   $("slide").value = Number.isFinite(x[at]) ? x[at] : 0;
   $("slide").setAttribute("aria-valuetext", `${name} is ${shown(x[at])}`);
-  if (document.activeElement !== $("typed") || $("typed").valueAsNumber !== x[at]) $("typed").value = Number.isFinite(x[at]) ? Number(x[at].toPrecision(6)) : "";
+  $("refused").textContent = "";
+  if (document.activeElement !== $("typed") || Number($("typed").value) !== x[at]) $("typed").value = Number.isFinite(x[at]) ? Number(x[at].toPrecision(6)) : "";
   const scale = scaleOf(arrays[box.value]);
   for (const cell of $("grid").querySelectorAll("td")) {
     const i = Number(cell.dataset.i), on = i === at;
@@ -240,13 +251,14 @@ function panel() {
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
   else if (g === null) told.textContent = `${box.label} ${box.grad === null ? "is a constant: no gradient is computed for it" : "is too large for the page to have each number of its gradient"}. Δ${root} = ${signed(J - nudge.root)}`;
+  else if (isSecret(box)) told.textContent = `Δ${root} = ${signed(J - nudge.root)}. ${slope} is hidden until the backward pass has reached ${box.label}.`;
   else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: move ${name} a little, and ${root} changes by about that much times as much.`;
   else {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
     make("small", {class: "why"}, told, `where g = ${slope} = ${shown(g)}, before the move`);
   }
-  const products = data.products.filter(p => p.W === box.key), product = products.find(p => p.box === steps[now].box) || products[0];
-  card.querySelector(".follows").textContent = product ? lightElement(product, at) : "";
+  const products = data.products.filter(p => p.W === box.key);
+  card.querySelector(".follows").textContent = products.length && !isSecret(box) ? lightElement(products, at) : "";
   const list = card.querySelector(".conditions");
   list.replaceChildren();
   (live.conditions || []).forEach((c, k) => {
@@ -259,8 +271,8 @@ function panel() {
 
 /** A step of gradient descent on the parameters. */
 function descend() {
-  const rate = $("rate").valueAsNumber, before = rootValue();
-  if (!Number.isFinite(rate)) { announce("The learning rate needs to be a number"); $("rate").focus(); return }
+  const rate = Number($("rate").value), before = rootValue();
+  if (!isNumber($("rate")) || rate <= 0) { refuse("The learning rate", $("rate")); $("rate").focus(); return }
   let squares = 0;
   const gradients = leaves.map(b => b.kind === "parameter" && b.grad !== null && (live.values[b.grad] === null ? arrays[b.grad] : program.values[live.values[b.grad]]).data.slice());
   leaves.forEach((b, i) => {
@@ -270,7 +282,8 @@ function descend() {
   });
   update("A step of gradient descent");
   pick(nudge.box, nudge.at);
-  nudge.step = `The step made Δ${root} = ${signed(rootValue() - before)}; to first order it is −rate ‖g‖² = ${signed(-rate * squares)}`;
+  const shut = (live.conditions || []).find(c => isDead(arrays[c.arrays[0]]));
+  nudge.step = squares === 0 ? `No parameter has a gradient other than 0 here, so a step moves nothing${shut ? `: ${text(shut.formulas[0])} is 0, as ${sides(shut)}` : ""}` : `The step made Δ${root} = ${signed(rootValue() - before)}; to first order it is −rate ‖g‖² = ${signed(-rate * squares)}`;
   panel();
 }
 function reset() {

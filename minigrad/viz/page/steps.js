@@ -32,16 +32,17 @@ function arrived(upTo) {
   return found;
 }
 
-function show(step, smooth = true) {
-  const before = now;
+function show(step, smooth = true, ask = question && step === now) {
+  const before = question ? now - 1 : now;
   document.querySelectorAll(".lit").forEach(e => e.classList.remove("lit"));
   now = Math.max(0, Math.min(steps.length - 1, step));
+  question = ask ? questionAt(now) : null;
   const at = paint();
   tell(at);
   if (chosen) choose(chosen);
   if (nudge) panel();
   code(at);
-  $("say").textContent = say(at);
+  $("say").textContent = question ? asked(question) : `${now in answers ? `${answers[now].said} ` : ""}${say(at)}`;
   bar.value = now;
   const forward = steps.findIndex(s => s.phase === "seed");
   const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
@@ -55,20 +56,20 @@ function show(step, smooth = true) {
   svg.querySelectorAll(".pulse").forEach(p => p.remove());
   if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
     if (at.phase === "forward" && e.to === at.box) pulse(e.line, false);
-    if ((at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
+    if (!question && (at.moves || []).some(m => m.edge === i)) pulse(e.line, true);
   });
 }
 
 /** Draw the step that is shown: its values, its gradients, and the card about it. */
 function paint() {
   const at = steps[now], backwards = ["seed", "backward", "end"].includes(at.phase);
-  const values = new Set(), gradients = arrived(now), flows = new Map();
+  const values = new Set(), gradients = arrived(known()), flows = new Map();
   for (let i = 0; i <= now; i++) {
     for (const key of steps[i].phase === "start" ? steps[i].boxes : []) values.add(key);
     if (steps[i].phase === "forward") values.add(steps[i].box);
-    for (const m of steps[i].moves || []) flows.set(m.edge, m.flow);
+    if (i <= known()) for (const m of steps[i].moves || []) flows.set(m.edge, m.flow);
   }
-  const targets = new Set((at.moves || []).map(m => m.to)), here = new Set((at.moves || []).map(m => m.edge));
+  const moves = question ? [question.m] : at.moves || [], targets = new Set(moves.map(m => m.to)), here = new Set(moves.map(m => m.edge));
   svg.classList.toggle("backwards", backwards);
   for (const b of boxes) {
     const g = gradients[b.key];
@@ -94,6 +95,7 @@ function paint() {
     else e.line.setAttribute("marker-end", on ? "url(#forward)" : "url(#plain)");
   });
   marks(gradients);
+  veil(gradients);
   return at;
 }
 
@@ -137,11 +139,12 @@ function say(at) {
 }
 
 /** What the card of a step says of values, other than numbers. */
-const remarksOn = at => (at.moves || []).map(m => why(m, at)).join() + otherCase(at.box);
+const remarksOn = at => question ? "" : (at.moves || []).map(m => why(m, at)).join() + otherCase(at.box);
 
 /** The card of a step: what happens, in words and numbers. */
 function tell(at) {
   const card = $("step");
+  if (question && question.form) return;
   card.remarks = remarksOn(at);
   card.replaceChildren();
   const back = ["seed", "backward", "end"].includes(at.phase);
@@ -160,8 +163,10 @@ function tell(at) {
   } else if (at.phase === "seed") {
     make("h2", {}, card, `∂${root}/∂${root} = 1`);
     make("p", {class: "why"}, card, `From here on back: how much does ${root} change with each value? Every op turns the gradient of its result into the gradients of its arguments.`);
-  } else if (at.phase === "backward") {
+  } else if (question) ask(card, at);
+  else if (at.phase === "backward") {
     formula(at.title, card, "h2");
+    if (now in answers) make("p", {class: "verdict"}, card, answers[now].said);
     if (at.why) make("p", {class: "why"}, card, at.why);
     row(card, at.g, arrays[b.grad], "g", d(b));
     const other = otherCase(at.box);
@@ -188,6 +193,7 @@ function tell(at) {
       }
     }
   } else {
+    total(card);
     make("h2", {}, card, `The gradient of ${root}`);
     for (const key of at.boxes) row(card, byKey[key].derivative, arrays[byKey[key].grad], "g");
   }
@@ -206,7 +212,7 @@ function choose(b) {
   card.hidden = !b;
   if (!b) { pinned = false; return }
   b.g.classList.add("chosen");
-  const g = arrived(now)[b.key], at = b.g.getBoundingClientRect(), all = pane.getBoundingClientRect();
+  const g = arrived(known())[b.key], at = b.g.getBoundingClientRect(), all = pane.getBoundingClientRect();
   card.classList.toggle("left", at.left + at.right > all.left + all.right);  // on the other side of it
   card.replaceChildren();
   const close = make("button", {"aria-label": "Close"}, card, "×");
@@ -220,10 +226,13 @@ function choose(b) {
   else make("p", {class: "why"}, card, b.grad === null ? "a constant: no gradient is computed for it" : "no gradient yet");
 }
 
-/** What element i, j of the matrix in a product W x has to do with: row i of what is computed from it, and x at j. */
-function lightElement(p, at) {
-  const [n, m] = arrays[byKey[p.W].value].shape, i = Math.floor(at / m), j = at % m;
+/** What element i, j of the matrix in products W x has to do with: rows i of what is computed from it, and each x at j. */
+function lightElement(products, at) {
   svg.querySelectorAll("rect.lit, tspan.lit").forEach(e => e.classList.remove("lit"));
+  return products.map(p => useOf(p, at)).join(" ");
+}
+function useOf(p, at) {
+  const [n, m] = arrays[byKey[p.W].value].shape, i = Math.floor(at / m), j = at % m;
   outline(byKey[p.W], at, n * m);
   outline(byKey[p.x], j, m);
   for (const key of p.rows) outline(byKey[key], i, n);
@@ -244,7 +253,7 @@ function followed(holder, m, box) {
   const p = data.products.find(p => p.box === box && p.W === m.to);
   if (!p) return;
   const says = make("p", {class: "why follows"}, holder.parentElement);
-  const tell = event => { const cell = event.target.closest("td"); if (cell) says.textContent = lightElement(p, [...holder.querySelectorAll("td")].indexOf(cell)) };
+  const tell = event => { const cell = event.target.closest("td"); if (cell) says.textContent = lightElement([p], [...holder.querySelectorAll("td")].indexOf(cell)) };
   holder.addEventListener("pointerover", tell);
   holder.addEventListener("click", tell);
 }
@@ -331,7 +340,7 @@ function play(on) {
 function go(step) { play(false); show(step) }
 $("home").onclick = () => go(0);
 $("previous").onclick = () => go(now - 1);
-$("next").onclick = () => go(now + 1);
+$("next").onclick = forward;
 $("last").onclick = () => go(steps.length - 1);
 $("play").onclick = () => { if (timer) play(false); else { if (now === steps.length - 1) show(0); play(true) } };
 bar.oninput = () => go(Number(bar.value));
@@ -339,7 +348,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") choose(null);
   const move = {ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: steps.length - 1}[event.key];
-  if (move !== undefined && !scrolls(event.target)) go(move);
+  if (move !== undefined && !scrolls(event.target)) event.key === "ArrowRight" ? forward() : go(move);
   else if (event.key === " " && event.target === document.body) $("play").click();
   else return;
   event.preventDefault();

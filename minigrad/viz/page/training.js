@@ -45,6 +45,8 @@ function train(step) {
   step = Math.max(1, Math.min(count, step));
   if (step === training.at) return;
   take(step);
+  question = null;
+  for (const asked of Object.keys(answers)) delete answers[asked];  // they were about the numbers of another step
   begin();
   if (nudge && !reason()) pick(nudge.box, nudge.at); else build();
   show(now || steps.length - 1, false);
