@@ -212,6 +212,9 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", type=Path, help="the picture: .svg, .png, .pdf, .gv, or .html for the page"
     )
     sub.add_argument("--html", metavar="FILE", type=Path, help="the page that steps through backpropagation")
+    sub.add_argument(
+        "--steps", metavar="N", type=int, help="with --html: N steps of gradient descent on the windows, at most 100"
+    )
     sub.set_defaults(run=run_draw)
 
     about = "train word vectors on a text, or read them; save, query and draw them"
@@ -522,7 +525,7 @@ def print_gradients(tensors: Sequence[mg.Tensor]) -> None:
     terminal.say("  between 1 and the next float64, 2.2e-16, times the size of the terms summed")
 
 
-def save_picture(J: mg.Tensor, tensors: Sequence[mg.Tensor], path: Path) -> bool:
+def save_picture(J: mg.Tensor | Iterator[mg.Tensor], tensors: Sequence[mg.Tensor], path: Path) -> bool:
     """Write a picture of two windows; where it cannot be drawn, `picture.save` says so."""
     *_, x, x_c = tensors
     is_drawn = Path(picture.save(J, [x, x_c], path)) == path
@@ -533,10 +536,14 @@ def save_picture(J: mg.Tensor, tensors: Sequence[mg.Tensor], path: Path) -> bool
 
 def run_draw(options: argparse.Namespace) -> None:
     tensors = picture.variables(picture.fresh() if options.model == "fresh" else Tagger.load(options.model))
+    if options.steps is not None and not (options.html and options.steps > 0):
+        raise ValueError(f"--steps needs a number above 0 and a page, --html, got {options.steps}, {options.html}")
     J = picture.pair(*tensors)
     J.backward()
-    for path in filter(None, (options.out, options.html)) if options.out or options.html else [Path("window.svg")]:
-        save_picture(J, tensors, path)
+    if options.out or not options.html:
+        save_picture(J, tensors, options.out or Path("window.svg"))
+    if options.html:
+        save_picture(picture.trained(tensors, options.steps) if options.steps else J, tensors, options.html)
 
 
 if __name__ == "__main__":

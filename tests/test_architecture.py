@@ -53,7 +53,10 @@ ORDER: list[str | tuple[str, list[str]]] = [
         ["source", "examples", "program", "layout", "views", "tracer", "names", "stand_ins", "world", "differentiable"],
     ),
     ("compiler", ["record", "rules", "simplify"]),
-    ("viz", ["live", "replay"]),  # the page computes the program that the compiler makes of a graph
+    (
+        "viz",
+        ["live", "costs", "training", "replay"],
+    ),  # the page computes the program that the compiler makes
     ("compiler", ["inplace", "schedule", "identifiers", "printer"]),
     ("compiler", ["dialects.readable", "dialects.fast", "dialects.numba", "dialects.loops", "dialects.mathematics"]),
     ("compiler", ["disk_cache", "jit", "guards", "audit", "specialization", "api"]),

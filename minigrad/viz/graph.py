@@ -408,6 +408,46 @@ def loops_of(graph: Graph) -> list[list[list[Box]]]:
     return found
 
 
+def align(graph: Graph, like: Graph) -> None:
+    """Give the boxes of a graph the keys and the order of those of another, which computes alike.
+
+    Variables are in the order in which they got their values, which is another at each step of a training.
+
+    Raises:
+        ValueError: where it computes something else.
+    """
+    found, partners = {id(like.root): graph.root}, {id(graph.root): like.root}
+    waiting = [(like.root, graph.root)]
+    while waiting:
+        old, new = waiting.pop()
+        pairs = list(zip(*([o.box for o in box.op.operands if o.box] if box.op else [] for box in (old, new))))
+        for x, y in pairs:
+            if id(x) not in found and id(y) not in partners:
+                found[id(x)], partners[id(y)] = y, x
+                waiting.append((x, y))
+        if structure(old) != structure(new):
+            raise ValueError(f"{summary(new)}, where the other has {summary(old)}")
+        if any(found.get(id(x)) is not y for x, y in pairs):
+            raise ValueError(f"{summary(new)}, and the other too, but computed from other values")
+    for box in like.boxes:
+        found[id(box)].key = box.key
+    graph.boxes = [found[id(box)] for box in like.boxes]
+    graph.copies = []
+    add_copies(graph)
+
+
+def structure(box: Box) -> tuple[Any, ...]:
+    return box.op_name, box.data.shape, [o.place for o in box.op.operands] if box.op else []
+
+
+def summary(box: Box) -> str:
+    """A value in a few words: matmul(W (8, 20), x (20,)), of shape (8,)."""
+    if box.op is None:
+        return f"the {box.kind} {box.name}".rstrip() + f" of shape {box.data.shape}"
+    args = ", ".join(f"{o.box.name} {o.box.data.shape}".lstrip() if o.box else "" for o in box.op.operands)
+    return f"{box.op_name}({args}) of shape {box.data.shape}"
+
+
 def add_copies(graph: Graph) -> None:
     """Draw the leaves that many ops use beside each of them."""
     uses: dict[int, list[tuple[Box, Op]]] = {}

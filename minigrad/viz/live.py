@@ -33,10 +33,14 @@ from minigrad.compiler.record import recording_lock
 from minigrad.compiler.simplify import Simplifier
 from minigrad.compiler.tracer import Refused, Trace, Tracer
 from minigrad.engine import Array, Node, leaf
+from minigrad.engine import stop_gradient as plain
+from minigrad.errors import not_the_same
+from minigrad.generators import State
 from minigrad.mode import mode, recording
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name
-from minigrad.viz.graph import Graph, build, has_box
+from minigrad.trees import leaves
+from minigrad.viz.graph import Graph, align, build, has_box, shown
 from minigrad.walk import ancestors, arguments
 
 MAX_CONSTANTS = 20_000  # elements of the arrays that the program holds itself
@@ -61,10 +65,12 @@ class Live:
             self.trace, self.simplify = Trace(), Simplifier()
             self.simplest: dict[Value, Any] = {}
             self.moving: set[Value] = set()  # of the simplest, those that depend on what is given
-            twins = self.run_again(graph)
+            twins = self.all_twins(graph)
+            self.calls = calls(graph)
             try:
                 self.graph = build(twins[id(graph.root.node)], backward=True)
-                self.twins = dict(zip((box.key for box in graph.boxes), self.graph.boxes, strict=True))
+                align(self.graph, graph)
+                self.twins = {box.key: box for box in self.graph.boxes}
             except FAILURES as error:
                 raise NotLive(f"its backward pass is not made of NumPy calls alone ({first_line(error)})") from error
 
@@ -78,7 +84,7 @@ class Live:
             finally:
                 mode.tracing, Refused.first = before, None
 
-    def run_again(self, graph: Graph) -> dict[int, Any]:
+    def all_twins(self, graph: Graph) -> dict[int, Any]:
         """The twins of all Tensors by their ids: leaves that hold tracers, and what the ops compute from them."""
         assert graph.root.node is not None
         twins: dict[int, Any] = {}
@@ -95,11 +101,15 @@ class Live:
                 twins[id(node)] = leaf(object.__new__(Tensor), self.trace.input(node._data, "x"))
                 continue
             try:
-                twins[id(node)] = node._op(*map(twin, arguments(node)), **node._kwargs)
+                twins[id(node)] = run_again(node, [*map(twin, arguments(node))])
             except FAILURES as error:
                 name = op_name(node._op)
                 raise NotLive(f"the op {name} is not made of NumPy calls alone ({first_line(error)})") from error
         return twins
+
+    def serves(self, graph: Graph) -> bool:
+        """Does another graph of the same boxes compute the same, from other arrays?"""
+        return self.calls == calls(graph)
 
     def total(self, x: Any, y: Any) -> Any:
         """The sum of two gradients of the twins."""
@@ -142,6 +152,52 @@ class Live:
             if v in needed and not isinstance(v.example, tuple | list):
                 ops.add(v)
         return {"values": [None if v is None else ops.number(v) for v in shown], "ops": ops.list}
+
+
+def is_repeatable(node: Node) -> bool:
+    """Is a value computed by one of the library's ops, and not by the user's, which may draw random numbers?"""
+    return node._op is not None and node._op.body.__module__.startswith("minigrad.ops.")  # type: ignore[attr-defined]
+
+
+def run_again(node: Node, args: Sequence[Any]) -> Any:
+    """What the op of a value computes from other arguments; generators of random numbers stay as they are."""
+    assert node._op is not None
+    if is_repeatable(node):
+        return node._op(*args, **node._kwargs)
+    with State(node._op.body).restored():  # type: ignore[attr-defined]
+        return node._op(*args, **node._kwargs)
+
+
+def require_unchanged(graph: Graph) -> None:
+    """Raise an error where a value is no longer the one that its op computes: an array was changed in place."""
+    with recording(False), np.errstate(all="ignore"):
+        for box in graph.boxes:
+            if box.node is None or box.node._op is None or not is_repeatable(box.node):
+                continue
+            again = shown(plain(run_again(box.node, arguments(box.node))))
+            size = np.max(np.abs(box.data), initial=0, where=np.isfinite(box.data))
+            digits = 1e-3 if np.real(box.data).dtype.itemsize < 8 else 1e-6
+            if not np.allclose(again, box.data, rtol=digits, atol=1e-3 * digits * size, equal_nan=True):
+                raise not_the_same(box.node)
+
+
+def calls(graph: Graph) -> list[Any]:
+    """The ops of a graph, each with all that its program depends on: arguments that are not given to it as arrays."""
+    found: list[Any] = []
+    for node in (box.node for box in graph.boxes if box.node is not None):
+        found += [node._op if node._op is None or is_repeatable(node) else object(), node._data.shape, node._data.dtype]
+        for x in leaves((arguments(node), node._kwargs)):
+            if isinstance(x, Node) or (has_box(x) and np.asarray(x).dtype.kind == "f"):
+                found += [x.shape, x.dtype]
+            elif isinstance(x, np.ndarray | np.generic):
+                found += [x.shape, x.dtype, x.tobytes()]
+            else:
+                found += [type(x), x if isinstance(x, UNCHANGING) else object()]
+    return found
+
+
+#: What is compared by its value.
+UNCHANGING = (bool, int, float, complex, str, slice, type, type(None), type(...), np.dtype)
 
 
 def first_line(error: Exception) -> str:

@@ -73,23 +73,25 @@ def is_name(key: Any) -> bool:
     return isinstance(key, str) and key[:1] != "_" and key.isidentifier()
 
 
-def around(frame: FrameType) -> list[tuple[str, Any]]:
+def around(*frames: FrameType) -> list[tuple[str, Any]]:
     """The names that running code has for Tensors and arrays, as (name, value), the best name of a value first.
 
     These are the variables of the functions that are running, those of the outermost first, as `trace_source` has them:
     what a function calls its argument is less than the name that its caller has. Then the globals of their modules, and
     what is inside of objects and containers there: `self.W`, `params[0]`, `params["W"]`. A library's code, and names
-    that begin with an underscore, do not count.
+    that begin with an underscore, do not count. Of several frames, as that of a generator and its user's, the first is
+    the innermost.
     """
     scopes: list[dict[str, Any]] = []
     modules: dict[int, dict[str, Any]] = {}
-    walked: FrameType | None = frame
-    while walked is not None:
-        file = walked.f_code.co_filename
-        if not is_minigrad(file) and not is_library(file):
-            scopes.insert(0, held(walked))
-            modules.setdefault(id(walked.f_globals), walked.f_globals)
-        walked = walked.f_back
+    for frame in frames:
+        walked: FrameType | None = frame
+        while walked is not None:
+            file = walked.f_code.co_filename
+            if not is_minigrad(file) and not is_library(file):
+                scopes.insert(0, held(walked))
+                modules.setdefault(id(walked.f_globals), walked.f_globals)
+            walked = walked.f_back
     scopes += modules.values()
     visible = [(key, value) for scope in scopes for key, value in list(scope.items()) if is_name(key)]
     found = [(key, value) for key, value in visible if is_value(value)]

@@ -7,9 +7,10 @@ import math
 import os.path
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
+from types import FrameType, GeneratorType
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from minigrad.origin import source_line
 from minigrad.sparse import RowSparse
 from minigrad.text import named, printable
 from minigrad.trees import leaves
+from minigrad.viz.costs import costs
 from minigrad.viz.formats import elements, norm, number, span
 from minigrad.viz.formulas import Equations, Formula, Row, plain
 from minigrad.viz.graph import Box, Graph, Op, Operand, build, loops_of, reachable
-from minigrad.viz.layout import layout
-from minigrad.viz.live import Live, NotLive
+from minigrad.viz.layout import Layout, layout
+from minigrad.viz.live import Live, NotLive, require_unchanged
 from minigrad.viz.mathematics import Term, formula_of, sign
 from minigrad.viz.names import around, line_of
 from minigrad.viz.notation import (
@@ -40,7 +42,8 @@ from minigrad.viz.notation import (
 )
 from minigrad.viz.patterns import arrays_of, pattern
 from minigrad.viz.questions import Questions
-from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, sheet, value_equation
+from minigrad.viz.sheet import Formulas, equals, gradient_equations, is_signal, lines, sheet, value_equation
+from minigrad.viz.training import Training
 from minigrad.viz.unfold import product_of
 from minigrad.viz.zeros import indicators, value
 from minigrad.walk import ancestors, arguments
@@ -53,7 +56,7 @@ Remarks = Callable[[Graph, Box], str]
 
 
 def replay(
-    root: Node,
+    root: Node | Iterable[Node],
     path: str | Path = "backprop.html",
     *,
     inputs: Sequence[Node] = (),
@@ -72,9 +75,28 @@ def replay(
     Graphviz lays the graph out. Scopes can be closed, and of a loop, ops that repeat more than three times, one step
     is shown at a time; a graph of more than 60 boxes starts so. Beside it is the code that made each value: your
     source where `trace_source` was on, else the graph written line by line. Gradients are computed for the page
-    alone, and `.grad` stays as it is.
+    alone, and `.grad` stays as it is. A lens shows what each op costs: operations, bytes kept for the backward pass,
+    and time, measured on this machine.
+
+    The losses of a training, yielded one by one, make a page of all its steps: a slider goes through them, beside the
+    curves of the loss and of each parameter, and each step can be replayed like a single one.
+
+    >>> optimizer = mg.optim.SGD([x], lr=0.1)
+    >>> def training():
+    ...     for _ in range(20):
+    ...         J = x * x + x
+    ...         yield J  # read here, before the parameters move
+    ...         optimizer.zero_grad()
+    ...         J.backward()
+    ...         optimizer.step()
+    >>> mg.replay(training(), "training.html")  # doctest: +SKIP
+    Page('training.html')
+
+    All steps need the same ops on the same shapes, and the same names; inputs may differ. A list of losses is taken
+    too, where no data has changed since.
 
     Args:
+        root: the scalar; or the scalars of up to 100 steps, a generator or another iterable.
         inputs: Tensors that are data, as distinct from parameters; arrays always are.
         remarks: a function that comments on the steps of your own model. It is called with the graph and the box of
             an op's result, the newest first, and returns a sentence to show at the step back through that op, or "".
@@ -83,7 +105,9 @@ def replay(
             `lambda graph, box: "Both terms get it." if box.op.sign == "+" else ""`.
 
     Raises:
-        ValueError: for a value that is not a scalar, or one of no op or over 300; for a path that is not .html.
+        TypeError: where a step is no Tensor.
+        ValueError: for a value that is not a scalar, or one of no op or over 300; for a path that is not .html; for no
+            steps or too many, and for one that computes something else than the first.
         RuntimeError: where data was changed since the forward pass, or Graphviz is missing (`pip install
             graphviz-pure` is enough).
     """
@@ -94,26 +118,87 @@ def replay(
         raise ValueError(
             f"replay writes a page, .html, got {printable(path.name)}; use mg.draw(J).save(...) for a picture"
         )
+    as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    frame = sys._getframe(1)
+    if isinstance(root, Node) or not isinstance(root, Iterable):
+        page, training = _Page(_graph(root, inputs, around(frame)), remarks), None
+        content = page.content(layout(page.graph)) | {"live": page.program()}
+        limited(content, as_text)
+    else:
+        page, content, training = _training(root, inputs, remarks, frame, as_text)
+    content["costs"] = costs(page.graph, page.live)
+    parts = {"SHEET": page.sheet, "FORMULAS": page.formulas.others(), "TRAINING": ""}
+    parts["DATA"] = as_text(content).replace("<", "\\u003c")
+    if training:
+        steps = as_text(training.written()).replace("<", "\\u003c")
+        parts["TRAINING"] = f'<script type="application/json" id="strip">{steps}</script>\n'
+    # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
+    written = _assembled(parts).encode("utf-8", "backslashreplace")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(written)
+    return path
+
+
+def _graph(root: Any, inputs: Sequence[Node], names: list[tuple[str, Any]], training: Training | None = None) -> Graph:
+    """The graph of a page, or of a further step of a training, with its formulas; names are those of variables."""
     ops = sum(node._op is not None for node in reachable(root))
     if not ops:
         raise ValueError(f"replay steps through the ops that computed a value, got {named(root)}, which none computed")
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
-    graph = annotate(build(root, inputs=inputs, backward=True, around=around(sys._getframe(1))))
-    page = _Page(graph, remarks)
-    as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    content, program = page.content(), page.program()
-    live, others = as_text(program), as_text(content)
-    if len(live) > len(others) / 2 + ROOM:
-        live = as_text({"off": "its arrays are too large to be in the page as a whole"})
-    text = f'{others[:-1]},"live":{live}}}'
-    parts = {"DATA": text.replace("<", "\\u003c"), "SHEET": page.sheet, "FORMULAS": page.formulas.others()}
-    # half of a surrogate pair, which UTF-8 does not have, as JSON's escape
-    data = _assembled(parts).encode("utf-8", "backslashreplace")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(data)
-    return path
+    graph = build(root, inputs=inputs, backward=True, around=names)
+    require_unchanged(graph)
+    if training:
+        training.align(graph)
+    return annotate(graph)
+
+
+def _training(
+    roots: Iterable[Node],
+    inputs: Sequence[Node],
+    remarks: Remarks | None,
+    frame: FrameType,
+    as_text: Callable[[Any], str],
+) -> tuple[_Page, dict[str, Any], Training]:
+    """The page of the first step of a training, its content, and all steps: each is read when it is yielded."""
+    first: _Page | None = None
+    training: Training | None = None
+    for n, root in enumerate(roots, 1):
+        if not isinstance(root, Node):
+            raise TypeError(
+                f"each step of a training is its loss, a Tensor, got {printable(type(root).__name__)} at step {n}"
+            )
+        inside = roots.gi_frame if isinstance(roots, GeneratorType) else None
+        try:
+            names = around(*([inside, frame] if inside else [frame]))
+            names = [(name, x) for name, x in names if x is not root or name.isidentifier()]  # not losses[3]
+            graph = _graph(root, inputs, names, training)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"at step {n} of the training, {error}; write the loop as a generator that yields each loss before the "
+                "parameters move, `yield J`, and pass that to replay, which reads each step when it is yielded"
+            ) from error
+        if first is None or training is None:
+            first, at = _Page(graph, remarks), layout(graph)
+            content = first.content(at) | {"live": first.program(), "sheet": first.derivation}
+            limited(content, as_text)
+            training = Training(graph, content)
+        else:
+            page = _Page(graph, remarks, first)
+            more = page.content(at)
+            more["live"] = content["live"] if "off" in content["live"] else page.program()
+            training.add(graph, more | {"sheet": page.derivation})
+    if first is None or training is None:
+        raise ValueError("replay needs the loss of each step of a training, got none")
+    return first, content, training
+
+
+def limited(content: dict[str, Any], as_text: Callable[[Any], str]) -> None:
+    """Leave out the program of a page that would be too large with it."""
+    others = len(as_text(content | {"live": ""}))
+    if len(as_text(content["live"])) > others / 2 + ROOM:
+        content["live"] = {"off": "its arrays are too large to be in the page as a whole"}
 
 
 class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this system
@@ -131,12 +216,11 @@ class Page(type(Path())):  # type: ignore[misc]  # the class of paths on this sy
 def _assembled(content: dict[str, str]) -> str:
     """The page: its HTML with the style, the scripts and the content inside, so that it is one file."""
     folder = Path(__file__).with_name("page")
-    for key, files in {
-        "STYLE": "style.css",
-        "SCRIPT": "numbers.js arrays.js graph.js steps.js predict.js live.js",
-    }.items():
-        lines = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
-        content[key] = "".join(f"{_short(line)}\n" for line in lines if line and not line.startswith(("//", "/**")))
+    training = "training.js " if content["TRAINING"] else ""
+    scripts = f"numbers.js arrays.js graph.js steps.js predict.js costs.js {training}live.js"
+    for key, files in {"STYLE": "style.css", "SCRIPT": scripts}.items():
+        parts = [line.strip() for file in files.split() for line in (folder / file).read_text("utf-8").splitlines()]
+        content[key] = "".join(f"{_short(line)}\n" for line in parts if line and not line.startswith(("//", "/**")))
     page = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: content[match[1]], page)
 
@@ -160,12 +244,13 @@ def _short(line: str) -> str:
 class _Page:
     """The content of a page: the graph, its arrays, the steps, and the code beside them."""
 
-    def __init__(self, graph: Graph, remarks: Remarks | None) -> None:
+    def __init__(self, graph: Graph, remarks: Remarks | None, first: _Page | None = None) -> None:
+        """The page of a graph; of a later step of a training, beside the first."""
         self.graph, self.remarks = graph, remarks
         self.live: Live | None = None
         self.reason = ""  # why it is not live
         try:
-            self.live = Live(graph)
+            self.live = first.live if first and first.live and first.live.serves(graph) else Live(graph)
         except NotLive as error:
             self.reason = str(error)
         self.arrays = _Arrays(self.live)
@@ -176,15 +261,18 @@ class _Page:
         self.code, self.lines = _code(self.results)
         self.sums: dict[str, list[tuple[Array, Any]]] = {}  # the partial sums of each gradient so far, and their twins
         self.questions = Questions(graph, MAX_ELEMENTS)
-        self.formulas = Formulas()
-        self.sheet = sheet(graph, self.formulas, self.number)
+        self.formulas: Formulas = first.formulas if first else Formulas()
+        parts = lines(graph, self.number)
+        self.sheet: str = first.sheet if first else sheet(parts, self.formulas)
+        self.derivation = [
+            (self.formulas.add(line.formula), line.array, line.box.key) for found in parts.values() for line in found
+        ]
         self.indicators: dict[Term, int] = {}  # the numbers of those in the formulas of gradients
         self.conditions = self._conditions(self.live) if self.live else []
 
-    def content(self) -> dict[str, Any]:
-        """All that the page's script reads."""
+    def content(self, at: Layout) -> dict[str, Any]:
+        """All that the page's script reads, but the program."""
         graph = self.graph
-        at = layout(graph)
         return {
             "root": graph.root.label,
             "rootKey": graph.root.key,

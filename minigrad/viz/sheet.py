@@ -6,6 +6,7 @@ It is made of the same formulas as the steps of a page, each of which is in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -109,36 +110,55 @@ def sum_of(left: list[Formula], parts: list[Term | str]) -> Formula:
     return Equations(tuple(lines))
 
 
-def sheet(graph: Graph, formulas: Formulas, number_of: Callable[[Box, Array], int]) -> Markup:
-    """The derivation as lists of HTML, with the numbers of scalars.
+class Line(NamedTuple):
+    """A line of the sheet: a formula, and the number that it is."""
+
+    formula: Formula
+    box: Box
+    array: int | None = None  # the number of an array of one element among those of the page, which keeps the text true
+    text: str = ""  # that element
+    note: str = ""
+
+
+def lines(graph: Graph, number_of: Callable[[Box, Array], int]) -> dict[str, list[Line]]:
+    """The derivation, by the titles of its parts.
 
     Args:
-        number_of: the number of a box's value or gradient among the arrays of the page, which keeps the text true.
+        number_of: the number of a box's value or gradient among the arrays of the page.
     """
     heads = {box.key: box for box in graph.boxes}
-    lines: dict[str, list[Markup]] = {"Given": [], "Values": [], "Gradients": []}
+    found: dict[str, list[Line]] = {"Given": [], "Values": [], "Gradients": []}
 
-    def item(formula: Formula, box: Box, value: Array | None, note: str = "") -> Markup:
-        """A line: a formula, and the number that it is."""
-        text = ""
-        if value is not None and (found := np.asarray(getattr(value, "rows", value))).size == 1:
-            text = markup('<span data-array="{}"> = {}</span>', number_of(box, value), number(found.item(), 4))
-        more = markup(" <small>{}</small>", note) if note else Markup("")
-        return markup('<li data-box="{}">{}{}{}</li>\n', Markup(box.key), formulas.printed(formula), text, more)
+    def line(formula: Formula, box: Box, value: Array | None, note: str = "") -> Line:
+        if value is None or (element := np.asarray(getattr(value, "rows", value))).size != 1:
+            return Line(formula, box, note=note)
+        return Line(formula, box, number_of(box, value), number(element.item(), 4), note)
 
     for box in reversed(graph.boxes):
         if not box.op:
-            lines["Given"].append(item(membership(box), box, box.data, box.kind))
+            found["Given"].append(line(membership(box), box, box.data, box.kind))
         elif not is_inlined(box):
-            lines["Values"].append(item(value_equation(box), box, box.data))
+            found["Values"].append(line(value_equation(box), box, box.data))
     for box in graph.boxes:
         if box.grad is not None:
             for equation, value in gradient_equations(graph, box, heads[box.head]):
-                lines["Gradients"].append(item(equation, box, value))
+                found["Gradients"].append(line(equation, box, value))
+    return found
+
+
+def sheet(parts: dict[str, list[Line]], formulas: Formulas) -> Markup:
+    """The derivation as lists of HTML, with the numbers of scalars."""
+
+    def item(line: Line) -> Markup:
+        text = markup('<span data-array="{}"> = {}</span>', line.array, line.text) if line.text else ""
+        note = markup(" <small>{}</small>", line.note) if line.note else ""
+        formula = formulas.printed(line.formula)
+        return markup('<li data-box="{}">{}{}{}</li>\n', Markup(line.box.key), formula, text, note)
+
     return joined(
-        markup('<h3>{}</h3>\n<ul id="{}">\n{}</ul>\n', title, title.lower(), joined(items))
-        for title, items in lines.items()
-        if items
+        markup('<h3>{}</h3>\n<ul id="{}">\n{}</ul>\n', title, title.lower(), joined(map(item, found)))
+        for title, found in parts.items()
+        if found
     )
 
 

@@ -207,6 +207,9 @@ def test_draw_a_new_model_and_a_trained_one(model, tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out.splitlines() == ["saved window.svg", "saved w.gv", "saved w.html"]
     assert "true window" in Path("w.gv").read_text(encoding="utf-8")
     assert Path("w.html").stat().st_size < 1_000_000
+    assert main(["draw", "--html", "t.html", "--steps", "2"]) == 0
+    assert 'id="strip"' in Path("t.html").read_text(encoding="utf-8")
+    assert main(["draw", "--steps", "2"]) == main(["draw", "--html", "t.html", "--steps", "0"]) == 2
     assert main(["draw", "--out", "w.bmp"]) == 2
     assert "saved as .svg, .png, .pdf, .html or .gv, got w.bmp" in capsys.readouterr().err
 

@@ -53,6 +53,19 @@ def test_replay_leaves_the_graph_as_it_is_and_makes_its_folder(tmp_path):
     assert x.grad == 4.0
 
 
+def test_a_value_of_an_array_that_was_written_into_is_refused(tmp_path):
+    """Assignments are seen by their stamps; an array that changed in place by the value that it led to."""
+    for leaf, change in ((True, slice(None)), (False, 0)):
+        x = mg.Tensor(np.array([1.0, np.nan, np.inf]), "x")
+        y = mg.tanh(x)
+        J = mg.sum(y * 2.0)
+        mg.replay(J, tmp_path / "a.html")
+        (x if leaf else y).data[change] += 0.5
+        with pytest.raises(RuntimeError, match=r"the value of (tanh|multiply).* was changed in place since"):
+            mg.replay(J, tmp_path / "b.html")
+    assert not (tmp_path / "b.html").exists()
+
+
 def test_the_data_is_plain_json(window):
     data = content(window[1])
     assert data["root"] == "J" and len(data["boxes"]) == 16

@@ -24,7 +24,7 @@ for (const b of boxes) {  // from the inputs to the output, as the keyboard goes
     make("text", {x: x + w / 2, y: y + 16.5}, sign, b.sign);
   }
   const line = top + (b.sign ? 27 : 20);
-  make("text", {class: "name", x: x + 10, y: line}, g, b.label.length > 40 ? `${b.label.slice(0, 39)}…` : b.label);
+  make("text", {class: "name", x: x + 10, y: line}, g, short(b.label));
   make("text", {class: "shape", x: x + w - (b.kind === "input" ? 15 : 10), y: line, "text-anchor": "end"}, g, b.shape);
   b.valueAt = make("g", {class: "value"}, g);
   b.gradAt = make("g", {class: "grad"}, g);
@@ -41,6 +41,7 @@ for (const c of copies) {
   linked(c, b);
 }
 
+function short(label) { return label.length > 40 ? `${label.slice(0, 39)}…` : label }
 function body(g, kind, x, y, w, h) {
   if (kind === "input") {
     make("path", {class: "body", d: `M${x} ${y}h${w - 12}l12 12v${h - 12}h${-w}z`}, g);

@@ -1,13 +1,20 @@
 // live values: the page computes its arrays itself, and the reader moves a number and sees all that follows
 
-const {live} = data, program = live.off ? {values: []} : compiled(live.ops);
-const leaves = boxes.filter(b => live.leaves && b.key in live.leaves);
+let live, program, leaves, recorded, start;
 const own = b => program.values[live.leaves[b.key]].data;
-const recorded = arrays.map(x => ({data: x.data, note: x.note}));
-const start = program.unknown ? [] : leaves.map(b => own(b).slice());
 const rootValue = () => arrays[byKey[data.rootKey].value].data[0];
-let moved = false;  // is any value another than the recorded one?
+let moved;  // is any value another than the recorded one?
 let nudge = null;  // the element that is moved: where it was, its gradient and the root there
+/** Take the values in the page for the recorded ones. */
+function begin() {
+  live = data.live;
+  program = live.off ? {values: []} : compiled(live.ops);
+  leaves = boxes.filter(b => live.leaves && b.key in live.leaves);
+  recorded = arrays.map(x => ({data: x.data, note: x.note}));
+  start = program.unknown ? [] : leaves.map(b => own(b).slice());
+  moved = false;
+}
+begin();
 
 /** An array that the page has computed, as it shows it: of a large one the means of as many runs. */
 function computed(i) {
@@ -114,6 +121,8 @@ const field = (id, type, says, parent, more = {}) => make("input", {id, type, "a
 const signed = v => `${v > 0 ? "+" : ""}${shown(v, 4)}`;
 
 function build() {
+  nudge = null;
+  card.replaceChildren();
   make("div", {class: "phase"}, card, "Live values");
   const off = reason();
   if (off) {
@@ -146,12 +155,11 @@ function build() {
   make("button", {id: "descend", "aria-label": "A step of gradient descent", title: "A step of gradient descent"}, end, "Gradient step").onclick = descend;
   field("rate", "text", "Learning rate", make("label", {}, end, "rate "), {value: .1, inputmode: "decimal"});
   make("button", {id: "reset", "aria-label": "Reset all values"}, end, "Reset").onclick = reset;
-  card.addEventListener("keydown", event => { if (event.target.matches("input, select, td")) event.stopPropagation() });  // they are no commands
-  const note = make("p", {class: "zero", id: "others", hidden: ""}, null, "Some formulas are those for the recorded values, where a tie or a zero made another case.");
-  document.querySelector("#sheet h2").after(note);
   pick(leaves.find(b => b.kind === "parameter") || leaves[0], 0);
 }
 
+card.addEventListener("keydown", event => { if (event.target.matches("input, select, td")) event.stopPropagation() });  // they are no commands
+document.querySelector("#sheet h2").after(make("p", {class: "zero", id: "others", hidden: ""}, null, "Some formulas are those for the recorded values, where a tie or a zero made another case."));
 /** Is a number typed, one that an array can hold? */
 const isNumber = (input, x = [0]) => input.value.trim() !== "" && Number.isFinite(x instanceof Float32Array ? Math.fround(input.value) : Number(input.value));
 /** Say what was needed, and what came. */
@@ -284,8 +292,8 @@ function reset() {
   pick(nudge.box, nudge.at);
 }
 
-/** The step in the address, #step=17. */
-const addressed = () => Number((location.hash.match(/^#step=(\d+)$/) || [0, 0])[1]);
+/** The number in the address after a word, #step=17. */
+function addressed(word = "step") { return Number((location.hash.match(`[#&]${word}=(\\d+)(?:&|$)`) || [0, 0])[1]) }
 addEventListener("hashchange", () => { if (addressed() !== now) go(addressed()) });
 
 fit();

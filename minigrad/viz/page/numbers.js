@@ -6,6 +6,7 @@ const $ = id => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 let now = 0, chosen = null, pinned = false, timer = null;
 let generation = 0;  // of what is drawn: of the values and of their scale
+let prefix = "";  // of the step in the address
 
 function make(tag, attributes, parent, text) {
   const space = parent && parent.namespaceURI.includes("svg") || tag === "svg";
@@ -25,7 +26,8 @@ class Complex {
   toString() { return `${this.re}${this.im < 0 ? "-" : "+"}${Math.abs(this.im)}i` }
 }
 const NAMED = {nan: NaN, inf: Infinity, "-inf": -Infinity};  // as JSON has them
-for (const x of arrays) x.data = x.data.map(v => Array.isArray(v) ? new Complex(...v) : v in NAMED ? NAMED[v] : v);
+const numeric = v => Array.isArray(v) ? new Complex(...v) : v in NAMED ? NAMED[v] : v;
+for (const x of arrays) x.data = x.data.map(numeric);
 
 const finite = v => Number.isFinite(v) || v instanceof Complex;
 function shown(v, digits = 4) {
@@ -42,8 +44,11 @@ const largest = x => Math.max(0, ...x.data.filter(finite).map(Math.abs));
 
 let mode = "own";  // the scale: of each array, "shared" by all values and by all gradients, or "log"arithmic over them
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const values = new Set(boxes.map(b => b.value));
-arrays.forEach((x, i) => { x.gradient = !values.has(i) });
+function sort() {
+  const values = new Set(boxes.map(b => b.value));
+  arrays.forEach((x, i) => { x.gradient = !values.has(i) });
+}
+sort();
 const shared = {};
 function share() {
   for (const gradient of [false, true]) {

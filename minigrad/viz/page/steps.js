@@ -3,11 +3,16 @@
 const template = $("formulas").content, set = i => template.getElementById(`f${i}`) || $(`f${i}`);
 const text = i => set(i).getAttribute("alttext");
 function formula(i, parent, tag = "span", attributes = {}) {
-  const holder = make(tag, attributes, parent), math = set(i).cloneNode(true);
-  math.removeAttribute("id");
-  holder.append(math);
+  const holder = make(tag, attributes, parent);
+  holder.append(copied(i));
   holder.classList.add("formula");
   return holder;
+}
+
+function copied(i) {
+  const math = set(i).cloneNode(true);
+  math.removeAttribute("id");
+  return math;
 }
 
 // the steps
@@ -46,7 +51,7 @@ function show(step, smooth = true, ask = question && step === now) {
   for (const id of ["home", "previous"]) $(id).disabled = now === 0;
   for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
   document.body.dataset.step = now;
-  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${now}`);  // a page in a notebook has no address
+  if (location.protocol !== "about:") history.replaceState(null, "", `#${prefix}step=${now}`);  // a page in a notebook has no address
   centre([...(at.box ? [at.box] : []), ...(at.moves || []).map(m => m.to), ...(at.from || [])], smooth);
   svg.querySelectorAll(".pulse").forEach(p => p.remove());
   if (now === before + 1 && smooth && !still.matches) edges.forEach((e, i) => {
