@@ -1,6 +1,7 @@
 """What every test file shares: the marker of slow tests, hypothesis without the clock, the count of planted faults."""
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
@@ -83,6 +84,13 @@ def no_graphviz(no_dot: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds")
     config.addinivalue_line("markers", "gpu: runs where CuPy finds a GPU")
+
+
+def pytest_collection_finish() -> None:
+    """What pytest keeps of twenty thousand tests lives on: no collection of garbage, of which tests ask for hundreds,
+    need go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

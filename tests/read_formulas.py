@@ -72,6 +72,8 @@ def compare(got: Any, expected: Any, name: str) -> None:
         return
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape, f"{name} has shape {got.shape}, not {expected.shape}"
+    if got.dtype.kind in "fiub" and np.array_equal(got, expected):
+        return  # most are equal, which is known much sooner than that they are close
     eps = (
         1e-9
         if expected.dtype.kind not in "fc" or (expected.dtype.itemsize >= 8 and expected.dtype != np.complex64)

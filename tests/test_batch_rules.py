@@ -38,7 +38,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-@sampled(WITH_ARRAYS, one_in=2)
+@sampled(WITH_ARRAYS, one_in=3)
 def test_equals_a_loop(case: Case, loops: set[str]) -> None:
     zeroth = looped(case, [], 0)
     for chosen in batches(case):

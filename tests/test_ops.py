@@ -60,13 +60,9 @@ def test_value_is_numpys(case: Case) -> None:
     expected = expected.astype(np.result_type(np.float64, expected.dtype if expected.dtype.kind == "c" else float))
     assert value.dtype == expected.dtype
     np.testing.assert_allclose(dense(value), expected, rtol=16 * EPS, atol=16 * EPS)
-
-
-@every_case
-def test_value_of_tensors_is_that_of_arrays(case: Case) -> None:
-    value = case(*mapped(case, mg.Tensor))
-    assert isinstance(value, mg.Tensor)
-    np.testing.assert_array_equal(dense(value.data), dense(case(*case.args)))
+    of_tensors = case(*mapped(case, mg.Tensor))
+    assert isinstance(of_tensors, mg.Tensor)
+    np.testing.assert_array_equal(dense(of_tensors.data), dense(value))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +85,7 @@ def test_gradient_is_the_derivative(case: Case, order: int = 1) -> None:
     assert len(report.rows) == sum(np.size(x) for x in leaves(args) if floating(x) or isinstance(x, float))
 
 
-@sampled(CASES, one_in=2)
+@sampled(CASES, one_in=3)
 def test_gradient_of_the_gradient_is_its_derivative(case: Case) -> None:
     test_gradient_is_the_derivative(case, order=2)
 
@@ -109,14 +105,7 @@ def test_float32_stays(case: Case) -> None:
         np.testing.assert_allclose(dense(x), dense(y), rtol=1e-4, atol=1e-5)
 
 
-@every_case
-def test_gradient_has_the_form_of_its_tensor(case: Case) -> None:
-    _, gradients = run(case)
-    variables = [x for x in leaves(case.args) if floating(x)]
-    assert [(g.shape, g.dtype) for g in gradients] == [(x.shape, x.dtype) for x in variables]
-
-
-@every_case
+@sampled(CASES, one_in=2)
 def test_differentiates_twice_on_a_foreign_array(case: Case) -> None:
     def along(kind: Callable[[Any], Any]) -> Any:
         args = [x for x in leaves(case.args) if floating(x)]

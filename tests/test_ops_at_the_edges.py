@@ -30,7 +30,7 @@ def awkward(x: np.ndarray) -> np.ndarray:
 
 @every_case
 def test_views_and_read_only_input(case: Case) -> None:
-    """Nothing is written into, and no gradient shares its memory with anything else."""
+    """Nothing is written into; a gradient has the form of its Tensor, and shares its memory with nothing else."""
     held = [awkward(x) for x in leaves(case.args) if floating(x)]
     before = [x.copy() for x in held]
     new = iter(held)
@@ -41,6 +41,7 @@ def test_views_and_read_only_input(case: Case) -> None:
     seed.flags.writeable = False
     y.backward(seed)
     expected, gradients = run(case)
+    assert [(g.shape, g.dtype) for g in gradients] == [(x.shape, x.dtype) for x in before]
     np.testing.assert_allclose(dense(y.data), dense(expected), rtol=1e-12, atol=1e-12)
     for t, g in zip(tensors, gradients, strict=True):
         np.testing.assert_allclose(dense(t.grad), dense(g), rtol=1e-10, atol=1e-10)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,6 +153,7 @@ def parsed(node: Any) -> Any:
             return slice(None)
 
 
+@cache
 def parse_rules(text: str) -> dict[Any, list[Rule]]:
     """The rules of a text, by the call that they rewrite."""
     rules: dict[Any, list[Rule]] = {}

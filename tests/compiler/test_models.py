@@ -37,7 +37,7 @@ def scorers(draw, pairs=1):
     return [draw(values(H)), draw(values(H, n)), draw(values(H)), *(draw(values(n)) for _ in range(pairs))]
 
 
-few = settings(max_examples=30)
+few = settings(max_examples=12)
 
 
 @given(scorers())

@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad.compiler import inplace
 from minigrad.compiler.tracer import Refused
 
-COUNT, GROUPS = int(os.environ.get("RANDOM_STEPS", 168)), 12
+COUNT, GROUPS = int(os.environ.get("RANDOM_STEPS", 96)), 12
 WITH_NUMBA = 2
 MOST_REFUSED = 0.05  # of the steps: those that write into an argument
 

@@ -39,7 +39,7 @@ def drawn(data, derivation):
 
 @pytest.mark.parametrize("derivation", CLAIMS)
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_by_hand_equals_autograd(derivation, data):
     arguments = drawn(data, derivation)
     values = list(arguments.values())
@@ -59,7 +59,7 @@ def test_by_hand_equals_autograd(derivation, data):
 
 @pytest.mark.parametrize("derivation", CLAIMS)
 @given(data=st.data())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_autograd_equals_the_complex_step(derivation, data):
     bound = data.draw(st.sampled_from([1e-3, 0.1, 1.0, 10.0]))
     seed = data.draw(st.integers(0, 10**6))
