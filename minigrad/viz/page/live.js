@@ -253,7 +253,7 @@ function panel() {
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
   else if (g === null) told.textContent = `${box.label} ${box.grad === null ? "is a constant: no gradient is computed for it" : "is too large for the page to have each number of its gradient"}. Δ${root} = ${signed(J - nudge.root)}`;
-  else if (isSecret(box)) told.textContent = `${delta ? `Δ${root} = ${signed(J - nudge.root)}. ` : ""}${slope} is hidden until the backward pass has reached ${box.label}.`;
+  else if (isSecret(box)) told.textContent = `${delta === 0 ? "" : `Δ${root} = ${signed(J - nudge.root)}. `}${slope} is hidden until the backward pass has reached ${box.label}.`;
   else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: when ${name} moves by a little, ${root} moves by about ${shown(g)} times as much.`;
   else {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
