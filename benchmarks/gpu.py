@@ -109,7 +109,7 @@ def jax_finds_it() -> bool:
 
 def benchmarks(quick: bool) -> Iterator[Benchmark]:
     has = {"CuPy": cupy_finds_it(), "torch": torch_finds_it(), "jax.jit": jax_finds_it()}
-    blind = [name for name, found in has.items() if not found]
+    blind = [name.removesuffix(".jit") for name, found in has.items() if not found]
     if blind:
         so = "gpu is measured without them" if has["CuPy"] else "gpu is not measured"
         remedy = 'where one is, pip install -e ".[arrays]" torch "jax[cuda12]"'

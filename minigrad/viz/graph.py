@@ -148,7 +148,8 @@ class Graph:
 def reachable(root: Node) -> list[Node]:
     """Every Tensor that a value was computed from, the newest first."""
     if not isinstance(root, Node):
-        raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}")
+        hint = ": call it, and pass its result" if callable(root) else ""
+        raise TypeError(f"a picture needs a Tensor, got {type(root).__name__}{hint}")
     return ancestors(root)
 
 

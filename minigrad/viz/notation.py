@@ -91,9 +91,13 @@ class _Symbols:
             if box.label:
                 by_label.setdefault(box.label, []).append(box)
         for label, boxes in by_label.items():
+            data = all(not box.op for box in boxes)  # a number at a result would be read as the step of a loop
             for box, formula in zip(boxes, self.distinct(label, boxes), strict=True):
                 box.term = symbol(formula, np.shape(box.data))
-                box.label = formula.text if isinstance(formula, Name) else label
+                if isinstance(formula, Name):
+                    box.label = formula.text
+                elif data and formula != label_formula(label):
+                    box.label = plain(formula, CODE)
         for box in reversed(graph.boxes):
             if box in self.carried and not box.label:  # an op of the next step, which is older, is written in it
                 self.number(box)

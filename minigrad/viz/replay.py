@@ -120,7 +120,7 @@ def replay(
         )
     as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     frame = sys._getframe(1)
-    if isinstance(root, Node) or not isinstance(root, Iterable):
+    if isinstance(root, Node | np.ndarray) or not isinstance(root, Iterable):
         page, training = _Page(_graph(root, inputs, around(frame)), remarks), None
         content = page.content(layout(page.graph)) | {"live": page.program()}
         limited(content, as_text)
@@ -167,7 +167,8 @@ def _training(
     for n, root in enumerate(roots, 1):
         if not isinstance(root, Node):
             raise TypeError(
-                f"each step of a training is its loss, a Tensor, got {printable(type(root).__name__)} at step {n}"
+                f"each step of a training is its loss, a Tensor, got {printable(type(root).__name__)} at step {n}: "
+                "yield J, not J.item(), a number that nothing can be traced from"
             )
         inside = roots.gi_frame if isinstance(roots, GeneratorType) else None
         try:

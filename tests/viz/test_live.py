@@ -303,6 +303,8 @@ def test_by_keyboard_alone(pages, opened):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # a step
     assert "to first order it is −rate ‖g‖²" in page.inner_text(".nudge")
+    page.evaluate("put(own(nudge.box)[nudge.at] + 1)")  # what was said of the step is not so of this move
+    assert page.inner_text(".nudge").startswith("ΔW[2, 1] = +1")
     page.keyboard.press("Tab")
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("0.01")
@@ -326,14 +328,14 @@ def test_a_number_that_cannot_be_used_is_refused_in_words(tmp_path, opened):
     assert typed("#typed", "1e400") == "s needs a number of at most 1.8e308 in size, got 1e400"
     assert page.input_value("#typed") == "1e400" and page.inner_text("#live .root") == J
     page.locator("#say", has_text="got 1e400").wait_for(state="attached")
-    assert typed("#typed", "much") == "s needs a number of at most 1.8e308 in size, got much"
+    assert typed("#typed", "much") == "s needs a number, such as 0.1, got much"
     page.select_option("#leaf", label="x ")
     assert typed("#typed", "1e39") == "x needs a number of at most 3.4e38 in size, got 1e39"
     assert typed("#typed", "2") == ""
     for rate, got in (("-0.1", "-0.1"), ("0", "0"), (" ", "nothing"), ("inf", "inf")):
         page.fill("#rate", rate)
         page.click("#descend")
-        assert page.inner_text("#refused") == f"The learning rate needs a number above 0, got {got}"
+        assert page.inner_text("#refused") == f"The learning rate needs a number above 0, such as 0.1, got {got}"
     page.fill("#rate", "0.1")
     page.click("#descend")
     assert page.inner_text("#refused") == "" and page.inner_text("#live .root") == J

@@ -144,6 +144,14 @@ def test_a_name_that_two_values_have_is_two_symbols():
     ]
 
 
+def test_parameters_of_one_name_have_labels_of_their_own():
+    """As the W and b of two layers: curves, and the list of values to move, have nothing but labels."""
+    W, b, V, c = (mg.Tensor(np.ones((2, 2)), name) for name in "WbWb")
+    graph = written(mg.sum(mg.tanh(W + b) @ V + c))
+    assert [box.label for box in reversed(graph.boxes) if not box.op] == ["W⁽¹⁾", "b⁽¹⁾", "W⁽²⁾", "b⁽²⁾"]
+    assert "tanh(W⁽¹⁾ + b⁽¹⁾)" in "".join(map(equation, (box for box in graph.boxes if box.op)))
+
+
 def test_the_gradient_is_1_at_the_root_delta_below_a_nonlinearity_and_else_itself():
     W, x, b = mg.Tensor(np.ones((2, 2)), "W"), mg.Tensor(np.ones(2), "x"), mg.Tensor(np.ones(2), "b")
     graph = written(mg.sum(mg.tanh(W @ x + b)), backward=True)

@@ -238,6 +238,9 @@ def test_contrast_is_enough_to_read(window, met, opened, scheme):
         for i in range(0, last(page) + 1, 4):
             page.fill("#scrub", str(i))
             assert page.evaluate(CONTRAST) == []
+        page.keyboard.press("c")
+        page.keyboard.press("p")
+        assert page.evaluate(CONTRAST) == []  # buttons that are pressed, and what they show
 
 
 @pytest.fixture(scope="module")

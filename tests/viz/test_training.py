@@ -234,7 +234,7 @@ def steps(last):
         (lambda w, v: mg.sum(mg.cos(w) * w), "computed from other values"),
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2), "u")), "has u of float64.* where step 1 has v of"),
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2, np.float32), "v")), "has v of float32"),
-        (lambda w, v: 3.0, "each step of a training is its loss, a Tensor, got float at step 3"),
+        (lambda w, v: 3.0, "is its loss, a Tensor, got float at step 3: yield J, not J.item()"),
     ],
 )
 def test_another_graph_is_refused_at_its_step(last, message, tmp_path):
@@ -250,6 +250,10 @@ def test_too_much_is_refused(tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match="got none"):
         mg.replay(iter(()), tmp_path / "a.html")
+    with pytest.raises(TypeError, match="got function: call it, and pass its result"):
+        mg.replay(endless, tmp_path / "a.html")  # not endless()
+    with pytest.raises(TypeError, match="a picture needs a Tensor, got ndarray"):
+        mg.replay(np.array(3.0), tmp_path / "a.html")
     monkeypatch.setattr("minigrad.viz.training.MAX_STEPS", 4)
     with pytest.raises(ValueError, match="at most 4 steps of a training, got more: yield every tenth"):
         mg.replay(endless(), tmp_path / "a.html")

@@ -407,7 +407,7 @@ function legend() {
   for (let i = -4; i <= 4; i++) make("i", {}, bar).style.background = colour(i, {high: 4});
   make("span", {}, key, text);
   const [low, high] = normRange();
-  if (high > 0) { make("i", {class: "norm", "aria-hidden": "true"}, key); make("span", {}, key, `size of the gradient${high > low ? `, ${shown(low, 2)} to ${shown(high, 2)}, logarithmic` : ` ${shown(high, 2)}`}`) }
+  if (high > 0) make("i", {class: "norm", "aria-hidden": "true"}, make("span", {}, key)).after(`size of the gradient${high > low ? `, ${shown(low, 2)} to ${shown(high, 2)}, logarithmic` : ` ${shown(high, 2)}`}`)
 }
 const selectors = make("span", {class: "loops"}, tools);
 /** The value that a step of a loop computes last. */

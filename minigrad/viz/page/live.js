@@ -164,8 +164,9 @@ document.querySelector("#sheet h2").after(make("p", {class: "zero", id: "others"
 const isNumber = (input, x = [0]) => input.value.trim() !== "" && Number.isFinite(x instanceof Float32Array ? Math.fround(input.value) : Number(input.value));
 /** Say what was needed, and what came. */
 function refuse(name, input, x) {
-  const most = x instanceof Float32Array ? "3.4e38" : "1.8e308";
-  $("refused").textContent = `${name} needs a number${input === $("rate") ? " above 0" : ` of at most ${most} in size`}, got ${input.value.trim() || "nothing"}`;
+  const most = x instanceof Float32Array ? "3.4e38" : "1.8e308", typed = input.value.trim();
+  const which = input === $("rate") ? " above 0, such as 0.1" : typed && !Number.isNaN(Number(typed)) ? ` of at most ${most} in size` : ", such as 0.1";
+  $("refused").textContent = `${name} needs a number${which}, got ${typed || "nothing"}`;
   announce("Nothing has changed");
 }
 
@@ -226,6 +227,7 @@ $("chosen").addEventListener("pointerdown", event => {
 /** Give the chosen element another value. */
 function put(v) {
   own(nudge.box)[nudge.at] = v;
+  nudge.step = "";  // what it says was true before this move
   update(`${elementName()} is ${shown(v)}`);
 }
 
@@ -251,8 +253,8 @@ function panel() {
   told.replaceChildren();
   if (nudge.step) told.textContent = nudge.step;
   else if (g === null) told.textContent = `${box.label} ${box.grad === null ? "is a constant: no gradient is computed for it" : "is too large for the page to have each number of its gradient"}. Δ${root} = ${signed(J - nudge.root)}`;
-  else if (isSecret(box)) told.textContent = `Δ${root} = ${signed(J - nudge.root)}. ${slope} is hidden until the backward pass has reached ${box.label}.`;
-  else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: move ${name} a little, and ${root} changes by about that much times as much.`;
+  else if (isSecret(box)) told.textContent = `${delta === 0 ? "" : `Δ${root} = ${signed(J - nudge.root)}. `}${slope} is hidden until the backward pass has reached ${box.label}.`;
+  else if (delta === 0) told.textContent = `${slope} = ${shown(g)}: when ${name} moves by a little, ${root} moves by about ${shown(g)} times as much.`;
   else {
     for (const [key, v] of [[`Δ${name}`, delta], [`Δ${root}`, J - nudge.root], [`g Δ${name}`, g * delta]]) make("span", {}, told, `${key} = ${signed(v)} `);
     make("small", {class: "why"}, told, `where g = ${slope} = ${shown(g)}, before the move`);

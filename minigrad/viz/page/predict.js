@@ -83,7 +83,7 @@ function total(card) {
   make("h3", {}, card, "Your predictions");
   make("p", {}, card, Object.keys(answers).length ? `${score()}.` : "None was asked: step on with Next, and each step back begins with a question.");
   const list = make("ul", {}, card);
-  for (const [step, {first}] of Object.entries(answers)) if (!first) make("a", {href: `#step=${step}`}, make("li", {}, list), `Step ${step}, back through ${text(steps[step].title)}`).onclick = event => { event.preventDefault(); go(Number(step)) };
+  for (const [step, {first}] of Object.entries(answers)) if (!first) make("a", {href: `#step=${step}`}, make("li", {}, list), `${placeOf(step)}, through ${text(steps[step].title)}`).onclick = event => { event.preventDefault(); go(Number(step)) };
 }
 
 /** Step on, with a question where there is one; an open one is left, and counts as not asked. */
@@ -107,5 +107,5 @@ document.addEventListener("keydown", event => {
 /** Hide what has not arrived yet from the sheet. */
 function veil(gradients) {
   for (const line of document.querySelectorAll("#gradients [data-box]")) line.hidden = isSecret(byKey[line.dataset.box], gradients);
-  $("score").textContent = predicting && Object.keys(answers).length ? score() : "";
+  $("score").textContent = !predicting ? "" : Object.keys(answers).length ? score() : "asks before each step back";
 }

@@ -32,6 +32,12 @@ function arrived(upTo) {
   return found;
 }
 
+/** Where a step is in its pass. */
+function placeOf(step) {
+  const forward = steps.findIndex(s => s.phase === "seed");
+  return step < forward ? `forward ${step} / ${forward - 1}` : `backward ${step - forward} / ${steps.length - 1 - forward}`;
+}
+
 function show(step, smooth = true, ask = question && step === now) {
   const before = question ? now - 1 : now;
   document.querySelectorAll(".lit").forEach(e => e.classList.remove("lit"));
@@ -44,10 +50,8 @@ function show(step, smooth = true, ask = question && step === now) {
   code(at);
   $("say").textContent = question ? asked(question) : `${now in answers ? `${answers[now].said} ` : ""}${say(at)}`;
   bar.value = now;
-  const forward = steps.findIndex(s => s.phase === "seed");
-  const where = now < forward ? `forward ${now} / ${forward - 1}` : `backward ${now - forward} / ${steps.length - 1 - forward}`;
-  $("count").textContent = where;
-  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${where}`);
+  $("count").textContent = placeOf(now);
+  bar.setAttribute("aria-valuetext", `step ${now} of ${steps.length - 1}, ${placeOf(now)}`);
   for (const id of ["home", "previous"]) $(id).disabled = now === 0;
   for (const id of ["next", "last"]) $(id).disabled = now === steps.length - 1;
   document.body.dataset.step = now;
