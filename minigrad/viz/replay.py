@@ -124,9 +124,9 @@ def replay(
         page, training = _Page(_graph(root, inputs, around(frame)), remarks), None
         content = page.content(layout(page.graph)) | {"live": page.program()}
         limited(content, as_text)
+        content["costs"] = costs(page.graph, page.live)
     else:
         page, content, training = _training(root, inputs, remarks, frame, as_text)
-    content["costs"] = costs(page.graph, page.live)
     parts = {"SHEET": page.sheet, "FORMULAS": page.formulas.others(), "TRAINING": ""}
     parts["DATA"] = as_text(content).replace("<", "\\u003c")
     if training:
@@ -184,6 +184,7 @@ def _training(
             content = first.content(at) | {"live": first.program(), "sheet": first.derivation}
             limited(content, as_text)
             training = Training(graph, content)
+            content["costs"] = costs(graph, first.live)  # now, as later the parameters have other data
         else:
             page = _Page(graph, remarks, first)
             more = page.content(at)
