@@ -92,7 +92,8 @@ def replay(
     >>> mg.replay(training(), "training.html")  # doctest: +SKIP
     Page('training.html')
 
-    All steps need the same ops on the same shapes, and the same names; inputs may differ. A list of losses is taken
+    All steps need the same ops on the same shapes, and the same parameters in the same places;
+    inputs may differ, and have the names of their step. A list of losses is taken
     too, where no data has changed since.
 
     Args:
