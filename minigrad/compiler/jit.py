@@ -153,6 +153,8 @@ def compiled(schedule: Schedule, identifiers: Identifiers, arguments: list[Any])
     """
     import numba
 
+    if numba.config.DISABLE_JIT:
+        raise Missing("with NUMBA_DISABLE_JIT set, the program")
     function = _compiled(Printer(schedule, identifiers, Numba).source(), identifiers.function)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", numba.NumbaPerformanceWarning)

@@ -17,11 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.program import Value
+from minigrad.compiler.program import Value, is_elementwise
 from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.viz.graph import Box, Graph
-from minigrad.viz.live import CUMULATIVE, FAILURES, REDUCTIONS, SAME, Live, is_repeatable, name_of, run_again, written
+from minigrad.viz.live import (
+    CUMULATIVE,
+    FAILURES,
+    MOVES,
+    REDUCTIONS,
+    SAME,
+    Live,
+    is_repeatable,
+    name_of,
+    run_again,
+    written,
+)
 from minigrad.walk import arguments, contribution, edges, pullbacks
 
 RUNS = 7
@@ -84,8 +95,10 @@ def operations_of(v: Value) -> int | None:
     >>> operations_of((x @ y).value), operations_of(np.exp(x).value), operations_of(np.sort(x).value)
     (48, 6, None)
     """
-    if v.call is None or isinstance(v.example, tuple | list):  # an input; an array in parts
+    if v.call is None:  # an input
         return 0
+    if isinstance(v.example, tuple | list):
+        return 0 if v.call in MOVES else None  # an array in parts, or several results
     name, args, more = written(v)
     sizes = [np.size(getattr(x, "example", x)) for x in args]
     if name == "einsum":
@@ -103,7 +116,7 @@ def operations_of(v: Value) -> int | None:
 
 
 def is_of_elements(v: Value) -> bool:
-    return isinstance(v.call, np.ufunc) or v.call in (np.where, np.clip, np.nan_to_num)
+    return is_elementwise(v.call) or v.call in (np.where, np.clip, np.nan_to_num)
 
 
 def bytes_kept(graph: Graph) -> dict[str, int]:
@@ -124,8 +137,11 @@ def bytes_kept(graph: Graph) -> dict[str, int]:
 
 def owner(x: Array) -> Array:
     """The array whose memory an array shows."""
-    while getattr(x, "base", None) is not None and hasattr(x.base, "nbytes"):
-        x = x.base
+    base = getattr(x, "base", None)
+    while base is not None:
+        if hasattr(base, "nbytes"):
+            x = base
+        base = getattr(base, "base", None)  # between windows and their array is an object that is none
     return x
 
 

@@ -280,6 +280,9 @@ def number(v: Any) -> Any:
 def written(v: Value) -> tuple[str, Sequence[Any], dict[str, Any]]:
     """The name of an op, its operands, and what else the page needs to know of it."""
     call, args, kwargs = v.call, v.args, v.kwargs
+    whole = args[0] if call is operator.getitem else None
+    if isinstance(whole, Value) and isinstance(whole.example, tuple | list) and whole.call not in MOVES:
+        return written(whole)  # one of several results
     name = name_of(call)
     assert call is not None
     if isinstance(call, np.ufunc) and is_elementwise(call) and set(kwargs) <= {"dtype"} and call.nout == 1:

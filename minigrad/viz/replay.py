@@ -92,7 +92,8 @@ def replay(
     >>> mg.replay(training(), "training.html")  # doctest: +SKIP
     Page('training.html')
 
-    All steps need the same ops on the same shapes, and the same names; inputs may differ. A list of losses is taken
+    All steps need the same ops on the same shapes, and the same parameters in the same places;
+    inputs may differ, and have the names of their step. A list of losses is taken
     too, where no data has changed since.
 
     Args:
@@ -124,9 +125,9 @@ def replay(
         page, training = _Page(_graph(root, inputs, around(frame)), remarks), None
         content = page.content(layout(page.graph)) | {"live": page.program()}
         limited(content, as_text)
+        content["costs"] = costs(page.graph, page.live)
     else:
         page, content, training = _training(root, inputs, remarks, frame, as_text)
-    content["costs"] = costs(page.graph, page.live)
     parts = {"SHEET": page.sheet, "FORMULAS": page.formulas.others(), "TRAINING": ""}
     parts["DATA"] = as_text(content).replace("<", "\\u003c")
     if training:
@@ -185,6 +186,7 @@ def _training(
             content = first.content(at) | {"live": first.program(), "sheet": first.derivation}
             limited(content, as_text)
             training = Training(graph, content)
+            content["costs"] = costs(graph, first.live)  # now, as later the parameters have other data
         else:
             page = _Page(graph, remarks, first)
             more = page.content(at)

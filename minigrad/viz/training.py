@@ -42,12 +42,24 @@ class Training:
             align(graph, self.graph)
         except ValueError as error:
             raise ValueError(f"step {n} of the training has {error}{more}".replace("the other", "step 1")) from None
+        elsewhere = {id(box.node): box for box in self.graph.boxes if box.kind == "parameter"}
         for old, new in zip(self.graph.boxes, graph.boxes, strict=True):
             name = new.node.name if new.node is not None else ""
-            if old.data.dtype != new.data.dtype or (name and printable(name) != old.name):
-                was, now = (f"{box.name or 'a value'} of {box.data.dtype}, {summary(box)}" for box in (old, new))
+            other = old.name and new.name and old.name != new.name
+            was, now = (f"{box.name or 'a value'} of {box.data.dtype}, {summary(box)}" for box in (old, new))
+            if elsewhere.get(id(new.node), old) is not old:
+                more = "; Tensors that are data, and differ from step to step, belong in `inputs`"
+                raise ValueError(f"step {n} of the training has {now}, in another place than step 1{more}")
+            named_otherwise = (name and printable(name) != old.name) or (other and old.kind == "parameter")
+            if old.data.dtype != new.data.dtype or named_otherwise:
                 raise ValueError(f"step {n} of the training has {now}, where step 1 has {was}{more}")
-            new.name, new.kind = old.name, old.kind  # `inputs` and variables that code still has may know one step only
+            if (old.grad is None) != (new.grad is None):
+                was, now = (f"{'no' if box.grad is None else 'a'} gradient" for box in (old, new))
+                of = f"{new.name or old.name or 'a value'}, {summary(new)}"
+                raise ValueError(f"step {n} of the training has {now} of {of}, where step 1 has {was}{more}")
+            new.kind = old.kind  # `inputs`, and the variables that code still has, may know one step only
+            if not other:  # of data[3] instead of data[0]
+                new.name = old.name
 
     def add(self, graph: Graph, content: dict[str, Any]) -> None:
         """Add the step of a graph that has been aligned."""

@@ -169,3 +169,12 @@ def test_entries_that_were_not_used_for_longest_are_removed(folder: Path, monkey
     monkeypatch.setattr(disk_cache, "MAX_SIZE", 2.5 * first.stat().st_size)
     compiled(lambda x: x * 5.0)
     assert len([*folder.glob("*.code")]) == 2 and is_read(double)
+
+
+def test_without_compilation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NUMBA_DISABLE_JIT a program runs as NumPy, and nothing is kept."""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    d = mg.compile(double, backend="numba")
+    with pytest.warns(UserWarning, match="NUMBA_DISABLE_JIT"):
+        assert same_bits(d(X), X * 2.0)
+    assert not folder.exists()

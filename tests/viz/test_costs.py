@@ -1,5 +1,8 @@
 """The costs of ops: operations and bytes that are known, time without a trace, and the lens of the page."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
@@ -34,9 +37,16 @@ def test_operations_by_shapes():
 
 
 def test_what_has_no_rule_is_unknown():
+    """Decompositions, whose parts are no moves, and products by other names, which are not of elements."""
     A = mg.Tensor(np.eye(2) + 1.0, "A")
-    found = of(mg.linalg.det(A) * 2.0)
-    assert found["det"][0] is None and found["multiply"][:2] == [1, 1]
+
+    @mg.op()
+    def product(x, y):
+        return np.matmul(x, y, axes=[(0, 1), (0, 1), (0, 1)]), lambda g: g @ y.T, lambda g: x.T @ g
+
+    found = of(mg.linalg.det(A) * mg.sum(mg.linalg.eigh(A)[0]) + mg.sum(product(A, A)) + mg.linalg.slogdet(A)[1])
+    assert found["det"][0] is found["eigh"][0] is found["product"][0] is None
+    assert found["product"][1] == 2 * 2 * 8 and found["multiply"][:2] == [1, 2]
 
 
 def test_each_buffer_that_is_kept_counts_once():
@@ -49,6 +59,31 @@ def test_each_buffer_that_is_kept_counts_once():
     kept = {box.op_name: found[box.key][2] for box in graph.boxes if box.op}
     assert kept == {"exp": 800, "reshape": 0, "transpose": 0, "matmul": 0, "multiply": 0, "sum": 800, "subtract": 0}
     assert {c[0] for c in found.values()} == {None}
+
+
+def test_windows_are_views():
+    x, k = mg.Tensor(np.ones(40), "x"), mg.Tensor(np.ones(5), "k")
+    windows = mg.sliding_window_view(mg.exp(x), 5)
+    assert {name: c[2] for name, c in of(mg.sum(windows @ k)).items()} == {
+        "exp": 320,
+        "sliding_window_view": 0,
+        "matmul": 0,
+        "sum": 288,
+    }
+
+
+def test_costs_of_a_training_are_those_of_its_first_step(tmp_path):
+    """Afterwards the parameters have other data, and what the pullbacks keep is no longer theirs."""
+
+    def training():
+        w = mg.Tensor(np.ones(50), "w")
+        for _ in range(2):
+            yield mg.sum(w * w)
+            w.data = w.data - 0.5
+
+    page = mg.replay(training(), tmp_path / "a.html").read_text(encoding="utf-8")
+    found = json.loads(re.search('id="data">(.*?)</script>', page, re.DOTALL)[1])["costs"]
+    assert [c[2] for c in found.values()] == [0, 400]
 
 
 def test_measuring_leaves_no_trace():

@@ -243,6 +243,27 @@ def test_the_sign_is_that_of_the_values_now(window, opened):
     assert page.inner_text("#step .verdict") == "Right, at the second try."
 
 
+def test_a_question_without_an_answer_is_withdrawn(tmp_path, opened):
+    """Where a value that is moved makes a tie, for which the formulas are not written, or NaN, which has no sign."""
+    x, y, z = mg.Tensor([1.0, 3.0], "x"), mg.Tensor([2.0, 1.0], "y"), mg.Tensor([4.0, 9.0], "z")
+    J = mg.sum(mg.maximum(x, y) * y) + mg.sum(mg.sqrt(z) * 2.0)
+    page = opened(mg.replay(J, tmp_path / "a.html"))
+    moves = {("sign", "max(x, y)"): ("y", "NaN"), ("formula", "x"): ("x", 2.0)}
+    backward(page)
+    while step(page) < last(page):
+        page.evaluate("forward()")
+        asked = page.evaluate("question && [question.kind, byKey[question.m.to].label]")
+        if asked is None or tuple(asked) not in moves:
+            continue
+        at, move = step(page), moves.pop(tuple(asked))
+        page.evaluate("([name, v]) => { pick(boxes.find(b => b.label === name), 0); put(Number(v)) }", move)
+        assert not page.locator("form.ask").count() and step(page) == at
+        page.evaluate("go(now - 1); forward()")
+        assert not page.locator("form.ask").count() and step(page) == at
+        page.evaluate("reset()")
+    assert not moves
+
+
 def test_a_page_that_is_not_live_asks_too(tmp_path, opened):
     x, k = mg.Tensor([[1.0, -2.0]] * 3, "x"), mg.Tensor([-1.0, -2.0], "k")
     z = mg.Tensor([1 + 2j, 3 - 1j], "z")

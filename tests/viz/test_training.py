@@ -220,6 +220,49 @@ def test_losses_of_parameters_that_have_moved_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def in_turn(w, given):
+    for i in (0, 1):
+        yield mg.sum(w * given[i] - given[1 - i])
+
+
+def test_data_has_the_name_that_it_has_at_its_step(tmp_path, opened):
+    """In boxes, formulas and the list of what can be moved."""
+    rows, w = [np.array([1.0, 2.0]), np.array([3.0, 4.0])], mg.Tensor([1.0, 2.0], "w")
+    page = opened(mg.replay(in_turn(w, rows), tmp_path / "a.html"))
+    for step in (2, 1, 2):
+        page.evaluate("step => train(step)", step)
+        leaves = "leaves.map(b => [b.label, b.g.querySelector('.name').textContent, [...own(b)]])"
+        found = page.evaluate(leaves)
+        assert {label: numbers for label, _, numbers in found} == {"rows[0]": [1, 2], "rows[1]": [3, 4], "w": [1, 2]}
+        assert all(label == drawn for label, drawn, _ in found)
+        assert page.locator("#leaf option").all_text_contents() == [f"{label} (2,)" for label, *_ in found]
+        assert f"w ∘ rows[{step - 1}]" in page.text_content("main")
+
+
+def by_name():
+    for k in range(2):
+        a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 5.0])
+        yield mg.sum(a - b if k else b - a)
+
+
+def by_identity(pair):
+    for k in range(2):
+        yield mg.sum(pair()[k] - pair()[1 - k])
+
+
+def test_parameters_that_change_places_are_refused(tmp_path):
+    """A page that calls one by the name of the other would be wrong; nothing but what they are may tell."""
+    a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 5.0])
+    unseen = by_identity(iter([[a, b]] * 4).__next__)
+    del a, b
+    for training, message in (
+        (by_name(), "step 2 of the training has a of float64.* where step 1 has b of"),
+        (unseen, "step 2 of the training has .*, in another place than step 1; .*belong in `inputs`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mg.replay(training, tmp_path / "a.html")
+
+
 def steps(last):
     for k in range(3):
         w, v = mg.Tensor(np.ones(2), "w"), mg.Tensor(np.ones(2), "v")
@@ -235,6 +278,7 @@ def steps(last):
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2), "u")), "has u of float64.* where step 1 has v of"),
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2, np.float32), "v")), "has v of float32"),
         (lambda w, v: 3.0, "is its loss, a Tensor, got float at step 3: yield J, not J.item()"),
+        (lambda w, v: mg.sum(mg.cos(w) * v.data), "has no gradient of v, .* where step 1 has a gradient"),
     ],
 )
 def test_another_graph_is_refused_at_its_step(last, message, tmp_path):

@@ -59,6 +59,7 @@ function update(what) {
   if (mode !== "own") share();
   generation++;
   if (now === 0 && !predicting) show(steps.length - 1, false);
+  if (question && !isAnswerable(steps[now])) show(now, false);
   paint();
   if ($("step").remarks !== remarksOn(steps[now])) tell(steps[now]);
   for (const holder of document.querySelectorAll("#step [data-of], #chosen [data-of]")) {

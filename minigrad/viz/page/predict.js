@@ -9,11 +9,15 @@ const known = () => question ? now - 1 : now;
 /** Is the gradient of a value one that the reader may still be asked for? */
 const isSecret = (b, gradients = arrived(known())) => predicting && b.grad !== null && !(gradients[b.key] || {}).whole;
 
+/** Has the question before a step an answer for the values now? Its formulas are for one case, and NaN has no sign. */
+const isAnswerable = ({ask, box, moves}) => !otherCase(box) && (ask.kind !== "sign" || !arrays[moves[ask.move].flow].data.some(Number.isNaN));
+
 /** The question before a step; it keeps its form where it is open already. */
 function questionAt(step) {
   const at = steps[step], it = at.ask;
+  if (!predicting || !it || !isAnswerable(at)) return null;
   if (question && question.step === step) return question;
-  if (!predicting || !it || step in answers || otherCase(at.box)) return null;
+  if (step in answers) return null;
   const m = at.moves[it.move], {shape, data: x} = arrays[m.flow];
   const which = it.kind !== "sign" || x.length === 1 ? "" : it.at === null ? "every element of " : `element ${index(shape, it.at)} of `;
   return {...it, step, m, tries: 0, says: `What is the ${it.kind} of ${which}${m.of > 1 ? "the contribution to " : ""}`};

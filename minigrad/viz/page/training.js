@@ -27,6 +27,7 @@ function take(step) {
     boxes[i].g.querySelector(".name").textContent = short(b.label);
     if (b.sign) boxes[i].g.querySelector(".sign text").textContent = b.sign;
   });
+  for (const c of copies) c.g.querySelector(".name").textContent = byKey[c.of].label;
   fresh.code.forEach(({numbers, lines}, k) => {
     const block = document.querySelectorAll("#code pre")[k];
     while (block.children.length > lines.length) block.lastChild.remove();
@@ -49,6 +50,7 @@ function train(step) {
   for (const asked of Object.keys(answers)) delete answers[asked];  // they were about the numbers of another step
   begin();
   if (nudge && !reason()) pick(nudge.box, nudge.at); else build();
+  for (const option of document.querySelectorAll("#leaf option")) option.textContent = `${byKey[option.value].label} ${byKey[option.value].shape}`;
   show(now || steps.length - 1, false);
   legend();
   if (loops.length) controls();
