@@ -59,8 +59,8 @@ def type_checker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def chromium(request: pytest.FixtureRequest) -> str:
-    """The browser that tests open pages in."""
-    return program(request, "chromium", "chromium")
+    """The browser that tests open pages in: where it is installed the one without windows, which is twice as fast."""
+    return shutil.which("chromium-headless-shell") or program(request, "chromium", "chromium")
 
 
 @pytest.fixture(scope="session")
