@@ -64,9 +64,7 @@ class Specialization:
         self.rebound = [slot for slot, _ in recorded.rebound]
         self.replaced = [input_at(slot, recorded) or slot.title("state") for slot in self.rebound]
         #: rebuilds the containers of the output, None where the program returns them
-        self.restore: Function | None = None
-        if needs_restoring(program.output):
-            self.restore = functools.partial(restored, program.output)
+        self.restore: Function | None = restorer(program.output)
         if backend == "numba":
             self.use_numba(lines, identifiers, [v for _, v in inputs])
         arrays = [Slot(x, None, i) for i, (x, held) in enumerate(call.arguments.all) if type(held) is np.ndarray]
@@ -178,6 +176,7 @@ class Specialization:
         call = f"run({', '.join([*names, fetched])})"
         writer.scope |= {"GuardFailed": GuardFailed, "tick": tick, "touch": touch}
         writer.scope |= {"run": self.run, "restore": self.restore, "finished": self.finished}
+        writer.scope |= {"asarray": np.asarray, "assign": object.__setattr__}
         lines = [
             f"def quick({', '.join(names)}):",
             f"    if not (\n        {checked}\n    ):",
@@ -186,15 +185,25 @@ class Specialization:
         if self.audit is not None:
             writer.scope["wait"] = self.audit.wait
             lines.append("    wait()")
-        if self.rebound:
+        if any(slot.of_tensor and isinstance(slot.holder, Slot) for slot in self.rebound):
             lines.append(f"    return finished({', '.join([call, *names])})")
-        else:
-            lines.append(f"    output = {call if self.restore is None else f'restore({call})'}")
-            for slot in self.touched:
-                x: Node = slot.holder
-                name = writer.bind(x, str(x.name or "tensor"))
-                lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
-            lines.append("    return output")
+            return "\n".join(lines) + "\n"
+        values = "".join(f", v{i}" for i in range(len(self.rebound)))
+        lines.append(f"    output{values} = {call if self.restore is None else f'restore({call})'}")
+        touched = list(self.touched)
+        for i, slot in enumerate(self.rebound):  # as in `finished`
+            if slot.of_tensor:
+                is_data = slot.key == "_data"
+                value = f"asarray(v{i})" if is_data else f"v{i}"
+                lines.append(f"    assign({writer.bind(slot.holder, 'tensor')}, {slot.key!r}, {value})")
+                touched += [slot] * is_data
+            else:
+                lines.append(f"    {writer.bind(slot, 'slot')}.set(v{i}, ({''.join(f'{name}, ' for name in names)}))")
+        for slot in touched:
+            x: Node = slot.holder
+            name = writer.bind(x, "tensor")
+            lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
+        lines.append("    return output")
         return "\n".join(lines) + "\n"
 
 
@@ -207,25 +216,29 @@ def input_at(place: Slot, recorded: Recorded) -> Value | None:
 # The containers of the output
 
 
-def needs_restoring(tree: Any) -> bool:
-    """Does an output have containers that its source returns in another form?"""
+def restorer(tree: Any) -> Function | None:
+    """A function that puts the output of a run in the containers of the original: row-sparse gradients and dataclasses.
+
+    None where the program returns it in them.
+    """
     below = children(tree)
     if below is None:
-        return isinstance(tree, RowSparse)
-    if type(tree) not in (tuple, list, dict) or not all(has_literal(key) for key, _ in below):
-        return True
-    return any(needs_restoring(subtree) for _, subtree in below)
+        return functools.partial(row_sparse, tree) if isinstance(tree, RowSparse) else None
+    parts = [restorer(subtree) for _, subtree in below]
+    if not any(parts) and type(tree) in (tuple, list, dict) and all(has_literal(key) for key, _ in below):
+        return None
+
+    def restored(output: Any) -> Any:
+        output = output.values() if isinstance(output, dict) else output
+        found = [part if how is None else how(part) for how, part in zip(parts, output)]
+        return tuple(found) if type(tree) is tuple else unflatten_once(tree, iter(found))
+
+    return restored
 
 
-def restored(tree: Any, output: Any) -> Any:
-    """The output of a run in the containers of the original: row-sparse gradients and dataclasses again."""
-    if isinstance(tree, RowSparse):
-        return RowSparse([(np.copy(ids), rows) for ids, rows in output], tree.shape, tree._merged)
-    below = children(tree)
-    if below is None:
-        return output
-    parts = output.values() if isinstance(output, dict) else output
-    return unflatten_once(tree, iter([restored(t, part) for (_, t), part in zip(below, parts)]))
+def row_sparse(like: RowSparse, output: Any) -> RowSparse:
+    """A row-sparse gradient of look-ups that a run returned."""
+    return RowSparse([(np.copy(ids), rows) for ids, rows in output], like.shape, like._merged)
 
 
 def unflattener(tree: Any) -> Function:
