@@ -175,7 +175,7 @@ def test_a_picture_that_takes_too_long_becomes_its_part_nearest_to_the_result(sl
 def test_a_small_picture_that_takes_too_long_is_an_error(monkeypatch):
     monkeypatch.setattr(command, "SECONDS", 0.0001)
     picture = mg.draw(mg.Tensor(1.0, "x") * 2)
-    with pytest.raises(TimeoutError, match=r"dot did not lay the picture out within 0\.0001 seconds"):
+    with pytest.raises(TimeoutError, match=r"did not lay the picture out within 0\.0001 seconds"):
         picture.pipe("svg")
 
 
