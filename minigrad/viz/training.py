@@ -46,13 +46,12 @@ class Training:
         for old, new in zip(self.graph.boxes, graph.boxes, strict=True):
             name = new.node.name if new.node is not None else ""
             other = old.name and new.name and old.name != new.name
-            was, now = (f"{box.name or 'a value'} of {box.data.dtype}, {summary(box)}" for box in (old, new))
             if elsewhere.get(id(new.node), old) is not old:
                 more = "; Tensors that are data, and differ from step to step, belong in `inputs`"
-                raise ValueError(f"step {n} of the training has {now}, in another place than step 1{more}")
+                raise ValueError(f"step {n} of the training has {told(new)}, in another place than step 1{more}")
             named_otherwise = (name and printable(name) != old.name) or (other and old.kind == "parameter")
             if old.data.dtype != new.data.dtype or named_otherwise:
-                raise ValueError(f"step {n} of the training has {now}, where step 1 has {was}{more}")
+                raise ValueError(f"step {n} of the training has {told(new)}, where step 1 has {told(old)}{more}")
             if (old.grad is None) != (new.grad is None):
                 was, now = (f"{'no' if box.grad is None else 'a'} gradient" for box in (old, new))
                 of = f"{new.name or old.name or 'a value'}, {summary(new)}"
@@ -83,6 +82,11 @@ class Training:
         """The steps as the page's script reads them."""
         curves = [{"box": key, "steps": steps} for key, steps in self.curves.items()]
         return {"changes": self.changes, "curves": curves}
+
+
+def told(box: Box) -> str:
+    """A value in a message: its name, its type, and what computes it."""
+    return f"{box.name or 'a value'} of {box.data.dtype}, {summary(box)}"
 
 
 def followed(graph: Graph) -> list[Box]:
