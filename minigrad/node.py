@@ -85,12 +85,17 @@ def entered(node: Node, args: tuple[Any, ...]) -> None:
     value = node._data
     if any(value is getattr(a, "_data", None) for a in args):
         node._data = value[...]  # a view: an entry cannot tell later whether they share their array
-    if node._op is not None and node._op.body.__module__.startswith("minigrad.ops."):  # type: ignore[attr-defined]
+    if is_repeatable(node):
         node._entry = Entry(node, value)
 
 
+def is_repeatable(node: Node) -> bool:
+    """Is a value computed by one of the library's ops, and not by the user's, which may draw random numbers?"""
+    return node._op is not None and node._op.body.__module__.startswith("minigrad.ops.")  # type: ignore[attr-defined]
+
+
 #: What an argument of an op may be that nobody can change.
-_UNCHANGING = (bool, int, float, complex, str, slice, type, type(None), type(...), np.generic, np.dtype)
+UNCHANGING = (bool, int, float, complex, str, slice, type, type(None), type(...), np.generic, np.dtype)
 
 
 def changeable(entry: Entry, value: Array) -> list[Array]:
@@ -105,7 +110,7 @@ def changeable(entry: Entry, value: Array) -> list[Array]:
             arrays.append(x)
         elif type(x) is tuple:
             waiting += x
-        elif type(x) is not Entry and not isinstance(x, _UNCHANGING):
+        elif type(x) is not Entry and not isinstance(x, UNCHANGING):
             return [value]
     return arrays if sum(x.nbytes for x in arrays) < value.nbytes else [value]
 

@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.compiler.program import Value, is_elementwise
 from minigrad.engine import Array, Node
 from minigrad.engine import stop_gradient as plain
+from minigrad.node import is_repeatable
 from minigrad.viz.graph import Box, Graph
 from minigrad.viz.live import (
     CUMULATIVE,
@@ -28,7 +29,6 @@ from minigrad.viz.live import (
     REDUCTIONS,
     SAME,
     Live,
-    is_repeatable,
     name_of,
     run_again,
     written,

@@ -37,6 +37,7 @@ from minigrad.engine import stop_gradient as plain
 from minigrad.errors import not_the_same
 from minigrad.generators import State
 from minigrad.mode import mode, recording
+from minigrad.node import UNCHANGING, is_repeatable
 from minigrad.sparse import RowSparse
 from minigrad.text import op_name
 from minigrad.trees import leaves
@@ -154,11 +155,6 @@ class Live:
         return {"values": [None if v is None else ops.number(v) for v in shown], "ops": ops.list}
 
 
-def is_repeatable(node: Node) -> bool:
-    """Is a value computed by one of the library's ops, and not by the user's, which may draw random numbers?"""
-    return node._op is not None and node._op.body.__module__.startswith("minigrad.ops.")  # type: ignore[attr-defined]
-
-
 def run_again(node: Node, args: Sequence[Any]) -> Any:
     """What the op of a value computes from other arguments; generators of random numbers stay as they are."""
     assert node._op is not None
@@ -194,10 +190,6 @@ def calls(graph: Graph) -> list[Any]:
             else:
                 found += [type(x), x if isinstance(x, UNCHANGING) else object()]
     return found
-
-
-#: What is compared by its value.
-UNCHANGING = (bool, int, float, complex, str, slice, type, type(None), type(...), np.dtype)
 
 
 def first_line(error: Exception) -> str:
