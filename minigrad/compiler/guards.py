@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiler.program import root
+from minigrad.compiler.layout import is_contiguous
+from minigrad.compiler.program import Value, root
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array
 from minigrad.compiler.source import identical
 from minigrad.engine import Node
@@ -43,6 +44,7 @@ CONDITIONS = {
     "attributes": "[*vars({x})] == {e}",
     "same place": "{x} is {e}",
     "layout": "{x}.strides == {e}",
+    "contiguous": "contiguous({x})",
     "distinct": "distinct({x})",
     "vacant": "vacant({x})",
     "class": "len(vars({x})) == {length}",
@@ -161,8 +163,12 @@ def guards_of_argument(place: str, x: Any, enter: bool) -> Iterator[Guard]:
             yield from guards_of_argument(f"{place}[{key!r}]" if item else f"{place}.{key}", subtree, enter)
 
 
-def reach_guards(recorded: Recorded) -> list[Guard]:
-    """The guards of what is reached: inputs keep their type, shape and dtype, all else its value."""
+def reach_guards(recorded: Recorded, contiguous: set[Value]) -> list[Guard]:
+    """The guards of what is reached: inputs keep their type, shape and dtype, all else its value.
+
+    Args:
+        contiguous: the inputs that the program takes to be contiguous.
+    """
     known: dict[int, str] = {}  # by id: the place of each object that is guarded
 
     def place(slot: Slot) -> str:
@@ -182,6 +188,8 @@ def reach_guards(recorded: Recorded) -> list[Guard]:
                 guards.append(Guard(place(slot), "array", ArrayKind(type(x), x.shape, x.dtype), slot))
             else:
                 guards.append(Guard(place(slot), "type", type(x), slot))
+        if value in contiguous:
+            guards.append(Guard(place(slot), "contiguous", None, slot))
     reshaped = {root(v) for v in recorded.values if v.call in (np.reshape, np.ravel)}  # in another layout: a copy
     for slot, value in recorded.captured:
         if value in reshaped and any(value is first for _, first, _ in recorded.written):
@@ -202,8 +210,9 @@ def separation_guards(recorded: Recorded, arguments: list[Slot]) -> list[Guard]:
     firsts = {first for _, first, _ in recorded.written}
     written = [slot for slot, value in recorded.captured if value in firsts]
     others = [slot for slot, x in recorded.captured if isinstance(x.example, np.ndarray) and x not in firsts]
-    groups = [Separate(written, others)] if written and len(written) + len(others) > 1 else []
-    groups += [Separate([argument], written) for argument in arguments if written]
+    if not written:
+        return []
+    groups = [Separate(written, others), *(Separate([argument], written) for argument in arguments)]
     known: dict[int, str] = {}
     return [
         Guard(", ".join(readable(slot, known) for slot in group.all), "apart", group, group.all[0]) for group in groups
@@ -268,7 +277,12 @@ class GuardSource:
 
     def __init__(self, count: int) -> None:
         self.count = count  # of the arguments
-        self.scope: dict[str, Any] = {"identical": identical, "distinct": distinct, "vacant": vacant}
+        self.scope: dict[str, Any] = {
+            "identical": identical,
+            "vacant": vacant,
+            "contiguous": is_contiguous,
+            "ndarray": np.ndarray,
+        }
         self.bound: dict[int, Identifier] = {}  # by the id of an object in the scope: its name there
         self.checked: dict[int, str] = {}  # by the id of a slot: the name of the object that a guard before it found
 
@@ -303,14 +317,12 @@ class GuardSource:
         """The condition of a guard on a capture."""
         assert guard.slot is not None
         if guard.kind == "distinct":
-            return CONDITIONS["distinct"].format(x=", ".join(map(self.place, guard.expected)))
+            return f"len({ids([self.place(slot) for slot in guard.expected])}) == {len(guard.expected)}"
         if guard.kind == "vacant":
             arguments = ", ".join(f"a{i}" for i in range(self.count))
             return f"vacant({self.bind(guard.slot, 'place')}, ({arguments}{',' * (self.count == 1)}))"
         if guard.kind == "class":
             return self.filled_in("class", self.bind(guard.slot.holder[0], guard.place), guard)
-        if guard.kind == "apart":
-            return self.apart(guard.expected)
         x = self.place(guard.slot)
         if (
             guard.kind == "attributes" and not guard.slot.rooted
@@ -321,15 +333,26 @@ class GuardSource:
             return CONDITIONS["identity"].format(x=x, e=self.checked[id(guard.slot)])
         return self.filled_in(guard.kind, x, guard)
 
-    def apart(self, groups: Separate) -> str:
-        """The condition that arrays share no memory: certain where they are different ones and none is a view."""
-        one, other = [[self.place(slot) for slot in group] for group in groups]
-        bases = " is ".join(f"{x}.base" for x in one + other)
-        different = " and ".join(f"{one[0]} is not {x}" for x in other)
-        if len(one) > 1:
-            different = f"distinct({', '.join(one + other)})"
-        check = f"{self.bind(Apart(len(one)), 'apart')}({', '.join(one + other)})"
-        return f"({bases} is None and {different} or {check})"
+    def apart(self, groups: list[Separate]) -> str:
+        """The condition that arrays share no memory: certain where each owns its own, otherwise it is looked up.
+
+        The first group are the arrays that are written into, and the rest of the inputs; each further one, an argument.
+        It is often a view, another one at every call, and its owner is asked.
+        """
+        written, others = ([self.place(slot) for slot in part] for part in groups[0])
+        bases = " is ".join(f"{x}.base" for x in written + others)
+        sure = [f"{bases} is None", f"len(owned := {ids(written)}) == {len(written)}"]
+        if others:
+            sure.append(f"owned.isdisjoint({ids(others)})")
+        looked_up = []
+        for group in groups:
+            places = [self.place(slot) for slot in group.all]
+            looked_up.append(f"{self.bind(Apart(len(group.one)), 'apart')}({', '.join(places)})")
+            if group is not groups[0]:
+                x = places[0]
+                sure.append(f"type(owner := {x} if {x}.base is None else {x}.base) is ndarray")
+                sure.append("owner.base is None and id(owner) not in owned")
+        return f"({' and '.join(sure)} or {' and '.join(looked_up)})"
 
     def filled_in(self, kind: str, x: str, guard: Guard) -> str:
         """A condition with the names of bound objects in it."""
@@ -344,7 +367,13 @@ class GuardSource:
         return template.format(**names)
 
     def conditions(self, guards: Iterable[Guard]) -> list[str]:
-        return [self.condition(guard) for guard in guards]
+        conditions, apart = [], []
+        for guard in guards:
+            if guard.kind == "apart":
+                apart.append(guard.expected)
+            else:
+                conditions.append(self.condition(guard))
+        return [*conditions, self.apart(apart)] if apart else conditions
 
 
 def is_descriptor(x: Any) -> bool:
@@ -352,9 +381,9 @@ def is_descriptor(x: Any) -> bool:
     return hasattr(type(x), "__get__") and not isinstance(x, types.FunctionType)
 
 
-def distinct(*objects: Any) -> bool:
-    """Are they different objects?"""
-    return len({id(x) for x in objects}) == len(objects)
+def ids(places: list[str]) -> str:
+    """The set of the identities of what they hold."""
+    return f"{{{', '.join(f'id({x})' for x in places)}}}"
 
 
 def vacant(slot: Slot, roots: tuple[Any, ...]) -> bool:

@@ -98,3 +98,24 @@ def c_contiguous(values: Iterable[Value]) -> set[Value]:
             if several and all(isinstance(x, Value) and x in found and x.shape == v.shape for x in several):
                 found.add(v)
     return found
+
+
+#: The result lies in one piece of memory of its own, in C or Fortran order.
+DENSE: set[Any] = {np.take, np.outer, np.matmul, astype}
+
+
+def is_contiguous(x: np.ndarray) -> bool:
+    """Does an array lie in one piece, in C or Fortran order, and aligned?"""
+    return x.flags.num & 0x103 > 0x100
+
+
+def contiguous(values: Iterable[Value], inputs: Iterable[Value]) -> set[Value]:
+    """The vectors and matrices, of some in the order of the program, that are contiguous where the inputs are."""
+    found = {v for v in inputs if isinstance(v.example, np.ndarray) and is_contiguous(v.example)}
+    for v in values:
+        if not isinstance(v.example, np.ndarray):
+            continue
+        is_new = is_elementwise(v.call) or v.call in DENSE or (v.call is np.where and len(v.args) == 3)
+        if (is_new and not v.kwargs) or (v.call in (np.reshape, np.transpose) and is_in(v.args[0], found)):
+            found.add(v)
+    return found

@@ -19,9 +19,11 @@ from minigrad.compiler.program import (
     assigned,
     astype,
     filled,
+    is_computed,
     is_number_repeated,
     is_reversed,
     is_scatter,
+    leaves_of,
     mapped,
     number,
     repeated,
@@ -128,16 +130,25 @@ class Printer:
         return [f"{', '.join(shapes)}: {printable(dtype)}" for dtype, shapes in words.items()]
 
     def output(self) -> Any:
-        """The returned containers, with the source of each array."""
+        """The returned containers, with the source of each leaf."""
 
-        def leaf(x: Any) -> Any:
+        def of(x: Any) -> Any:
             if isinstance(x, RowSparse):
-                return [(self.text(ids), leaf(rows)) for ids, rows in x._parts]
-            if isinstance(x, Value) and is_number_repeated(x) and x not in self.schedule.lines:
-                return self.full(x)
-            return self.text(x)
+                return [(self.leaf(ids), self.leaf(rows)) for ids, rows in x._parts]
+            return self.leaf(x)
 
-        return map_leaves(leaf, self.schedule.program.output)
+        return map_leaves(of, self.schedule.program.output)
+
+    def flat_output(self) -> str:
+        """The returned arrays in a flat tuple."""
+        output = leaves_of(self.schedule.program.output)
+        return "(" + "".join(f"{self.leaf(x)}, " for x in output if is_computed(x)) + ")"
+
+    def leaf(self, x: Any) -> str:
+        """The source of a leaf of the output."""
+        if isinstance(x, Value) and is_number_repeated(x) and x not in self.schedule.lines:
+            return self.full(x)
+        return self.text(x)
 
     # lines
 

@@ -259,6 +259,11 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
+def is_computed(x: Any) -> bool:
+    """Does a run return this leaf of the output: an array, and not a constant that nobody can change?"""
+    return isinstance(x, Value | np.ndarray)
+
+
 # Views
 
 #: Views or copies, depending on the layout of the arrays at run time.

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.compiler.audit import Audit
-from minigrad.compiler.dialects.fast import FastNumPy
+from minigrad.compiler.dialects.fast import FastNumPy, small_products
 from minigrad.compiler.dialects.readable import ReadableNumPy
 from minigrad.compiler.examples import is_large
 from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
-from minigrad.compiler.program import Program, Value, forget_examples, made_from
+from minigrad.compiler.program import Program, Value, forget_examples, is_computed, made_from
 from minigrad.compiler.record import Arguments, Call, Recorded, is_array
 from minigrad.compiler.schedule import Schedule, schedule
-from minigrad.compiler.source import executable, executed, has_literal
+from minigrad.compiler.source import executable, executed
 from minigrad.engine import Node, tick
 from minigrad.engine import stop_gradient as plain
 from minigrad.node import touch
@@ -63,14 +61,12 @@ class Specialization:
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
         self.replaced = [input_at(slot, recorded) or slot.title("state") for slot in self.rebound]
-        #: rebuilds the containers of the output, None where the program returns them
-        self.restore: Function | None = restorer(program.output)
         if backend == "numba":
             self.use_numba(lines, identifiers, [v for _, v in inputs])
         arrays = [Slot(x, None, i) for i, (x, held) in enumerate(call.arguments.all) if type(held) is np.ndarray]
-        guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded)
+        guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded, small_products(lines)[1])
         self.guards = Guards(guards + separation_guards(recorded, arrays))
-        self.fits, self.captured, self.quick = self.generated([slot for slot, _ in inputs], call.arguments)
+        self.fits, self.captured, self.finish, self.quick = self.generated([slot for slot, _ in inputs], call.arguments)
         forget_examples(made_from([*recorded.values, *program.values]))
 
     def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> None:
@@ -88,7 +84,6 @@ class Specialization:
         except Missing as missing:
             warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
             return
-        self.restore = unflattener(program.output)
         count = len(program.parameters)
         if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
             self.run = function
@@ -106,7 +101,7 @@ class Specialization:
     def __call__(self, arguments: Arguments) -> Any:
         roots = [x for _, x in arguments.all]
         given = [self.given(name, x) for name, x in arguments.all]
-        return self.finished(self.run(*given, *self.captured(*roots)), *roots)
+        return self.finish(self.run(*given, *self.captured(*roots)), *roots)
 
     def given(self, name: str, x: Any) -> Any:
         """An argument as the program takes it."""
@@ -114,41 +109,30 @@ class Specialization:
             return map_leaves(lambda e: np.asarray(plain(e), float if isinstance(e, int) else None), x)
         return map_leaves(plain, x) if self.enter else x
 
-    def finished(self, output: Any, *roots: Any) -> Any:
-        """The output of a run in its containers; Tensors and objects take their new state."""
-        if self.restore is not None:
-            output = self.restore(output)
-        for slot in self.touched:
-            touch(slot.holder_now(roots))
-        if self.rebound:
-            output, *values = output
-            for slot, value in zip(self.rebound, values):
-                if slot.of_tensor and slot.key == "_data":
-                    slot.set(np.asarray(value), roots)  # NumPy returns scalars where the data is a 0-d array
-                    touch(slot.holder_now(roots))
-                else:
-                    slot.set(value, roots)
-        return output
+    def generated(
+        self, inputs: list[Slot], arguments: Arguments
+    ) -> tuple[Function, Function, Function, Function | None]:
+        """Four functions in straight-line source, of the arguments.
 
-    def generated(self, inputs: list[Slot], arguments: Arguments) -> tuple[Function, Function, Function | None]:
-        """Three functions in straight-line source, of the arguments.
-
-        Do the guards of what is reached hold? What are the further inputs? And where the program takes the arguments as
-        they are, the whole call, which raises GuardFailed where a guard does not hold.
+        Do the guards of what is reached hold? What are the further inputs? What becomes of the arrays that a run
+        returned? And where the program takes the arguments as they are, the whole call, which raises GuardFailed where
+        a guard does not hold.
         """
         writer = GuardSource(len(arguments.all))
         conditions = writer.conditions(guard for guard in self.guards if guard.slot is not None)
         fits = "\n        and ".join(conditions) or "True"
         fetched = "".join(writer.place(slot) + ", " for slot in inputs)
-        parameters = ", ".join(f"a{i}" for i in range(len(arguments.all)))
+        names = [f"a{i}" for i in range(len(arguments.all))]
+        parameters = ", ".join(names)
         lines = [
             f"def fits({parameters}):\n    return (\n        {fits}\n    )\n",
             f"def fetch({parameters}):\n    return ({fetched})\n",
+            self.finish_source(writer, names),
         ]
         if not (arguments.keyword or self.live) and self.takes_as_they_are(arguments):
             lines.append(self.quick_source(writer, conditions, fetched, arguments))
         scope = executed("\n".join(lines), f"guards of {self.program.name}", writer.scope)
-        return scope["fits"], scope["fetch"], scope.get("quick")
+        return scope["fits"], scope["fetch"], scope["finish"], scope.get("quick")
 
     def renew(self) -> None:
         """Let the quick path wait for the next audit."""
@@ -173,10 +157,7 @@ class Specialization:
         own = [guard for guard in self.guards if guard.slot is None]
         on_arguments += [writer.filled_in(guard.kind, places[guard.place], guard) for guard in own]
         checked = "\n        and ".join(dict.fromkeys([*on_arguments, *conditions])) or "True"
-        call = f"run({', '.join([*names, fetched])})"
-        writer.scope |= {"GuardFailed": GuardFailed, "tick": tick, "touch": touch}
-        writer.scope |= {"run": self.run, "restore": self.restore, "finished": self.finished}
-        writer.scope |= {"asarray": np.asarray, "assign": object.__setattr__}
+        writer.scope |= {"GuardFailed": GuardFailed, "run": self.run}
         lines = [
             f"def quick({', '.join(names)}):",
             f"    if not (\n        {checked}\n    ):",
@@ -185,25 +166,41 @@ class Specialization:
         if self.audit is not None:
             writer.scope["wait"] = self.audit.wait
             lines.append("    wait()")
-        if any(slot.of_tensor and isinstance(slot.holder, Slot) for slot in self.rebound):
-            lines.append(f"    return finished({', '.join([call, *names])})")
-            return "\n".join(lines) + "\n"
-        values = "".join(f", v{i}" for i in range(len(self.rebound)))
-        lines.append(f"    output{values} = {call if self.restore is None else f'restore({call})'}")
-        touched = list(self.touched)
-        for i, slot in enumerate(self.rebound):  # as in `finished`
-            if slot.of_tensor:
-                is_data = slot.key == "_data"
-                value = f"asarray(v{i})" if is_data else f"v{i}"
-                lines.append(f"    assign({writer.bind(slot.holder, 'tensor')}, {slot.key!r}, {value})")
-                touched += [slot] * is_data
+        run = f"run({', '.join([*names, fetched])})"
+        lines.append(f"    return finish({', '.join([run, *names])})")
+        return "\n".join(lines) + "\n"
+
+    def finish_source(self, writer: GuardSource, names: list[str]) -> str:
+        """The source of what follows a run: Tensors and objects take their new state, the output its containers."""
+        writer.scope |= {"tick": tick, "touch": touch, "asarray": np.asarray, "assign": object.__setattr__}
+        rebuild = Rebuild(writer.bind)
+        output = self.program.output
+        first, *values = map(rebuild.expression, output if self.rebound else [output])
+        roots = f"({''.join(f'{name}, ' for name in names)})"
+        changes, touched = [], list(self.touched)
+        for slot, value in zip(self.rebound, values):
+            if is_data := slot.of_tensor and slot.key == "_data":
+                value = f"asarray({value})"  # NumPy returns scalars where the data is a 0-d array
+            is_direct = slot.is_attribute and not isinstance(slot.holder, Slot | type)
+            if is_direct and slot.of_tensor:
+                changes.append(f"{writer.bind(slot.holder, 'tensor')}.{slot.key} = {value}")
+            elif is_direct:  # not by a method of the user's
+                changes.append(f"assign({writer.bind(slot.holder, 'holder')}, {slot.key!r}, {value})")
             else:
-                lines.append(f"    {writer.bind(slot, 'slot')}.set(v{i}, ({''.join(f'{name}, ' for name in names)}))")
+                changes.append(f"{writer.bind(slot, 'slot')}.set({value}, {roots})")
+            touched += [slot] * is_data
         for slot in touched:
-            x: Node = slot.holder
-            name = writer.bind(x, "tensor")
-            lines.append(f"    {name}._stamp = tick()" if x._edges == () else f"    touch({name})")
-        lines.append("    return output")
+            if isinstance(slot.holder, Slot):
+                changes.append(f"touch({writer.bind(slot, 'slot')}.holder_now({roots}))")
+            else:
+                name = writer.bind(slot.holder, "tensor")
+                changes.append(f"{name}._stamp = tick()" if slot.holder._edges == () else f"touch({name})")
+        lines = [
+            f"def finish({', '.join(['o', *names])}):",
+            f"    {''.join(f'{name}, ' for name in rebuild.names)} = o" if rebuild.names else "",
+            *(f"    {change}" for change in changes),
+            f"    return {first}",
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -216,56 +213,43 @@ def input_at(place: Slot, recorded: Recorded) -> Value | None:
 # The containers of the output
 
 
-def restorer(tree: Any) -> Function | None:
-    """A function that puts the output of a run in the containers of the original: row-sparse gradients and dataclasses.
+class Rebuild:
+    """Writes the expression of a tree of the arrays that a run returns in a flat tuple.
 
-    None where the program returns it in them.
+    Attributes:
+        names: of these arrays, one for each.
     """
-    below = children(tree)
-    if below is None:
-        return functools.partial(row_sparse, tree) if isinstance(tree, RowSparse) else None
-    parts = [restorer(subtree) for _, subtree in below]
-    if not any(parts) and type(tree) in (tuple, list, dict) and all(has_literal(key) for key, _ in below):
-        return None
 
-    def restored(output: Any) -> Any:
-        output = output.values() if isinstance(output, dict) else output
-        found = [part if how is None else how(part) for how, part in zip(parts, output)]
-        return tuple(found) if type(tree) is tuple else unflatten_once(tree, iter(found))
+    def __init__(self, bind: Callable[[Any, str], str]) -> None:
+        self.bind = bind
+        self.names: list[str] = []
 
-    return restored
-
-
-def row_sparse(like: RowSparse, output: Any) -> RowSparse:
-    """A row-sparse gradient of look-ups that a run returned."""
-    return RowSparse([(np.copy(ids), rows) for ids, rows in output], like.shape, like._merged)
-
-
-def unflattener(tree: Any) -> Function:
-    """A function that makes an output from a flat tuple of arrays, in straight-line source."""
-    scope: dict[str, Any] = {"RowSparse": RowSparse, "copy": np.copy}
-    flat = itertools.count()
-
-    def made(tree: Any) -> str:
-        if isinstance(tree, Value):
-            text = f"o[{next(flat)}]"
-            return f"{bound(tree.example.dtype.type)}({text})" if isinstance(tree.example, np.generic) else text
+    def expression(self, tree: Any) -> str:
         if isinstance(tree, RowSparse):
-            parts = "".join(f"(copy(o[{next(flat)}]), o[{next(flat)}]), " for _ in tree._parts)
-            return f"RowSparse([{parts}], {tree.shape}, {tree._merged})"
+            parts = "".join(f"({self.copied(ids)}, {self.leaf(rows)}), " for ids, rows in tree._parts)
+            return f"{self.bind(RowSparse, 'RowSparse')}([{parts}], {tree.shape}, {tree._merged})"
         below = children(tree)
         if below is None:
-            next(flat)
-            return bound(tree)
-        return f"{bound(functools.partial(unflatten_once, tree))}(iter(({''.join(made(t) + ', ' for _, t in below)})))"
+            return self.leaf(tree)
+        values = [self.expression(subtree) for _, subtree in below]
+        if type(tree) in (tuple, list):
+            inside = "".join(f"{value}, " for value in values)
+            return f"({inside})" if type(tree) is tuple else f"[{inside}]"
+        mapped = ", ".join(f"{self.bind(key, 'key')}: {value}" for (key, _), value in zip(below, values))
+        if type(tree) is dict:
+            return f"{{{mapped}}}"
+        return f"{self.bind(rebuilt, 'rebuilt')}({self.bind(tree, 'like')}, {{{mapped}}}, False)"
 
-    def bound(x: Any) -> str:
-        scope[f"x{len(scope)}"] = x
-        return f"x{len(scope) - 1}"
+    def leaf(self, x: Any) -> str:
+        if not is_computed(x):
+            return self.bind(x, "constant")
+        self.names.append(f"o{len(self.names)}")
+        if isinstance(example := getattr(x, "example", None), np.generic):  # numba returns Python's numbers
+            return f"{self.bind(type(example), 'kind')}({self.names[-1]})"
+        return self.names[-1]
 
-    return executable(f"def unflatten(o):\n    return {made(tree)}\n", "unflatten", scope)
-
-
-def unflatten_once(tree: Any, flat: Iterator[Any]) -> Any:
-    """A container like another, with other contents."""
-    return rebuilt(tree, {key: next(flat) for key, _ in children(tree) or ()}, init=False)
+    def copied(self, ids: Any) -> str:
+        """The numbers of rows, which may be an argument that the user writes into afterwards."""
+        if isinstance(getattr(ids, "example", None), np.ndarray):
+            return f"{self.leaf(ids)}.copy()"
+        return f"{self.bind(np.copy, 'copy')}({self.leaf(ids)})"

@@ -68,3 +68,45 @@ def test_a_long_formula_that_is_concatenated() -> None:
         return np.exp(np.concatenate([first, second]))
 
     assert same_bits(mg.compile(f, backend="numba")(x), f(x))
+
+
+@pytest.mark.parametrize("J", [1.0, 0.0, -0.0, -2.0, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_choice_between_numbers_is_made_by_python(J: float, dtype: Any) -> None:
+    w, x = mg.Tensor(np.array([2.0, -1.0], dtype), name="w"), np.array([0.5, -0.0], dtype)
+
+    def step(J: Any) -> Any:
+        w.grad = None
+        mg.relu(J + mg.sum(w * x) - 1).backward()
+        return w.grad
+
+    compiled = mg.compile(step)
+    assert same_bits(compiled(dtype(1.0)), step(dtype(1.0)))
+    assert same_bits(compiled(dtype(J)), step(dtype(J)))
+    lines = "".join(linecache.getlines(compiled.latest.run.__code__.co_filename))
+    assert " else " in lines and "np.where" not in lines and "np.where" in compiled.source
+
+
+def test_a_choice_between_numbers_that_is_returned_is_an_array_as_numpys() -> None:
+    f = lambda x: np.where(mg.sum(x) > 0, 1.0, mg.sum(x))  # noqa: E731
+    d, x = mg.compile(f), np.ones(2)
+    assert type(d(x)) is type(f(x)) is np.ndarray
+    assert d(x) is not d(x)  # each call's own
+
+
+def test_containers_and_constants_are_new_at_every_call() -> None:
+    names = ["one", "two"]
+
+    def f(x: Any) -> Any:
+        return {"x": [x * 2, names[0]], "c": np.arange(3), "none": (None, 1.5, [])}
+
+    for backend in "numpy", "numba":
+        d = mg.compile(f, backend=backend)
+        x = np.ones((2, 2))
+        wanted = d(x)
+        wanted["c"][:] = 7
+        wanted["none"][2].append(1)
+        wanted["x"].clear()
+        found = d(x)
+        assert found["c"].tolist() == [0, 1, 2] and found["none"] == (None, 1.5, []) and found["x"][1] == "one"
+        assert list(found) == list(wanted)

@@ -1,7 +1,9 @@
 """Guards: shown as conditions, generated as source that has a listing, and each of them watched."""
 
 import inspect
+import warnings
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
-from minigrad.compiler.guards import CONDITIONS, Guard
+from minigrad.compiler.guards import CONDITIONS, Apart, Guard
+from minigrad.compiler.layout import is_contiguous
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -251,3 +254,78 @@ def test_arrays_that_come_to_share_memory_are_noticed() -> None:
         assert guards
         assert compiled.latest.fits(np.ones(3)) != shared
         assert compiled.latest.fits(np.ones(3)) != shared
+
+
+def test_an_argument_that_lies_in_what_is_written_is_noticed() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=6)
+    inside: dict[str, Callable[[Any], Any]] = {
+        "itself": lambda w: w,
+        "a view": lambda w: w[:3],
+        "a view of a view": lambda w: w[1:][::-1],
+        "through the buffer protocol": lambda w: np.frombuffer(memoryview(w))[:4],
+        "another array": lambda w: start[::-1][1:3],
+    }
+    for name, of in inside.items():
+        results = []
+        for how in (lambda f: f, mg.compile):
+            w = mg.Tensor(start)
+
+            def step(x: Any, w: mg.Tensor = w) -> Any:
+                w.data *= 0.5
+                w.data[: len(x)] += x
+                return w.data.copy(), x * 2
+
+            run = how(step)
+            run(np.ones(len(of(w.data))))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                results.append(run(of(w.data)))
+        assert bool(caught) == (name != "another array"), name
+        assert all(map(same_bits, *results)), name
+
+
+def test_views_of_other_arrays_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, x = mg.Tensor(np.ones(2)), np.arange(8.0).reshape(4, 2)
+
+    @mg.compile
+    def moved(x: Any) -> None:
+        w.data += x
+
+    moved(x[0])
+    moved(x[1])
+    monkeypatch.setattr(Apart, "__call__", lambda *_: pytest.fail("looked up"))
+    moved(x[2])
+    moved(x[3].copy())
+    assert w.data.tolist() == [13.0, 17.0]
+
+
+@pytest.mark.parametrize(
+    "relaid",
+    [
+        lambda x: x,
+        np.asfortranarray,
+        lambda x: np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1],
+        lambda x: np.repeat(x, 2, 1)[:, ::2],
+        lambda x: np.frombuffer(b"." + x.tobytes(), np.uint8)[1:].view(x.dtype).reshape(x.shape),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_product_is_the_same_wherever_its_matrix_lies(relaid: Callable[[Any], Any], dtype: Any) -> None:
+    """x.dot(y) is x @ y to the last bit where both are contiguous, not where they are not."""
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(40, 37)).astype(dtype)
+    x = rng.normal(size=37).astype(dtype)
+    held = [W]
+
+    def product(x: Any) -> Any:
+        y = np.tanh(held[0] @ np.exp(x))
+        return y, held[0].T @ y
+
+    compiled = mg.compile(product)
+    for of in np.copy, relaid, np.copy:
+        held[0] = of(W)
+        assert all(map(same_bits, compiled(x), product(x)))
+    first, *others = next(iter(compiled.cache.values()))[::-1]
+    assert any(guard.kind == "contiguous" for guard in first.guards)
+    assert bool(others) != is_contiguous(relaid(W))

@@ -16,7 +16,6 @@ from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
 from minigrad.compiler.program import Value, examples, is_elementwise, is_number_repeated, is_reversed
 from minigrad.compiler.source import Code, called, dtype_constant
 from minigrad.sparse import summed
-from minigrad.trees import leaves
 
 SMALL_MATRIX = 2000  # elements: with no more, a loop is done before BLAS has been called
 
@@ -47,7 +46,7 @@ class Numba(Dialect):
         return None if form is None else form(printer, v, args)
 
     def returned(self, printer: Printer) -> str:
-        return "(" + "".join(f"{text}, " for text in leaves(printer.output())) + ")"
+        return printer.flat_output()
 
     def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
         return [printer.names[v] for *_, v in self.schedule.program.inputs], []
