@@ -9,7 +9,7 @@ import re
 import types
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,7 +163,7 @@ def guards_of_argument(place: str, x: Any, enter: bool) -> Iterator[Guard]:
             yield from guards_of_argument(f"{place}[{key!r}]" if item else f"{place}.{key}", subtree, enter)
 
 
-def reach_guards(recorded: Recorded, contiguous: set[Value]) -> list[Guard]:
+def reach_guards(recorded: Recorded, contiguous: Collection[Value]) -> list[Guard]:
     """The guards of what is reached: inputs keep their type, shape and dtype, all else its value.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,13 @@ from minigrad.compiler.program import (
     assigned,
     astype,
     filled,
-    is_computed,
     is_number_repeated,
     is_reversed,
     is_scatter,
-    leaves_of,
     mapped,
     number,
     repeated,
+    returned,
     root,
     stored,
     viewed,
@@ -52,6 +51,7 @@ class Dialect:
     """The parts of a listing that differ between dialects. One instance prints one listing."""
 
     includes_helpers = True  # does the listing define the functions of minigrad that it calls?
+    contiguous: Collection[Value] = frozenset()  # the inputs that it takes to be so
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -111,9 +111,9 @@ class Printer:
             lines.append(("    import scipy.special", ""))
         lines += [(f"    {line}", "") for line in unpacked]
         body = [of_one for v in schedule.values if v in schedule.lines for of_one in self.line(v)]
-        returned = self.dialect.returned(self)
-        lines += [(f"    {line}", comment) for line, comment in self.dialect.finished(self, body, returned)]
-        lines.append((f"    return {returned}", ""))
+        result = self.dialect.returned(self)
+        lines += [(f"    {line}", comment) for line, comment in self.dialect.finished(self, body, result)]
+        lines.append((f"    return {result}", ""))
         text = [f"{line}  # {comment}" if comment else line for line, comment in lines]
         text[1:1] = [f"    # {about}" for about in self.about_inputs()]
         helpers = schedule.helpers if self.dialect.includes_helpers else []
@@ -141,8 +141,7 @@ class Printer:
 
     def flat_output(self) -> str:
         """The returned arrays in a flat tuple."""
-        output = leaves_of(self.schedule.program.output)
-        return "(" + "".join(f"{self.leaf(x)}, " for x in output if is_computed(x)) + ")"
+        return "(" + "".join(f"{self.leaf(x)}, " for x in returned(self.schedule.program)) + ")"
 
     def leaf(self, x: Any) -> str:
         """The source of a leaf of the output."""

@@ -259,9 +259,15 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
-def is_computed(x: Any) -> bool:
-    """Does a run return this leaf of the output: an array, and not a constant that nobody can change?"""
-    return isinstance(x, Value | np.ndarray)
+def returned(program: Program) -> list[Any]:
+    """The leaves of the output that a run returns: no constant that nobody can change, and no array that is given."""
+    given = given_arrays(program)
+    return [x for x in leaves_of(program.output) if isinstance(x, np.ndarray | Value) and id(x) not in given]
+
+
+def given_arrays(program: Program) -> dict[int, str]:
+    """The names of the arguments that are arrays, by the id of their Value: the numbers of rows may be such a one."""
+    return {id(v): name for name, path, v in program.inputs if not path and isinstance(v.example, np.ndarray)}
 
 
 # Views

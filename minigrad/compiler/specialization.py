@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.compiler.audit import Audit
-from minigrad.compiler.dialects.fast import FastNumPy, small_products
+from minigrad.compiler.dialects.fast import FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
 from minigrad.compiler.examples import is_large
 from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
-from minigrad.compiler.program import Program, Value, forget_examples, is_computed, made_from
+from minigrad.compiler.program import Program, Value, forget_examples, given_arrays, made_from, returned
 from minigrad.compiler.record import Arguments, Call, Recorded, is_array
 from minigrad.compiler.schedule import Schedule, schedule
 from minigrad.compiler.source import executable, executed
@@ -56,40 +56,46 @@ class Specialization:
         if any(is_large(v.size_in_memory) for v in lines.values):
             lines = schedule(program, lean=True)
             identifiers = identify(lines)
-        self.run = executable(Printer(lines, identifiers, FastNumPy).source(), identifiers.function)
+        fast = Printer(lines, identifiers, FastNumPy)
+        self.run, contiguous = executable(fast.source(), identifiers.function), fast.dialect.contiguous
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]
         self.replaced = [input_at(slot, recorded) or slot.title("state") for slot in self.rebound]
-        if backend == "numba":
-            self.use_numba(lines, identifiers, [v for _, v in inputs])
+        if backend == "numba" and self.use_numba(lines, identifiers, [v for _, v in inputs]):
+            contiguous = frozenset()
         arrays = [Slot(x, None, i) for i, (x, held) in enumerate(call.arguments.all) if type(held) is np.ndarray]
-        guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded, small_products(lines)[1])
+        guards = argument_guards(call.arguments, call.enter) + reach_guards(recorded, contiguous)
         self.guards = Guards(guards + separation_guards(recorded, arrays))
         self.fits, self.captured, self.finish, self.quick = self.generated([slot for slot, _ in inputs], call.arguments)
         forget_examples(made_from([*recorded.values, *program.values]))
 
-    def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> None:
-        """Run the program compiled as far as that is faster; where it cannot be, run NumPy and warn why."""
+    def use_numba(self, lines: Schedule, identifiers: Identifiers, captured: list[Value]) -> bool:
+        """Run the program compiled as far as that is faster; where it cannot be, run NumPy and warn why.
+
+        Returns:
+            whether the whole program is compiled.
+        """
         from minigrad.compiler.dialects.numba import Missing
         from minigrad.compiler.jit import compiled, numpy_is_faster, with_loops
 
         program = self.program
         if numpy_is_faster(lines):
             self.run = with_loops(lines, identifiers)
-            return
+            return False
         inputs = [*(v for *_, v in program.inputs), *captured]
         try:
             function = compiled(lines, identifiers, [v.example for v in inputs])
         except Missing as missing:
             warnings.warn(f"{missing} has no form for numba; {program.name} runs as NumPy", stacklevel=5)
-            return
+            return False
         count = len(program.parameters)
         if all(not path for _, path, _ in program.inputs) and len(program.inputs) == count:
             self.run = function
         else:
             opened = leaves if self.enter else list
             self.run = lambda *args: function(*filter(is_array, opened(args[:count])), *args[count:])
+        return True
 
     def formulas(self) -> Equations:
         """The program as equations, made from the schedule of its listing."""
@@ -173,7 +179,8 @@ class Specialization:
     def finish_source(self, writer: GuardSource, names: list[str]) -> str:
         """The source of what follows a run: Tensors and objects take their new state, the output its containers."""
         writer.scope |= {"tick": tick, "touch": touch, "asarray": np.asarray, "assign": object.__setattr__}
-        rebuild = Rebuild(writer.bind)
+        results = [f"o{i}" for i, _ in enumerate(returned(self.program))]
+        rebuild = Rebuild(self.program, results, names, writer.bind)
         output = self.program.output
         first, *values = map(rebuild.expression, output if self.rebound else [output])
         roots = f"({''.join(f'{name}, ' for name in names)})"
@@ -197,7 +204,7 @@ class Specialization:
                 changes.append(f"{name}._stamp = tick()" if slot.holder._edges == () else f"touch({name})")
         lines = [
             f"def finish({', '.join(['o', *names])}):",
-            f"    {''.join(f'{name}, ' for name in rebuild.names)} = o" if rebuild.names else "",
+            f"    [{', '.join(results)}] = o",
             *(f"    {change}" for change in changes),
             f"    return {first}",
         ]
@@ -214,15 +221,19 @@ def input_at(place: Slot, recorded: Recorded) -> Value | None:
 
 
 class Rebuild:
-    """Writes the expression of a tree of the arrays that a run returns in a flat tuple.
+    """Writes the expression of a tree of what a run has returned, and of arguments.
 
-    Attributes:
-        names: of these arrays, one for each.
+    Args:
+        results: the names of what `returned` lists.
+        names: those of the arguments.
+        bind: makes a name for an object.
     """
 
-    def __init__(self, bind: Callable[[Any, str], str]) -> None:
+    def __init__(self, program: Program, results: list[str], names: list[str], bind: Callable[[Any, str], str]) -> None:
+        places = dict(zip(program.parameters, names))
+        self.arrays = {key: places[name] for key, name in given_arrays(program).items()}
+        self.arrays |= {id(x): name for x, name in zip(returned(program), results)}
         self.bind = bind
-        self.names: list[str] = []
 
     def expression(self, tree: Any) -> str:
         if isinstance(tree, RowSparse):
@@ -241,12 +252,12 @@ class Rebuild:
         return f"{self.bind(rebuilt, 'rebuilt')}({self.bind(tree, 'like')}, {{{mapped}}}, False)"
 
     def leaf(self, x: Any) -> str:
-        if not is_computed(x):
+        name = self.arrays.get(id(x))
+        if name is None:
             return self.bind(x, "constant")
-        self.names.append(f"o{len(self.names)}")
         if isinstance(example := getattr(x, "example", None), np.generic):  # numba returns Python's numbers
-            return f"{self.bind(type(example), 'kind')}({self.names[-1]})"
-        return self.names[-1]
+            return f"{self.bind(type(example), 'kind')}({name})"
+        return name
 
     def copied(self, ids: Any) -> str:
         """The numbers of rows, which may be an argument that the user writes into afterwards."""
