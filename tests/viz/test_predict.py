@@ -215,14 +215,33 @@ def test_what_is_skipped_was_not_asked(learned, opened):
     assert step(page) == at and not page.locator("form.ask, .verdict").count()
     ask(page)
     page.fill("#scrub", str(at))
-    assert step(page) == at and not page.locator("form.ask").count()
-    ask(page)
+    assert step(page) == at and page.locator("form.ask").count() == 1
     at = step(page)
     page.click("#play")
     page.clock.run_for(1700)
     assert step(page) == at + 1 and not page.locator("form.ask").count()
     page.click("#last")
     assert page.inner_text("#score") == "asks before each step back" and "None was asked" in page.inner_text("#step")
+
+
+def test_a_step_is_asked_about_however_it_is_reached(learned, opened):
+    """By the slider, which keeps the focus, by the steps before and after, by a link; what is answered stays so."""
+    page = opened(learned)
+    page.keyboard.press("p")
+    first, second = page.evaluate("steps.flatMap((s, i) => s.ask ? [i] : [])")[:2]
+    asked = "[question?.step, document.querySelectorAll('form.ask').length]"
+    for at in (second, first, second):
+        page.fill("#scrub", str(at))
+        assert page.evaluate(asked) == [at, 1] and page.evaluate("document.activeElement.id") == "scrub"
+        assert page.evaluate("key => byKey[key].grad !== null && isSecret(byKey[key])", page.evaluate("question.m.to"))
+    page.click("form button >> nth=1")
+    page.fill("#scrub", str(first))
+    assert page.evaluate(asked) == [first, 1]
+    page.fill("#scrub", str(second))
+    assert page.evaluate(asked) == [None, 0] and page.inner_text(".verdict") == "Revealed."
+    page.evaluate("step => { location.hash = `#step=${step}` }", first)
+    page.wait_for_selector(f"body[data-step='{first}']")
+    assert page.evaluate(asked) == [first, 1]
 
 
 def test_the_sign_is_that_of_the_values_now(window, opened):
@@ -258,7 +277,7 @@ def test_a_question_without_an_answer_is_withdrawn(tmp_path, opened):
         at, move = step(page), moves.pop(tuple(asked))
         page.evaluate("([name, v]) => { pick(boxes.find(b => b.label === name), 0); put(Number(v)) }", move)
         assert not page.locator("form.ask").count() and step(page) == at
-        page.evaluate("go(now - 1); forward()")
+        page.evaluate("go(now - 1); go(now + 1)")
         assert not page.locator("form.ask").count() and step(page) == at
         page.evaluate("reset()")
     assert not moves

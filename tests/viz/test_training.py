@@ -138,6 +138,24 @@ def test_by_keyboard_and_address(trained, opened):
     assert at()[0] == STEPS
 
 
+def test_each_step_of_a_training_is_predicted_anew(trained, opened):
+    """With a question open, and after an answer, which was about other numbers."""
+    page = opened(trained[0])
+    page.keyboard.press("p")
+    at = page.evaluate("steps.findIndex(s => s.ask)")
+    page.evaluate("step => go(step)", at)
+    page.focus("#train")
+    for k, key in enumerate(("ArrowRight", "ArrowRight", "ArrowLeft")):
+        page.keyboard.press(key)
+        assert page.evaluate("[now, question?.step]") == [at, at] and page.locator("form.ask").count() == 1
+        assert page.inner_text("#say").endswith(". " + page.evaluate("asked(question)"))
+        assert page.evaluate("document.activeElement.id") == "train"
+        if k == 1:
+            page.click("form button >> nth=1")
+            assert page.inner_text("#step .verdict") == "Revealed."
+            page.focus("#train")
+
+
 def looked_up(seen):
     """Other rows at each step, and a loss that is scaled otherwise."""
     L, U = mg.Tensor(np.random.default_rng(0).normal(size=(6, 2)), "L"), mg.Tensor([1.0, 2.0], "U")

@@ -38,7 +38,8 @@ function placeOf(step) {
   return step < forward ? `forward ${step} / ${forward - 1}` : `backward ${step - forward} / ${steps.length - 1 - forward}`;
 }
 
-function show(step, smooth = true, ask = question && step === now) {
+/** Show a step: with its question, unless it is shown already. */
+function show(step, smooth = true, ask = question || step !== now) {
   const before = question ? now - 1 : now;
   document.querySelectorAll(".lit").forEach(e => e.classList.remove("lit"));
   now = Math.max(0, Math.min(steps.length - 1, step));
@@ -337,7 +338,7 @@ function code(at) {
 
 function play(on) {
   clearInterval(timer);
-  timer = on ? setInterval(() => now < steps.length - 1 ? show(now + 1) : play(false), 1600) : null;
+  timer = on ? setInterval(() => now < steps.length - 1 ? show(now + 1, true, false) : play(false), 1600) : null;
   $("play").textContent = on ? "⏸ Pause" : "▶ Play";
   $("play").setAttribute("aria-label", on ? "Pause" : "Play");
 }

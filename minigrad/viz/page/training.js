@@ -51,7 +51,7 @@ function train(step) {
   begin();
   if (nudge && !reason()) pick(nudge.box, nudge.at); else build();
   for (const option of document.querySelectorAll("#leaf option")) option.textContent = `${byKey[option.value].label} ${byKey[option.value].shape}`;
-  show(now || steps.length - 1, false);
+  show(now || steps.length - 1, false, true);
   legend();
   if (loops.length) controls();
   derived();
@@ -59,7 +59,7 @@ function train(step) {
   follow();
   clearTimeout(saying);
   const off = nudge ? "" : `. ${card.lastElementChild.textContent}`;
-  $("say").textContent = `training ${$("at").textContent}${off}`;
+  $("say").textContent = `training ${$("at").textContent}${off}${question ? `. ${asked(question)}` : ""}`;
 }
 
 /** Let the sheet have the formulas and numbers of the step. */
