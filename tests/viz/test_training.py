@@ -257,6 +257,52 @@ def test_data_has_the_name_that_it_has_at_its_step(tmp_path, opened):
         assert f"w ∘ rows[{step - 1}]" in page.text_content("main")
 
 
+def test_data_has_no_name_of_another_step(tmp_path, opened):
+    """Neither has an array that of step 1, nor a Tensor that is data; results and parameters keep theirs."""
+    first, w, x = np.array([1.0, 2.0]), mg.Tensor([1.0, 2.0]), mg.Tensor([0.5, 4.0])
+    data = iter([(first, x), (np.array([5.0, 6.0]), mg.Tensor([7.0, 8.0]))])
+
+    def training():
+        for given, factor in iter(lambda: next(data, None), None):
+            z = w * given
+            del given
+            factor = z * factor
+            yield mg.sum(factor)
+
+    page = opened(mg.replay(training(), tmp_path / "a.html", inputs=[x]))
+    labels = "boxes.filter(b => b.kind !== 'result').map(b => b.label).sort()"
+    assert page.evaluate(labels) == ["first", "w", "x"]
+    page.evaluate("train(2)")
+    named = page.evaluate(labels)
+    assert "w" in named and not {"first", "x"} & {*named}
+    assert "z" in page.evaluate("boxes.map(b => b.label)") and "w ∘ first" not in page.text_content("main")
+
+
+def unanswerable(*steps):
+    """A gradient that is NaN can be asked for neither by its sign nor by its shape."""
+    for x in steps:
+        yield mg.sqrt(mg.Tensor(x, "x"))
+
+
+def test_predict_is_there_at_steps_with_questions(tmp_path, opened):
+    with np.errstate(all="ignore"):
+        path = mg.replay(unanswerable(-1.0, 4.0, -3.0), tmp_path / "a.html")
+    page = opened(path)
+    assert page.is_disabled("#predict")
+    page.keyboard.press("]")
+    page.click("#predict")
+    assert page.inner_text("#score") == "asks before each step back"
+    page.keyboard.press("]")
+    assert page.is_enabled("#predict") and page.inner_text("#score") == "nothing to ask here"
+    assert "There is nothing to ask about these values." in page.inner_text("#step")
+    page.keyboard.press("p")
+    assert page.is_disabled("#predict") and page.inner_text("#score") == ""
+    page.evaluate("location.hash = '#training=2'")
+    page.wait_for_function("!$('predict').disabled")
+    page.reload()
+    assert page.is_enabled("#predict")
+
+
 def by_name():
     for k in range(2):
         a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 5.0])

@@ -37,6 +37,7 @@ function take(step) {
   sort();
   share();
   generation++;
+  offer();
   training.at = step;
   prefix = `training=${step}&`;
 }
