@@ -299,7 +299,8 @@ def test_by_keyboard_alone(pages, opened):
     agrees(page, J)
     page.locator("#say", has_text="W[2, 1] is −1.5").wait_for(state="attached")
     said = page.inner_text("#say")
-    assert f"J = {J.item():.6g}" in said.replace("−", "-") and "ΔJ" in said and "open: 1 − s + s_c" not in said
+    assert f"J = {J.item():.6g}" in said.replace("−", "-") and "ΔJ" in said
+    assert "= 1, open (lets the gradient through): v₃ = " in said
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # a step
     assert "to first order it is −rate ‖g‖²" in page.inner_text(".nudge")
@@ -390,9 +391,12 @@ def test_statements_follow_the_values(tmp_path, opened):
 
     text = everything()
     assert "nothing flows" not in text and "another case" not in text and page.is_hidden("#others")
+    assert "= 1, open (lets the gradient through): 1 − s = 0.5" in text
+    assert "is 1, open (lets the gradient through), in 1 of 2" in text
     put("s", 0, 4.0)
     text = everything()
-    assert "1 − s = −3, so 1{1 − s > 0} is 0: nothing flows to s." in text and "closed" in text
+    assert "1 − s = −3, so 1{1 − s > 0} is 0: nothing flows to s." in text
+    assert "= 0, closed (stops the gradient): 1 − s = −3" in text
     assert {" = 4", " = 0", " = 5"} <= set(page.locator("#sheet [data-array]").all_text_contents())
     put("k", 0, 2.0)
     text = everything()

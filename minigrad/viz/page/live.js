@@ -53,7 +53,7 @@ function update(what) {
   arrays.forEach((x, i) => {
     if (live.values[i] === null) return;
     x.data = moved ? computed(i) : recorded[i].data;
-    x.note = moved ? recorded[i].note.replace(/; (min|largest) .*/, "") : recorded[i].note;
+    x.note = moved ? recorded[i].note.replace(/; (all|min|largest) .*/, "") : recorded[i].note;
   });
   for (const b of boxes) if (b.norm !== null && live.values[b.grad] !== null) b.norm = normOf(program.values[live.values[b.grad]].data);
   if (mode !== "own") share();
@@ -232,6 +232,7 @@ function put(v) {
   update(`${elementName()} is ${shown(v)}`);
 }
 
+const OPEN = "open (lets the gradient through)";
 /** What the panel shows of the values now. */
 function panel() {
   const {box, at, g} = nudge, x = own(box), delta = x[at] - nudge.from, J = rootValue(), name = elementName(), slope = `∂${root}/∂${name}`;
@@ -267,7 +268,7 @@ function panel() {
   (live.conditions || []).forEach((c, k) => {
     const on = arrays[c.arrays[0]], held = on.data.reduce((a, v) => a + (v ? 1 : 0), 0), item = make("li", {class: held ? "told" : "told closed"}, list);
     formula(c.formulas[0], item);
-    const state = on.data.length === 1 ? `${held ? "= 1, open" : "= 0, closed"}: ${sides(c)}` : `is 1 in ${held} of ${on.data.length}`;
+    const state = on.data.length === 1 ? `${held ? `= 1, ${OPEN}` : "= 0, closed (stops the gradient)"}: ${sides(c)}` : `is 1, ${OPEN}, in ${held} of ${on.data.length}`;
     item.append(` ${state}${String(on.data) !== nudge.open[k] ? ". It changed on the way, and the gradient with it" : ""}`);
   });
 }

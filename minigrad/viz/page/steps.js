@@ -126,6 +126,7 @@ function spoken(x) {
   const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
   if (x.note) return x.note;
   if (!numbers.length) return `${shape} numbers, none finite`;
+  if (x.data.every(v => String(v) === String(x.data[0]))) return `${shape} numbers, all ${isDead(x) ? "zeros" : said(x.data[0])}`;
   const norm = Math.hypot(...numbers), sizes = numbers[0] instanceof Complex ? "of modulus " : "";
   const range = `${sizes}from ${said(Math.min(...numbers))} to ${said(Math.max(...numbers))}`;
   return `${shape} numbers ${range}, norm ${said(norm)}${bad ? `, ${bad} not finite` : ""}`;
