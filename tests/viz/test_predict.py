@@ -1,5 +1,7 @@
 """Predictions: the questions of the page, the diagnoses of wrong answers, and what is hidden meanwhile."""
 
+import re
+
 import numpy as np
 import pytest
 from viz.test_live import MODELS, mlp
@@ -12,6 +14,7 @@ from minigrad.viz.mathematics import formula_of
 from minigrad.viz.notation import annotate
 from minigrad.viz.questions import Questions, flows
 from minigrad.viz.zeros import value
+from models.picture import fresh, pair, variables
 
 
 def questions(J):
@@ -66,7 +69,22 @@ def test_diagnoses_are_those_of_compare():
     ways = [("W", {"factor": False}), ("b", {"total": False}), ("W", {"flip": True}), ("W", {"sign": -1})]
     theirs = {mg.compare(f, lambda W, b, w=way: by_hand(W, b, **w), W, b)[name].verdict for name, way in ways}
     assert len(theirs) == len(ways)
-    assert theirs <= verdicts(f(mg.Tensor(W, "W"), mg.Tensor(b, "b")))
+    ours = verdicts(f(mg.Tensor(W, "W"), mg.Tensor(b, "b")))
+    assert theirs <= {re.sub(r"the array of shape \(.*?\) equals", "equals", verdict) for verdict in ours}
+
+
+def test_a_verdict_says_which_shape_it_is_about():
+    """compare says it of one array; here a choice is only a shape, or a formula."""
+    x, w = np.eye(4, 3) + 1, mg.Tensor([1.0, -2.0, 0.5], "w")
+    models = mlp({}), mg.sum(mg.tanh(x @ w + mg.Tensor(0.5, "b"))), pair(*variables(fresh()))
+    found = [(q.kind, *choice) for J in models for _, _, q in questions(J) for choice in q.choices]
+    shapes = [(shape, verdict) for kind, shape, verdict in found if kind == "shape" and verdict]
+    assert all(f"the array of shape {shape} equals" in verdict for shape, verdict in shapes if shape)
+    assert ((), "the scalar equals the gradient of J") in shapes
+    summed = "a missing sum over the batch: the array of shape (5, 4) equals autograd's when summed over axis 0"
+    assert {((3, 5), "the array of shape (3, 5) equals autograd's transpose"), ((5, 4), summed)} <= {*shapes}
+    misfits = {verdict for kind, _, verdict in found if kind == "formula" and "shape" in verdict}
+    assert misfits == {"this formula needs the shape (8,), has ()"}
 
 
 def test_a_choice_that_is_equal_by_chance_is_not_offered():
