@@ -342,6 +342,11 @@ def steps(last):
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2), "u")), "has u of float64.* where step 1 has v of"),
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2, np.float32), "v")), "has v of float32"),
         (lambda w, v: 3.0, "is its loss, a Tensor, got float at step 3: yield J, not J.item()"),
+        (
+            mg.no_grad()(lambda w, v: mg.sum(w * v)),
+            "at step 3 of the training, .* none computed; .* outside of no_grad",
+        ),
+        (lambda w, v: mg.cos(w) * v, r"at step 3 of the training, gradients need a scalar, got shape \(2,\)"),
         (lambda w, v: mg.sum(mg.cos(w) * v.data), "has no gradient of v, .* where step 1 has a gradient"),
     ],
 )
