@@ -345,6 +345,15 @@ def test_a_number_that_cannot_be_used_is_refused_in_words(tmp_path, opened):
     )
 
 
+def test_elements_of_an_indicator_are_counted_where_it_is_large_too(tmp_path, opened):
+    """The page shows it by the means of runs, here of two elements each."""
+    x = mg.Tensor(np.tile([1.0, -1.0], 2000), "x")
+    page = opened(mg.replay(mg.sum(mg.relu(x)) + mg.sum(mg.relu(mg.Tensor([-1.0] * 3, "k"))), tmp_path / "a.html"))
+    found = page.locator(".conditions li").all_inner_texts()
+    assert any(text.endswith(" is 1, open (lets the gradient through), in 2000 of 4000") for text in found)
+    assert any(text.endswith(" is 0, closed (stops the gradient), in all 3") for text in found)
+
+
 def leaf(J, name):
     return next(t.data for t in leaf_tensors(J) if t.name == name)
 

@@ -154,6 +154,12 @@ def test_each_step_of_a_training_is_predicted_anew(trained, opened):
             page.click("form button >> nth=1")
             assert page.inner_text("#step .verdict") == "Revealed."
             page.focus("#train")
+    page.focus("form input >> nth=1")  # where keys are still commands
+    page.keyboard.press("]")
+    assert page.evaluate("[training.at, question?.step]") == [3, at]
+    page.focus("form input >> nth=1")
+    page.keyboard.press("c")
+    assert page.locator("#costs").is_visible()
 
 
 def looked_up(seen):

@@ -96,7 +96,7 @@ const curves = make("div", {class: "curves", tabindex: 0, role: "group", "aria-l
 rail.oninput = () => train(Number(rail.value));
 section.addEventListener("keydown", event => { if (/^(Arrow|Home|End| )/.test(event.key)) event.stopPropagation() });  // they move the slider
 document.addEventListener("keydown", event => {
-  if (event.target.matches("input:not([type=range]), select")) return;
+  if (event.target.matches("input:not([type=range], [type=radio]), select")) return;
   const by = {"[": -1, "]": 1}[event.key];
   if (!by) return;
   event.preventDefault();
