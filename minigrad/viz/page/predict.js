@@ -53,7 +53,7 @@ function ask(card, at) {
     if (input) judge(q, Number(input.value)); else tellOf("Choose an answer first.");
   };
   form.addEventListener("keydown", event => { if (event.key.startsWith("Arrow") && event.target.matches("input")) event.stopPropagation() });
-  if (!document.activeElement.matches("[type=range]")) form.elements.answer[0].focus({preventScroll: true});  // a slider that is moved
+  if (!document.activeElement.matches("[type=range]")) form.elements.answer[0].focus({preventScroll: true});  // a slider that is moved keeps it
   set.scrollIntoView({block: "nearest"});
   function tellOf(text) {
     $("say").textContent = verdict.textContent = text;
