@@ -17,8 +17,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_code_prints_what_the_page_says(page, monkeypatch):
+def test_the_code_prints_what_the_page_says(page, monkeypatch, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.chdir(tmp_path)  # the code writes files
     namespace = {}
     for block in blocks(page.read_text("utf-8")):
         printed = io.StringIO()

@@ -115,9 +115,11 @@ def rows(data: Array) -> list[list[Any]]:
 def span(data: Array) -> str:
     """The range of a large array as text.
 
-    >>> span(np.arange(10.0))
-    'min 0 · mean 4.5 · max 9'
+    >>> span(np.arange(10.0)), span(np.zeros(10))
+    ('min 0 · mean 4.5 · max 9', 'all 0')
     """
+    if np.all(data == data.flat[0]):
+        return f"all {number(data.flat[0])}"
     if data.dtype.kind == "c":
         return f"largest {number(np.max(np.abs(data)))}"
     with np.errstate(all="ignore"):

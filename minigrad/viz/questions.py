@@ -115,7 +115,10 @@ class Questions:
             if said not in verdicts and not is_right(hand):
                 texts.add(text)
                 verdicts.add(said)
-                (last if said == misfit(array.shape, hand.shape) else choices).append((x, said))
+                if said == misfit(array.shape, hand.shape):
+                    last.append((x, f"this formula {said}"))
+                else:
+                    choices.append((x, said))
         choices += last
         simple = all(is_multiple(said) for _, said in choices)  # there is little to derive
         return None if simple or len(choices) < 2 else self.among("formula", i, right, choices)
@@ -138,7 +141,8 @@ class Questions:
         shapes = {array.shape: ""}
         for hand in hands:
             if hand.shape not in shapes and np.all(np.isfinite(hand)):
-                shapes[hand.shape] = self.verdict(box, op, i, hand)
+                subject = f"the array of shape {hand.shape}" if hand.shape else "the scalar"
+                shapes[hand.shape] = self.verdict(box, op, i, hand).replace("equals", f"{subject} equals", 1)
         right, *wrong = [(shape, said) for shape, said in shapes.items() if said != misfit(array.shape, shape)]
         return self.among("shape", i, right[0], wrong) if wrong else None
 

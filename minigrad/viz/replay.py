@@ -122,7 +122,7 @@ def replay(
     as_text = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     frame = sys._getframe(1)
     if isinstance(root, Node | np.ndarray) or not isinstance(root, Iterable):
-        page, training = _Page(_graph(root, inputs, around(frame)), remarks), None
+        page, training = _Page(annotate(_graph(root, inputs, around(frame))), remarks), None
         content = page.content(layout(page.graph)) | {"live": page.program()}
         limited(content, as_text)
         content["costs"] = costs(page.graph, page.live)
@@ -141,18 +141,19 @@ def replay(
     return path
 
 
-def _graph(root: Any, inputs: Sequence[Node], names: list[tuple[str, Any]], training: Training | None = None) -> Graph:
-    """The graph of a page, or of a further step of a training, with its formulas; names are those of variables."""
+def _graph(root: Any, inputs: Sequence[Node], names: list[tuple[str, Any]]) -> Graph:
+    """The graph of a page, or of a step of a training, without its formulas; names are those of variables."""
     ops = sum(node._op is not None for node in reachable(root))
     if not ops:
-        raise ValueError(f"replay steps through the ops that computed a value, got {named(root)}, which none computed")
+        raise ValueError(
+            f"replay steps through the ops that computed a value, got {named(root)}, which none computed; "
+            "compute it outside of no_grad, and do not detach it"
+        )
     if ops > MAX_OPS:
         raise ValueError(f"replay steps through at most {MAX_OPS} ops, got {ops:,}; use a smaller example, or draw")
     graph = build(root, inputs=inputs, backward=True, around=names)
     require_unchanged(graph)
-    if training:
-        training.align(graph)
-    return annotate(graph)
+    return graph
 
 
 def _training(
@@ -175,12 +176,17 @@ def _training(
         try:
             names = around(*([inside, frame] if inside else [frame]))
             names = [(name, x) for name, x in names if x is not root or name.isidentifier()]  # not losses[3]
-            graph = _graph(root, inputs, names, training)
+            graph = _graph(root, inputs, names)
+        except ValueError as error:
+            raise ValueError(f"at step {n} of the training, {error}") from error
         except RuntimeError as error:
             raise RuntimeError(
                 f"at step {n} of the training, {error}; write the loop as a generator that yields each loss before the "
                 "parameters move, `yield J`, and pass that to replay, which reads each step when it is yielded"
             ) from error
+        if training:
+            training.align(graph)
+        annotate(graph)
         if first is None or training is None:
             first, at = _Page(graph, remarks), layout(graph)
             content = first.content(at) | {"live": first.program(), "sheet": first.derivation}

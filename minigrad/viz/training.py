@@ -57,7 +57,7 @@ class Training:
                 of = f"{new.name or old.name or 'a value'}, {summary(new)}"
                 raise ValueError(f"step {n} of the training has {now} of {of}, where step 1 has {was}{more}")
             new.kind = old.kind  # `inputs`, and the variables that code still has, may know one step only
-            if not other:  # of data[3] instead of data[0]
+            if old.kind != "input" and not other:  # data has the name of its step: data[3] instead of data[0], or none
                 new.name = old.name
 
     def add(self, graph: Graph, content: dict[str, Any]) -> None:

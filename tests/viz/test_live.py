@@ -299,7 +299,8 @@ def test_by_keyboard_alone(pages, opened):
     agrees(page, J)
     page.locator("#say", has_text="W[2, 1] is −1.5").wait_for(state="attached")
     said = page.inner_text("#say")
-    assert f"J = {J.item():.6g}" in said.replace("−", "-") and "ΔJ" in said and "open: 1 − s + s_c" not in said
+    assert f"J = {J.item():.6g}" in said.replace("−", "-") and "ΔJ" in said
+    assert "= 1, open (lets the gradient through): v₃ = " in said
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # a step
     assert "to first order it is −rate ‖g‖²" in page.inner_text(".nudge")
@@ -342,6 +343,15 @@ def test_a_number_that_cannot_be_used_is_refused_in_words(tmp_path, opened):
     assert page.inner_text(".nudge").startswith(
         "No parameter has a gradient other than 0 here, so a step moves nothing: 1{"
     )
+
+
+def test_elements_of_an_indicator_are_counted_where_it_is_large_too(tmp_path, opened):
+    """The page shows it by the means of runs, here of two elements each."""
+    x = mg.Tensor(np.tile([1.0, -1.0], 2000), "x")
+    page = opened(mg.replay(mg.sum(mg.relu(x)) + mg.sum(mg.relu(mg.Tensor([-1.0] * 3, "k"))), tmp_path / "a.html"))
+    found = page.locator(".conditions li").all_inner_texts()
+    assert any(text.endswith(" is 1, open (lets the gradient through), in 2000 of 4000") for text in found)
+    assert any(text.endswith(" is 0, closed (stops the gradient), in all 3") for text in found)
 
 
 def leaf(J, name):
@@ -390,9 +400,12 @@ def test_statements_follow_the_values(tmp_path, opened):
 
     text = everything()
     assert "nothing flows" not in text and "another case" not in text and page.is_hidden("#others")
+    assert "= 1, open (lets the gradient through): 1 − s = 0.5" in text
+    assert "is 1, open (lets the gradient through), in 1 of 2" in text
     put("s", 0, 4.0)
     text = everything()
-    assert "1 − s = −3, so 1{1 − s > 0} is 0: nothing flows to s." in text and "closed" in text
+    assert "1 − s = −3, so 1{1 − s > 0} is 0: nothing flows to s." in text
+    assert "= 0, closed (stops the gradient): 1 − s = −3" in text
     assert {" = 4", " = 0", " = 5"} <= set(page.locator("#sheet [data-array]").all_text_contents())
     put("k", 0, 2.0)
     text = everything()

@@ -192,6 +192,25 @@ def test_what_a_screen_reader_is_told(window, opened):
     assert "not computed yet" in page.get_attribute(".box.pending >> nth=0", "aria-label")
 
 
+def test_an_array_of_equal_numbers_is_told_by_that_number(tmp_path, opened):
+    x, k = mg.Tensor(np.zeros((4, 5)), "x"), np.full((4, 5), 0.05)
+    page = opened(mg.replay(mg.sum(x * k), tmp_path / "a.html"))
+    page.keyboard.press("End")
+    assert page.inner_text("#say").endswith("∂J/∂x is 4 by 5 numbers, all 0.05")
+    assert page.locator("[aria-label^='parameter x, 4 by 5 numbers, all zeros, gradient ']").count() == 1
+    spoken = "([first, others]) => spoken({shape: [9], data: [first, ...Array(8).fill(others)], note: ''})"
+    for first, others, said in (
+        (-0.0, 0.0, ", all zeros"),
+        (2.0, 0.0, " from 0 to 2, norm 2"),
+        (np.nan, 0.0, " from 0 to 0, norm 0, 1 not finite"),
+    ):
+        assert page.evaluate(spoken, [first, others]) == f"9 numbers{said}"
+    said = page.evaluate(
+        "[1, -1].map(v => spoken({shape: [9], data: [new Complex(0, v), ...Array(8).fill(new Complex(0, 1))]}))"
+    )
+    assert said == ["9 numbers, all 0 + 1i", "9 numbers of modulus from 1 to 1, norm 3"]
+
+
 CONTRAST = """() => {
   const parse = colour => { const n = colour.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n };
   const over = (top, below) => top.slice(0, 3).map((c, i) => c * top[3] + below[i] * (1 - top[3]));
@@ -331,7 +350,8 @@ def test_any_graph(tmp_path, opened):
         page.keyboard.press("ArrowRight")
     assert page.locator(".box.dead").count() >= 2  # the tanh, and 7 less than that
     text = page.inner_text("body")
-    assert "</script><b>x" in text and "1 of 5,000 rows" in text and "means of 2000 runs of 90,000 elements" in text
+    assert "</script><b>x" in text and "1 of 5,000 rows" in text
+    assert "means of 2000 runs of 90,000 elements; all 1" in text
     assert "the graph, line by line" in text.lower()
     assert page.text_content(".frame text") == "<i>frame\\"
 

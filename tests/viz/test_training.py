@@ -138,6 +138,30 @@ def test_by_keyboard_and_address(trained, opened):
     assert at()[0] == STEPS
 
 
+def test_each_step_of_a_training_is_predicted_anew(trained, opened):
+    """With a question open, and after an answer, which was about other numbers."""
+    page = opened(trained[0])
+    page.keyboard.press("p")
+    at = page.evaluate("steps.findIndex(s => s.ask)")
+    page.evaluate("step => go(step)", at)
+    page.focus("#train")
+    for k, key in enumerate(("ArrowRight", "ArrowRight", "ArrowLeft")):
+        page.keyboard.press(key)
+        assert page.evaluate("[now, question?.step]") == [at, at] and page.locator("form.ask").count() == 1
+        assert page.inner_text("#say").endswith(". " + page.evaluate("asked(question)"))
+        assert page.evaluate("document.activeElement.id") == "train"
+        if k == 1:
+            page.click("form button >> nth=1")
+            assert page.inner_text("#step .verdict") == "Revealed."
+            page.focus("#train")
+    page.focus("form input >> nth=1")  # where keys are still commands
+    page.keyboard.press("]")
+    assert page.evaluate("[training.at, question?.step]") == [3, at]
+    page.focus("form input >> nth=1")
+    page.keyboard.press("c")
+    assert page.locator("#costs").is_visible()
+
+
 def looked_up(seen):
     """Other rows at each step, and a loss that is scaled otherwise."""
     L, U = mg.Tensor(np.random.default_rng(0).normal(size=(6, 2)), "L"), mg.Tensor([1.0, 2.0], "U")
@@ -239,6 +263,52 @@ def test_data_has_the_name_that_it_has_at_its_step(tmp_path, opened):
         assert f"w ∘ rows[{step - 1}]" in page.text_content("main")
 
 
+def test_data_has_no_name_of_another_step(tmp_path, opened):
+    """Neither has an array that of step 1, nor a Tensor that is data; results and parameters keep theirs."""
+    first, w, x = np.array([1.0, 2.0]), mg.Tensor([1.0, 2.0]), mg.Tensor([0.5, 4.0])
+    data = iter([(first, x), (np.array([5.0, 6.0]), mg.Tensor([7.0, 8.0]))])
+
+    def training():
+        for given, factor in iter(lambda: next(data, None), None):
+            z = w * given
+            del given
+            factor = z * factor
+            yield mg.sum(factor)
+
+    page = opened(mg.replay(training(), tmp_path / "a.html", inputs=[x]))
+    labels = "boxes.filter(b => b.kind !== 'result').map(b => b.label).sort()"
+    assert page.evaluate(labels) == ["first", "w", "x"]
+    page.evaluate("train(2)")
+    named = page.evaluate(labels)
+    assert "w" in named and not {"first", "x"} & {*named}
+    assert "z" in page.evaluate("boxes.map(b => b.label)") and "w ∘ first" not in page.text_content("main")
+
+
+def unanswerable(*steps):
+    """A gradient that is NaN can be asked for neither by its sign nor by its shape."""
+    for x in steps:
+        yield mg.sqrt(mg.Tensor(x, "x"))
+
+
+def test_predict_is_there_at_steps_with_questions(tmp_path, opened):
+    with np.errstate(all="ignore"):
+        path = mg.replay(unanswerable(-1.0, 4.0, -3.0), tmp_path / "a.html")
+    page = opened(path)
+    assert page.is_disabled("#predict")
+    page.keyboard.press("]")
+    page.click("#predict")
+    assert page.inner_text("#score") == "asks before each step back"
+    page.keyboard.press("]")
+    assert page.is_enabled("#predict") and page.inner_text("#score") == "nothing to ask here"
+    assert "There is nothing to ask about these values." in page.inner_text("#step")
+    page.keyboard.press("p")
+    assert page.is_disabled("#predict") and page.inner_text("#score") == ""
+    page.evaluate("location.hash = '#training=2'")
+    page.wait_for_function("!$('predict').disabled")
+    page.reload()
+    assert page.is_enabled("#predict")
+
+
 def by_name():
     for k in range(2):
         a, b = mg.Tensor([1.0, 2.0]), mg.Tensor([3.0, 5.0])
@@ -278,6 +348,11 @@ def steps(last):
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2), "u")), "has u of float64.* where step 1 has v of"),
         (lambda w, v: mg.sum(mg.cos(w) * mg.Tensor(np.ones(2, np.float32), "v")), "has v of float32"),
         (lambda w, v: 3.0, "is its loss, a Tensor, got float at step 3: yield J, not J.item()"),
+        (
+            mg.no_grad()(lambda w, v: mg.sum(w * v)),
+            "at step 3 of the training, .* none computed; .* outside of no_grad",
+        ),
+        (lambda w, v: mg.cos(w) * v, r"at step 3 of the training, gradients need a scalar, got shape \(2,\)"),
         (lambda w, v: mg.sum(mg.cos(w) * v.data), "has no gradient of v, .* where step 1 has a gradient"),
     ],
 )

@@ -57,7 +57,7 @@ switching.setAttribute("aria-pressed", false);
 search.before(switching);
 dark.addEventListener("change", () => { if (lens) look(lens) });
 document.addEventListener("keydown", event => {
-  if (event.key !== "c" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range]), select")) return;
+  if (event.key !== "c" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range], [type=radio]), select")) return;
   event.preventDefault();
   $("lens").click();
 });

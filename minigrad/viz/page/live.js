@@ -53,7 +53,7 @@ function update(what) {
   arrays.forEach((x, i) => {
     if (live.values[i] === null) return;
     x.data = moved ? computed(i) : recorded[i].data;
-    x.note = moved ? recorded[i].note.replace(/; (min|largest) .*/, "") : recorded[i].note;
+    x.note = moved ? recorded[i].note.replace(/; (all|min|largest) .*/, "") : recorded[i].note;
   });
   for (const b of boxes) if (b.norm !== null && live.values[b.grad] !== null) b.norm = normOf(program.values[live.values[b.grad]].data);
   if (mode !== "own") share();
@@ -265,10 +265,11 @@ function panel() {
   const list = card.querySelector(".conditions");
   list.replaceChildren();
   (live.conditions || []).forEach((c, k) => {
-    const on = arrays[c.arrays[0]], held = on.data.reduce((a, v) => a + (v ? 1 : 0), 0), item = make("li", {class: held ? "told" : "told closed"}, list);
+    const i = c.arrays[0], on = live.values[i] === null ? arrays[i] : program.values[live.values[i]];  // whole, where arrays has means
+    const n = on.data.length, held = on.data.reduce((a, v) => a + (v ? 1 : 0), 0), item = make("li", {class: held ? "told" : "told closed"}, list);
     formula(c.formulas[0], item);
-    const state = on.data.length === 1 ? `${held ? "= 1, open" : "= 0, closed"}: ${sides(c)}` : `is 1 in ${held} of ${on.data.length}`;
-    item.append(` ${state}${String(on.data) !== nudge.open[k] ? ". It changed on the way, and the gradient with it" : ""}`);
+    const state = held ? "1, open (lets the gradient through)" : "0, closed (stops the gradient)";
+    item.append(n === 1 ? ` = ${state}: ${sides(c)}` : ` is ${state}, in ${held ? `${held} of` : "all"} ${n}`, String(arrays[i].data) === nudge.open[k] ? "" : ". It changed on the way, and the gradient with it");
   });
 }
 

@@ -53,7 +53,7 @@ function ask(card, at) {
     if (input) judge(q, Number(input.value)); else tellOf("Choose an answer first.");
   };
   form.addEventListener("keydown", event => { if (event.key.startsWith("Arrow") && event.target.matches("input")) event.stopPropagation() });
-  form.elements.answer[0].focus({preventScroll: true});
+  if (!document.activeElement.matches("[type=range]")) form.elements.answer[0].focus({preventScroll: true});  // a slider that is moved keeps it
   set.scrollIntoView({block: "nearest"});
   function tellOf(text) {
     $("say").textContent = verdict.textContent = text;
@@ -85,7 +85,7 @@ const score = () => { const all = Object.values(answers); return `${all.filter(a
 function total(card) {
   if (!predicting) return;
   make("h3", {}, card, "Your predictions");
-  make("p", {}, card, Object.keys(answers).length ? `${score()}.` : "None was asked: step on with Next, and each step back begins with a question.");
+  make("p", {}, card, Object.keys(answers).length ? `${score()}.` : !asks() ? "There is nothing to ask about these values." : "None was asked: step on with Next, and each step back begins with a question.");
   const list = make("ul", {}, card);
   for (const [step, {first}] of Object.entries(answers)) if (!first) make("a", {href: `#step=${step}`}, make("li", {}, list), `${placeOf(step)}, through ${text(steps[step].title)}`).onclick = event => { event.preventDefault(); go(Number(step)) };
 }
@@ -93,9 +93,13 @@ function total(card) {
 /** Step on, with a question where there is one; an open one is left, and counts as not asked. */
 function forward() { play(false); show(question ? now : now + 1, true, !question) }
 
-$("predict").disabled = !steps.some(s => s.ask);
+/** Are there questions? Of the steps of a training, some may have none. */
+const asks = () => steps.some(s => s.ask);
+const offer = () => { $("predict").disabled = !predicting && !asks() };
+offer();
 $("predict").onclick = () => {
   predicting = !predicting;
+  offer();
   for (const step of Object.keys(answers)) delete answers[step];
   $("predict").setAttribute("aria-pressed", predicting);
   document.body.classList.toggle("predicting", predicting);
@@ -111,5 +115,5 @@ document.addEventListener("keydown", event => {
 /** Hide what has not arrived yet from the sheet. */
 function veil(gradients) {
   for (const line of document.querySelectorAll("#gradients [data-box]")) line.hidden = isSecret(byKey[line.dataset.box], gradients);
-  $("score").textContent = !predicting ? "" : Object.keys(answers).length ? score() : "asks before each step back";
+  $("score").textContent = !predicting ? "" : Object.keys(answers).length ? score() : asks() ? "asks before each step back" : "nothing to ask here";
 }

@@ -38,7 +38,8 @@ function placeOf(step) {
   return step < forward ? `forward ${step} / ${forward - 1}` : `backward ${step - forward} / ${steps.length - 1 - forward}`;
 }
 
-function show(step, smooth = true, ask = question && step === now) {
+/** Show a step: with its question, unless it is shown already. */
+function show(step, smooth = true, ask = question || step !== now) {
   const before = question ? now - 1 : now;
   document.querySelectorAll(".lit").forEach(e => e.classList.remove("lit"));
   now = Math.max(0, Math.min(steps.length - 1, step));
@@ -125,6 +126,7 @@ function spoken(x) {
   const bad = x.data.length - numbers.length, shape = x.shape.join(" by ");
   if (x.note) return x.note;
   if (!numbers.length) return `${shape} numbers, none finite`;
+  if (x.data.every(v => String(v) === String(x.data[0]))) return `${shape} numbers, all ${isDead(x) ? "zeros" : said(x.data[0])}`;
   const norm = Math.hypot(...numbers), sizes = numbers[0] instanceof Complex ? "of modulus " : "";
   const range = `${sizes}from ${said(Math.min(...numbers))} to ${said(Math.max(...numbers))}`;
   return `${shape} numbers ${range}, norm ${said(norm)}${bad ? `, ${bad} not finite` : ""}`;
@@ -337,7 +339,7 @@ function code(at) {
 
 function play(on) {
   clearInterval(timer);
-  timer = on ? setInterval(() => now < steps.length - 1 ? show(now + 1) : play(false), 1600) : null;
+  timer = on ? setInterval(() => now < steps.length - 1 ? show(now + 1, true, false) : play(false), 1600) : null;
   $("play").textContent = on ? "⏸ Pause" : "▶ Play";
   $("play").setAttribute("aria-label", on ? "Pause" : "Play");
 }

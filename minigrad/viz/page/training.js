@@ -37,6 +37,7 @@ function take(step) {
   sort();
   share();
   generation++;
+  offer();
   training.at = step;
   prefix = `training=${step}&`;
 }
@@ -51,7 +52,7 @@ function train(step) {
   begin();
   if (nudge && !reason()) pick(nudge.box, nudge.at); else build();
   for (const option of document.querySelectorAll("#leaf option")) option.textContent = `${byKey[option.value].label} ${byKey[option.value].shape}`;
-  show(now || steps.length - 1, false);
+  show(now || steps.length - 1, false, true);
   legend();
   if (loops.length) controls();
   derived();
@@ -59,7 +60,7 @@ function train(step) {
   follow();
   clearTimeout(saying);
   const off = nudge ? "" : `. ${card.lastElementChild.textContent}`;
-  $("say").textContent = `training ${$("at").textContent}${off}`;
+  $("say").textContent = `training ${$("at").textContent}${off}${question ? `. ${asked(question)}` : ""}`;
 }
 
 /** Let the sheet have the formulas and numbers of the step. */
@@ -95,7 +96,7 @@ const curves = make("div", {class: "curves", tabindex: 0, role: "group", "aria-l
 rail.oninput = () => train(Number(rail.value));
 section.addEventListener("keydown", event => { if (/^(Arrow|Home|End| )/.test(event.key)) event.stopPropagation() });  // they move the slider
 document.addEventListener("keydown", event => {
-  if (event.target.matches("input:not([type=range]), select")) return;
+  if (event.target.matches("input:not([type=range], [type=radio]), select")) return;
   const by = {"[": -1, "]": 1}[event.key];
   if (!by) return;
   event.preventDefault();
