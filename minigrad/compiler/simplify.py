@@ -302,6 +302,8 @@ def push_broadcast_out(value: Value) -> Any:
     once = [repeated(x) if is_repetition(x) else x for x in value.args]
     if all(x is full for x, full in zip(once, value.args)):
         return None
+    if value.call is np.power and (once[0] is not value.args[0] or value.args[1].call is np.full):
+        return None  # NumPy has other loops for numbers, and for one exponent: -inf ** 0.5 is inf or nan
     result = new_value(value.call, *once)
     return result if result.shape == value.shape else new_value(np.full, value.shape, result)
 

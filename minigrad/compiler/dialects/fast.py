@@ -185,6 +185,7 @@ def is_choice_of_numbers(schedule: Schedule, v: Value) -> bool:
         and v not in schedule.outputs
         and v not in schedule.before
         and all(is_elementwise(u.call) and not u.kwargs for u in schedule.users[v])
+        and all(u.call is not np.power for u in schedule.users[v])  # -inf ** 0.5: of a number inf, of an array nan
         and all(not isinstance(x, Value) or isinstance(x.example, np.generic) for x in v.args)
         and all(x.dtype == v.dtype if isinstance(x, Value) else isinstance(x, float | np.floating) for x in v.args[1:])
     )
