@@ -2,6 +2,7 @@
 
 import linecache
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,15 @@ def test_a_power_of_an_array_is_no_power_of_a_number() -> None:
         for x in [[-1.0, -np.inf], [-1.0, -0.0], *np.random.default_rng(0).normal(size=(20, 2))]:
             with np.errstate(invalid="ignore"):
                 assert same_bits(compiled(np.array(x)), f(np.array(x)))
+
+
+@pytest.mark.parametrize("shapes", [((1, 1), (1, 2)), ((2, 1), (1,)), ((1,), (1,)), ((1, 1), (1, 1)), ((2, 2), (2,))])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zero_times_nan_is_nan_in_a_product_of_one_element(shapes: Any, dtype: Any) -> None:
+    held = [np.zeros(shapes[0], dtype), np.zeros(shapes[1], dtype)]
+    f = lambda x: (held[0] + x) @ (held[1] * x)  # noqa: E731
+    compiled = mg.compile(f)
+    for left, right, x in product([0.0, -0.0, 1.0], [np.nan, np.inf, -0.0], [1.0, -1.0, 0.0]):
+        held[:] = np.full(shapes[0], left, dtype), np.full(shapes[1], right, dtype)
+        with np.errstate(invalid="ignore"):
+            assert same_bits(compiled(x), f(x))
