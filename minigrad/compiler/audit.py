@@ -100,7 +100,8 @@ def key_of(x: Any, numbers: dict[Value, int]) -> Any:
     if below is not None:
         return type(x), tuple([(key, key_of(e, numbers)) for key, e in below])
     if isinstance(x, np.ndarray):
-        return np.ndarray, x.dtype.str, x.shape, hashlib.sha256(bits(x)).digest()
+        data = repr(x.tolist()).encode() if x.dtype.hasobject else bits(x)
+        return np.ndarray, x.dtype.str, x.shape, hashlib.sha256(data).digest()
     return type(x), repr(x) if isinstance(x, float | complex | np.generic) or x.__hash__ is None else x
 
 

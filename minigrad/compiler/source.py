@@ -128,8 +128,8 @@ def identical(x: Any, y: Any) -> bool:
 
 
 def bits(x: Any) -> bytes:
-    """The content of an array, without the addresses of objects and the padding of long doubles."""
-    return repr(x.tolist()).encode() if x.dtype.hasobject or x.dtype.char in "gG" else x.tobytes()
+    """The content of an array, without the padding of long doubles."""
+    return repr(x.tolist()).encode() if x.dtype.char in "gG" else x.tobytes()
 
 
 def literal(x: Any) -> str:
