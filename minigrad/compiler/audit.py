@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.compiler.program import Value, leaves_of
 from minigrad.compiler.record import Recorded
+from minigrad.compiler.source import bits
 from minigrad.compiler.tracer import Tracer
 from minigrad.reach import Slot
 from minigrad.sparse import RowSparse
@@ -99,7 +100,7 @@ def key_of(x: Any, numbers: dict[Value, int]) -> Any:
     if below is not None:
         return type(x), tuple([(key, key_of(e, numbers)) for key, e in below])
     if isinstance(x, np.ndarray):
-        data = repr(x.tolist()).encode() if x.dtype.hasobject else x.tobytes()
+        data = repr(x.tolist()).encode() if x.dtype.hasobject else bits(x)
         return np.ndarray, x.dtype.str, x.shape, hashlib.sha256(data).digest()
     return type(x), repr(x) if isinstance(x, float | complex | np.generic) or x.__hash__ is None else x
 

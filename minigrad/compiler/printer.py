@@ -271,7 +271,7 @@ class Printer:
             return f"{self.parenthesized(args[0], ATOM)}.T", ATOM
         if v.call is astype:
             x, dtype = args
-            if v.ndim == 0:
+            if not isinstance(v.example, np.ndarray):
                 return f"{self.constant(np.dtype(dtype).type)}({self.text(x)})", ATOM
             return f"{self.parenthesized(x, ATOM)}.astype({dtype_constant(dtype)})", ATOM
         if v.call is np.zeros:

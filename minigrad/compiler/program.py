@@ -162,7 +162,7 @@ def stored(x: Array, v: Array) -> Array:
 
 def astype(x: Array, dtype: Any) -> Array:
     """x in another dtype."""
-    return np.asarray(x).astype(dtype)[()]
+    return x.astype(dtype) if isinstance(x, np.ndarray) else np.asarray(x).astype(dtype)[()]
 
 
 #: The calls that make an array from another one by writing into it.
@@ -284,11 +284,17 @@ def viewed(value: Value) -> Value | None:
     first = value.args[0] if value.args else None
     if isinstance(first, Value) and (call in EITHER or isinstance(first.example, tuple | list)):
         return first
-    views = [e for e in arrays_of(value.example) if e.base is not None]
+    views = views_in(value)
     for x in operands(value) if views else ():
         if any(np.may_share_memory(e, o) for e in views for o in arrays_of(x.example)):
             return x
     return None
+
+
+def views_in(value: Value) -> list[np.ndarray]:
+    """The arrays in an example that are views, or an argument itself, as of np.atleast_1d and np.broadcast_arrays."""
+    given = [x.example for x in operands(value)]
+    return [e for e in arrays_of(value.example) if e.base is not None or any(e is x for x in given)]
 
 
 def arrays_of(example: Any) -> list[np.ndarray]:

@@ -89,7 +89,7 @@ def kind_of(x: Any, enter: bool) -> Any:
     """
     if type(x) is np.ndarray:
         return x.shape, x.dtype
-    if is_array(x) and (enter or not isinstance(x, Node)):
+    if is_array(x) and (enter or not isinstance(x, Node | np.generic)):  # a number is no array without axes
         x = plain(x)
         return np.shape(x), x.dtype if hasattr(x, "dtype") else type(x)
     below = children(x) if enter else None

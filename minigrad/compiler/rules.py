@@ -87,10 +87,19 @@ VARIABLES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "b": lambda x, _: isinstance(x, Value | int | float | np.generic) and np.result_type(examples(x)).kind in "fiu",
     "v": lambda x, _: isinstance(x, Value) and x.ndim == 1,
     "w": lambda x, _: isinstance(x, Value) and x.ndim == 1,
-    "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or x.dtype == known["v"].dtype),
+    "M": lambda x, known: isinstance(x, Value) and x.ndim == 2 and ("v" not in known or are_for_blas(known["v"], x)),
     "newaxes": lambda x, _: type(x) is tuple and all(e is None or str(e) == str(slice(None)) for e in x),
     "ids": lambda x, _: isinstance(x, Value) and x.ndim > 0 and x.dtype.kind in "iu",
 }
+
+
+def are_for_blas(v: Value, M: Value) -> bool:
+    """Have a vector and a matrix one dtype, and is the matrix none that matmul would have to copy first?
+
+    It copies unaligned elements and those of another byte order: v @ M and M.T @ v are then summed in other orders.
+    """
+    return v.dtype == M.dtype and v.dtype.isnative and M.example.flags.aligned
+
 
 OPERATOR_OF = {
     ast.Add: np.add,

@@ -35,9 +35,11 @@ from minigrad.compiler.program import (
     root,
     stored,
     viewed,
+    views_in,
 )
 from minigrad.compiler.record import Arguments, Recorded
 from minigrad.compiler.rules import INEXACT, RULES, Variable, instantiated, matches, parse_rules
+from minigrad.compiler.source import bits
 from minigrad.compiler.tracer import Tracer
 from minigrad.engine import stop_gradient as plain
 from minigrad.sparse import RowSparse
@@ -162,7 +164,7 @@ class Results:
         """The value of an array, in memory that nothing shares but what has the same owner."""
         value, is_array = self.simplest[x.value], isinstance(x.value.example, np.ndarray)
         if not isinstance(value, Value):
-            return value
+            return np.asarray(value) if is_array else value
         if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
             holder = self.owners.get(root(value, self.owners))  # an array without axes, which may be written into
             if not any(isinstance(getattr(v, "example", None), np.ndarray) for v in (value, holder)):
@@ -192,7 +194,7 @@ class Simplifier:
         args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
         args = tuple(self.rebuilt(symbolic(x)) for x in args)
         example = old.example
-        is_view = isinstance(example, np.ndarray) and example.base is not None and viewed(old) is not None
+        is_view = bool(views_in(old)) and viewed(old) is not None
         if is_view:  # of the new argument's example
             with np.errstate(all="ignore"):
                 example = old.call(*examples(args), **examples(kwargs))
@@ -249,7 +251,8 @@ def can_replace(x: Any, value: Value) -> bool:
     example = x.example if isinstance(x, Value) else x
     if isinstance(example, tuple) or isinstance(value.example, tuple):
         return False
-    same_kind = np.shape(example) == value.shape and np.result_type(example) == np.result_type(value.example)
+    one, other = np.asarray(example), np.asarray(value.example)  # np.result_type would not tell byte orders apart
+    same_kind = one.shape == other.shape and one.dtype == other.dtype
     return same_kind and same_layout(x, value)
 
 
@@ -299,6 +302,8 @@ def push_broadcast_out(value: Value) -> Any:
     once = [repeated(x) if is_repetition(x) else x for x in value.args]
     if all(x is full for x, full in zip(once, value.args)):
         return None
+    if value.call is np.power and (once[0] is not value.args[0] or value.args[1].call is np.full):
+        return None  # NumPy has other loops for numbers, and for one exponent: -inf ** 0.5 is inf or nan
     result = new_value(value.call, *once)
     return result if result.shape == value.shape else new_value(np.full, value.shape, result)
 
@@ -365,5 +370,5 @@ def frozen(x: Any) -> Any:
     if isinstance(x, slice):
         return slice, frozen((x.start, x.stop, x.step))
     if isinstance(x, np.ndarray | np.generic):
-        return x.dtype, x.shape, x.tobytes()
+        return x.dtype, x.shape, bits(x)
     return type(x), repr(x) if isinstance(x, float) else x

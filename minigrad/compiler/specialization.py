@@ -189,7 +189,7 @@ class Specialization:
             if is_data := slot.of_tensor and slot.key == "_data":
                 value = f"asarray({value})"  # NumPy returns scalars where the data is a 0-d array
             is_direct = slot.is_attribute and not isinstance(slot.holder, Slot | type)
-            if is_direct and slot.of_tensor:
+            if is_direct and slot.of_tensor and type(slot.holder).__setattr__ is writer.scope["assign"]:
                 changes.append(f"{writer.bind(slot.holder, 'tensor')}.{slot.key} = {value}")
             elif is_direct:  # not by a method of the user's
                 changes.append(f"assign({writer.bind(slot.holder, 'holder')}, {slot.key!r}, {value})")

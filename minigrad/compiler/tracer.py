@@ -163,7 +163,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def dtype(self) -> Any:
         if self.is_number:
             raise AttributeError(f"{type(self._value.example).__name__!r} object has no attribute 'dtype'")
-        return np.result_type(self._value.example)
+        return self._value.dtype
 
     ndim = property(lambda self: self._value.ndim)
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
@@ -212,7 +212,11 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
                 f"NumPy's{at_users_line()}, which would freeze its value; leave the conversion out, write x.copy() or "
                 "np.stack([x, y]), or make the array with np.zeros_like(x, shape=...)"
             )
-        return np.array(self.python_value(), dtype)
+        held = self.python_value()
+        x = np.array(held, dtype)
+        if isinstance(held, np.ndarray) and not copy and x.dtype == held.dtype:
+            x.flags.writeable = False  # np.asarray returns the array itself: a write has to reach it
+        return x
 
     def __hash__(self) -> int:
         if not self.is_number and self._value.ndim:
@@ -310,7 +314,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return np.copy(np.ravel(self, order))
 
     def copy(self, order: Any = "C") -> Any:
-        return np.copy(self, order=order)
+        return self if isinstance(self._value.example, np.generic) else np.copy(self, order=order)
 
     def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: Any = True, copy: Any = True) -> Any:
         if order != "K" or not np.can_cast(self.dtype, dtype, casting):

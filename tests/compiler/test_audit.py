@@ -132,3 +132,12 @@ def test_shapes_that_depend_on_values_are_no_difference() -> None:
     g = mg.derive(lambda x: mg.sum(x * np.nan), X)
     for _ in range(3):
         g(X)  # NaN is what it was
+
+
+def test_the_padding_of_long_doubles_is_no_difference() -> None:
+    held = [np.arange(3, dtype=np.longdouble) / 7]
+    f = mg.compile(lambda x: x * np.asarray(held[0]) + np.arange(3, dtype=np.longdouble) / 3)
+    for _ in range(3):
+        held[0] = np.concatenate([held[0], held[0]])[:3]  # in other memory
+        f(X)
+    assert [len(found) for found in f.cache.values()] == [1]

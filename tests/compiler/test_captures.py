@@ -353,3 +353,23 @@ def test_a_tensor_that_python_decides_on_counts(start: np.ndarray) -> None:
         assert d(np.ones(3))[0] == step(np.ones(3)) == 15
         s.data = start
         assert d(np.ones(3))[0] == step(np.ones(3)) == 6
+
+
+def test_a_method_of_a_tensors_class_is_not_called_for_its_new_state() -> None:
+    """What the method made of it is recorded: called again, it would make it twice."""
+
+    class Doubled(mg.Tensor):
+        def __setattr__(self, key: str, x: Any) -> None:
+            super().__setattr__(key, 2 * x if key == "_data" else x)
+
+    results = []
+    for how in (lambda f: f, mg.compile):
+        w = Doubled(np.ones(2))
+
+        def step(x: Any, w: mg.Tensor = w) -> Any:
+            w.data = w.data + x
+            return w.data + 1
+
+        run = how(step)
+        results.append([*(run(np.ones(2)) for _ in range(3)), w.data])
+    assert all(map(same_bits, *results))

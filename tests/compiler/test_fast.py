@@ -1,6 +1,8 @@
 """Fast NumPy: parts of a concatenation are computed in their place."""
 
 import linecache
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -110,3 +112,30 @@ def test_containers_and_constants_are_new_at_every_call() -> None:
         found = d(x)
         assert found["c"].tolist() == [0, 1, 2] and found["none"] == (None, 1.5, []) and found["x"][1] == "one"
         assert list(found) == list(wanted)
+
+
+def test_a_power_of_an_array_is_no_power_of_a_number() -> None:
+    """-inf ** 0.5 is nan for an array and inf for a number, and squares differ in the last bit."""
+    tables: list[Callable[[Any], Any]] = [
+        lambda x: np.where(x[0] > 0, x[0], x[1]) ** 0.5,
+        lambda x: np.where(x[0] > 0, x[0], x[1]) ** 2,
+        lambda x: np.broadcast_to(x[1], (2,)) ** 0.5,
+        lambda x: x ** np.full(2, 0.5),
+    ]
+    for f in tables:
+        compiled = mg.compile(f)
+        for x in [[-1.0, -np.inf], [-1.0, -0.0], *np.random.default_rng(0).normal(size=(20, 2))]:
+            with np.errstate(invalid="ignore"):
+                assert same_bits(compiled(np.array(x)), f(np.array(x)))
+
+
+@pytest.mark.parametrize("shapes", [((1, 1), (1, 2)), ((2, 1), (1,)), ((1,), (1,)), ((1, 1), (1, 1)), ((2, 2), (2,))])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zero_times_nan_is_nan_in_a_product_of_one_element(shapes: Any, dtype: Any) -> None:
+    held = [np.zeros(shapes[0], dtype), np.zeros(shapes[1], dtype)]
+    f = lambda x: (held[0] + x) @ (held[1] * x)  # noqa: E731
+    compiled = mg.compile(f)
+    for left, right, x in product([0.0, -0.0, 1.0], [np.nan, np.inf, -0.0], [1.0, -1.0, 0.0]):
+        held[:] = np.full(shapes[0], left, dtype), np.full(shapes[1], right, dtype)
+        with np.errstate(invalid="ignore"):
+            assert same_bits(compiled(x), f(x))

@@ -157,3 +157,18 @@ def test_what_was_stored_is_named() -> None:
     with pytest.raises(Refused, match="stored in a deque"):
         mg.derive(in_deque, X)
     assert not table and not seen and not recent
+
+
+def test_a_number_is_no_array_without_axes() -> None:
+    def f(x: Any) -> Any:
+        y = x
+        y += 1
+        return y, x
+
+    kept = mg.compile(lambda x: (x, x * 2))
+    for x in [np.float64(2), np.array(2.0), np.int64(2), np.array(2), np.float64(3), np.float32(2), np.array(2, "f4")]:
+        assert [type(y) for y in kept(x)] == [type(x), type(x * 2)]
+    compiled = mg.compile(f)
+    assert compiled(np.float64(2)) == (3.0, 2.0)
+    with pytest.raises(Refused, match="written into"):
+        compiled(np.array(2.0))

@@ -151,3 +151,34 @@ def test_a_gradient_negated_twice_is_itself() -> None:
     d = mg.derive(f, X)
     assert "--" not in d.source
     assert_same(d(X, gradient=X * 2), (X, X * 2))
+
+
+KEPT: list[Callable[[Any], Any]] = [
+    lambda x: (x.astype(np.float64), x.astype(np.float64) * 2, x.astype(x.dtype), np.zeros(3).astype(x.dtype)),
+    lambda x: (np.sum(x).copy(), np.copy(np.sum(x)), np.sum(x).astype(np.float32)),
+    lambda x: (np.squeeze(x[:1]).astype(np.float32), np.squeeze(x[:1]).astype(float), np.ones_like(np.sum(x))),
+]
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f8"])
+@pytest.mark.parametrize("f", KEPT)
+def test_byte_order_and_arrays_without_axes_stay(f: Callable[[Any], Any], dtype: str) -> None:
+    x = np.arange(1, 4).astype(dtype)
+    found, wanted = mg.compile(f)(x), f(x)
+    assert [(type(y), y.dtype.str) for y in found] == [(type(y), y.dtype.str) for y in wanted]
+    assert all(map(same_bits, found, wanted))
+
+
+def test_a_view_of_a_copy_that_was_left_out_is_copied() -> None:
+    """Also one of several arrays that a function returns, and an argument that it returns as it is."""
+    parts: list[Callable[[Any], Any]] = [
+        lambda x: np.split(x, 2),
+        lambda x: np.unstack(x),
+        lambda x: np.broadcast_arrays(x, 1.0),
+        lambda x: [np.atleast_2d(x), np.split(np.real(x), 2)[1]],
+    ]
+    for of in parts:
+        for without in (lambda x: x.copy(), lambda x: x * 1, lambda x: np.positive(x)):
+            x = np.ones((4, 2))
+            f = mg.compile(lambda x, of=of, without=without: of(without(x)))
+            assert not any(np.shares_memory(y, x) for y in f(x))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from derived import assert_same, expected
+from derived import assert_same, expected, same_bits
 from derived_models import X
 
 import minigrad as mg
@@ -130,3 +130,36 @@ def test_shapes_and_dtypes_may_be_decided_on() -> None:
         return np.sum(x * x)
 
     assert_same(mg.derive(f, X)(X), expected(f, (X,)))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.ascontiguousarray, np.require])
+def test_a_write_into_a_converted_array_is_refused(convert: Callable[[Any], Any]) -> None:
+    """NumPy returns the array itself, and the write would be lost."""
+    w = mg.Tensor(np.ones((2, 2)))
+    held = [np.ones((2, 2))]
+
+    def step(x: Any, of: Any) -> Any:
+        converted = convert(of())
+        converted *= 0.5
+        return x
+
+    for of in (lambda: w.data), (lambda: held[0]), (lambda: held[0] * 2):
+        with pytest.raises(ValueError, match="read-only"):
+            mg.compile(step)(np.ones(2), of)
+    assert w.data.tolist() == held[0].tolist() == np.ones((2, 2)).tolist()
+
+
+def test_a_converted_array_is_read_and_a_copy_of_it_written() -> None:
+    held = [np.arange(3.0)]
+
+    def f(x: Any) -> Any:
+        copied, other = np.array(held[0]), np.asarray(held[0], np.float32)
+        copied += 1
+        other += 1
+        return x * np.asarray(held[0]), copied, other
+
+    compiled = mg.compile(f)
+    for _ in range(2):
+        for found, wanted in zip(compiled(X), f(X)):
+            assert same_bits(found, wanted)
+        held[0] = held[0] + 1

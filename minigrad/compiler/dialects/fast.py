@@ -159,7 +159,8 @@ def is_choice(v: Value) -> bool:
 def small_products(schedule: Schedule) -> tuple[set[Value], set[Value]]:
     """The products of small vectors and matrices for which x.dot(y) is x @ y to the last bit, at half the cost.
 
-    That is so where both are contiguous. The inputs that have to be are the second result.
+    That is so where both are contiguous and neither has one element only: dot would scale by it, where 0 * nan is 0.
+    The inputs that have to be contiguous are the second result.
     """
     inputs = schedule.program.captured
     pieces = contiguous(schedule.values, inputs)
@@ -168,7 +169,7 @@ def small_products(schedule: Schedule) -> tuple[set[Value], set[Value]]:
         if v.call is not np.matmul or v.kwargs or v.dtype not in (np.float32, np.float64) or not v.dtype.isnative:
             continue
         if all(
-            is_in(x, pieces) and x.dtype == v.dtype and x.ndim <= 2 and np.size(x.example) <= SMALL_MATRIX
+            is_in(x, pieces) and x.dtype == v.dtype and x.ndim <= 2 and 1 < np.size(x.example) <= SMALL_MATRIX
             for x in v.args
         ):
             products.add(v)
@@ -185,6 +186,7 @@ def is_choice_of_numbers(schedule: Schedule, v: Value) -> bool:
         and v not in schedule.outputs
         and v not in schedule.before
         and all(is_elementwise(u.call) and not u.kwargs for u in schedule.users[v])
+        and all(u.call is not np.power for u in schedule.users[v])  # -inf ** 0.5: of a number inf, of an array nan
         and all(not isinstance(x, Value) or isinstance(x.example, np.generic) for x in v.args)
         and all(x.dtype == v.dtype if isinstance(x, Value) else isinstance(x, float | np.floating) for x in v.args[1:])
     )
