@@ -178,7 +178,8 @@ class Specialization:
 
     def finish_source(self, writer: GuardSource, names: list[str]) -> str:
         """The source of what follows a run: Tensors and objects take their new state, the output its containers."""
-        writer.scope |= {"tick": tick, "touch": touch, "asarray": np.asarray, "assign": object.__setattr__}
+        assign: Any = object.__setattr__
+        writer.scope |= {"tick": tick, "touch": touch, "asarray": np.asarray, "assign": assign}
         results = [f"o{i}" for i, _ in enumerate(returned(self.program))]
         rebuild = Rebuild(self.program, results, names, writer.bind)
         output = self.program.output
@@ -189,7 +190,7 @@ class Specialization:
             if is_data := slot.of_tensor and slot.key == "_data":
                 value = f"asarray({value})"  # NumPy returns scalars where the data is a 0-d array
             is_direct = slot.is_attribute and not isinstance(slot.holder, Slot | type)
-            if is_direct and slot.of_tensor and type(slot.holder).__setattr__ is writer.scope["assign"]:
+            if is_direct and slot.of_tensor and type(slot.holder).__setattr__ is assign:
                 changes.append(f"{writer.bind(slot.holder, 'tensor')}.{slot.key} = {value}")
             elif is_direct:  # not by a method of the user's
                 changes.append(f"assign({writer.bind(slot.holder, 'holder')}, {slot.key!r}, {value})")
