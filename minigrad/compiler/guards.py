@@ -18,6 +18,7 @@ from minigrad.compiler.layout import is_contiguous
 from minigrad.compiler.program import Value, root
 from minigrad.compiler.record import Arguments, Recorded, TypeAndLength, is_array
 from minigrad.compiler.source import identical
+from minigrad.compiler.tracer import Tracer
 from minigrad.engine import Node
 from minigrad.engine import stop_gradient as plain
 from minigrad.origin import is_users
@@ -190,10 +191,17 @@ def reach_guards(recorded: Recorded, contiguous: Collection[Value]) -> list[Guar
                 guards.append(Guard(place(slot), "type", type(x), slot))
         if value in contiguous:
             guards.append(Guard(place(slot), "contiguous", None, slot))
-    reshaped = {root(v) for v in recorded.values if v.call in (np.reshape, np.ravel)}  # in another layout: a copy
+    written = {first for _, first, _ in recorded.written}
+    reshaped = [v for v in recorded.values if v.call in (np.reshape, np.ravel)]  # views or copies, by the layout
     for slot, value in recorded.captured:
-        if value in reshaped and any(value is first for _, first, _ in recorded.written):
+        of_it = [v for v in reshaped if root(v) is value and isinstance(value.example, np.ndarray)]
+        if of_it and (value in written or not all(np.may_share_memory(v.example, value.example) for v in of_it)):
             guards.append(Guard(place(slot), "layout", value.example.strides, slot))
+    held = {value: slot for slot, value in recorded.captured}
+    for slot, now in recorded.rebound:
+        other = held.get(now.value) if isinstance(now, Tracer) else None
+        if other is not None and other is not slot:  # the places hold the same from now on
+            guards.append(Guard(f"{place(slot)}, {place(other)}", "distinct", [slot, other], slot))
     for slot in recorded.vacant:
         guards.append(Guard(place(slot), "vacant", slot, slot))
     for reached in recorded.classes:  # a new attribute may be found before one of its bases'

@@ -329,3 +329,33 @@ def test_a_product_is_the_same_wherever_its_matrix_lies(relaid: Callable[[Any], 
     first, *others = next(iter(compiled.cache.values()))[::-1]
     assert any(guard.kind == "contiguous" for guard in first.guards)
     assert bool(others) != is_contiguous(relaid(W))
+
+
+def test_an_array_that_reshape_copied_is_not_one_that_it_views() -> None:
+    results = []
+    for how in (lambda f: f, mg.compile):
+        held = [np.arange(6.0).reshape(2, 3)]
+
+        def step(x: Any, held: list[Any] = held) -> Any:
+            r = held[0].T.reshape(2, 3)
+            r *= x
+            return r
+
+        run = how(step)
+        found = [run(2.0), run(2.0)]
+        held[0] = np.asfortranarray(held[0])
+        results.append([*found, run(2.0), held[0]])
+    assert all(map(same_bits, *results))
+
+
+def test_a_gradient_that_is_an_array_of_the_users_is_noticed_before_the_audit() -> None:
+    w, kept = mg.Tensor(np.ones(2)), {"g": np.ones(2)}
+
+    @mg.compile
+    def step(x: Any) -> Any:
+        w.grad = kept["g"]
+        return x * w.grad
+
+    for i in range(4):
+        kept["g"][0] = i
+        assert step(np.ones(2)).tolist() == [i, 1.0] and w.grad is kept["g"]

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 from derived import assert_same, by_source, differentiated, expected, same_bits, share_memory
 from derived_models import ALL, FALSE, MODELS, TRUE, J, U, W, X, b, every_model, x, x_c
 from listings import check_listing, walked
@@ -142,3 +143,12 @@ def test_what_a_transposed_array_is_of_is_computed_once():
     for one, other in zip(compiled(x, y), f(x, y), strict=True):
         np.testing.assert_array_equal(one, other)
     assert str(compiled).count(" @ ") == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_choice_between_two_constants_keeps_their_dtype(dtype: Any) -> None:
+    f = lambda x: mg.maximum(0.0, 1.0 - mg.sum(x))  # noqa: E731
+    d, x = mg.derive(f, np.zeros(2, dtype)), np.full(2, 0.5, dtype)
+    for ours, wanted in zip(d(x), mg.value_and_grad(f)(x), strict=True):
+        assert same_bits(ours, wanted)
+    assert "np.where(y == 0, 0.5, 1.0)" in d.source.replace("np.float32(0.5)", "0.5").replace("np.float32(1.0)", "1.0")

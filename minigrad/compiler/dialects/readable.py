@@ -31,14 +31,15 @@ def takes_python_numbers(call: Any) -> bool:
 def python_number(v: Value, x: Any) -> Any:
     """A NumPy scalar among the arguments of a call as Python's number, where the dtype of the result is the same."""
     if isinstance(x, np.generic) and x.dtype.kind in "fiu" and takes_python_numbers(v.call):
-        others = [a.example if isinstance(a, Value) else a for a in v.args if a is not x]
-        plain = x.item()
+        others = [a for a in (v.args[1:] if v.call is np.where else v.args) if a is not x]
+        held = [a.example if isinstance(a, Value) else a for a in others]
+        plain, *plainly = x.item(), *(a.item() if isinstance(a, np.generic) else e for a, e in zip(others, held))
         if (
-            all(hasattr(o, "dtype") for o in others)
-            and others
-            and np.result_type(plain, *others) == np.result_type(x, *others)
+            all(hasattr(e, "dtype") for e in held)
+            and held
+            and np.result_type(plain, *plainly) == np.result_type(x, *held)
         ):
-            short = x.dtype == np.float32 and np.result_type(x, *others) == np.float32 and np.isfinite(x)
+            short = x.dtype == np.float32 and np.result_type(x, *held) == np.float32 and np.isfinite(x)
             return Code(str(x)) if short else plain  # beside float64 its own digits count
     return x
 
