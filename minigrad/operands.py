@@ -95,6 +95,42 @@ def added_up(g: Any, numbers: Any, n: int) -> Any:
     return np.bincount(which.rechunk(weights.chunks), weights, minlength=n).astype(g.dtype)
 
 
+#: Elements: np.where of fewer is no slower.
+MANY = 4096
+CACHED = 1 << 20  # bytes
+_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+
+def selected(condition: Any, x: Any, y: Any, into_x: bool = False) -> Any:
+    """np.where(condition, x, y), several times as fast where the condition is as irregular as that of a relu.
+
+    NumPy's loop branches at each element, which no processor foresees then. The same bits without a branch are
+    y ^ (x ^ y) * condition. Where that may be slower (float64 beyond the cache), and for whatever else than arrays of
+    one shape, dtype and layout, it is np.where.
+
+    Args:
+        into_x: may the result take the memory of x?
+    """
+    if type(x) is np.ndarray is type(y) and x.size >= MANY and type(condition) is np.ndarray:
+        bits = _BITS.get(x.dtype)
+        if (
+            bits is not None
+            and x.dtype is y.dtype
+            and condition.dtype == bool
+            and x.shape == y.shape == condition.shape
+            and x.flags.c_contiguous
+            and y.flags.c_contiguous
+            and (bits is np.int32 or x.nbytes <= CACHED)
+        ):
+            out = x if into_x else np.empty_like(x)
+            mine, other = out.view(bits), y.view(bits)
+            np.bitwise_xor(x.view(bits), other, out=mine)
+            mine *= condition
+            mine ^= other
+            return out
+    return np.where(condition, x, y)
+
+
 def unpromoting(values: list[Any], args: tuple[Any, ...], pullbacks: list[Any], dtype: np.dtype[Any]) -> list[Any]:
     """The values, with constants that are integers or lists in the Tensors' dtype: only a floating array promotes."""
     return [

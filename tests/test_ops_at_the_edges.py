@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes
 from test_ops import dense, every_case, floating, mapped, run
 
 import minigrad as mg
+from minigrad.operands import MANY, selected
 from minigrad.trees import leaves
 
 
@@ -291,3 +292,37 @@ def test_every_hint_is_of_something_that_is_left_out() -> None:
 
     for name in HINTS:
         assert operator.attrgetter(name.removeprefix("np."))(np) not in implementations, name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.complex64, np.int64, ">f4"])
+@pytest.mark.parametrize("size", [0, 100, MANY, 300_000])
+def test_a_selection_without_branches_is_that_of_numpy(dtype: Any, size: int) -> None:
+    """Bit for bit: NaN, infinity and the signs of zeros, in every dtype, layout and memory."""
+    rng = np.random.default_rng(size)
+    special = [0.0, -0.0, 1.5] if np.dtype(dtype).kind == "i" else [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x, y = (rng.choice([*special, *rng.normal(size=20)], (size // 20, 20)).astype(dtype) for _ in range(2))
+    masks = rng.random(x.shape) < 0.5, rng.integers(0, 2, x.shape), rng.random(x.shape[1]) < 0.5
+    for c in *masks, masks[0].T.copy().T:
+        for a, b in (
+            (x, y),
+            (x, awkward(y)),
+            (x.T.copy().T, y),
+            (x, x),
+            (x, y.astype(np.result_type(y, np.float64))),
+            (x, y[:1]),
+        ):
+            for into_x in False, True:
+                given = a.copy(order="K") if into_x else a
+                found, expected = selected(c, given, b, into_x), np.where(c, a, b)
+                assert found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+                assert found is given or not np.may_share_memory(found, b)
+
+
+def test_relu_passes_what_is_not_finite_where_it_is_open() -> None:
+    m = np.tile(np.array([1.0, -1.0, 0.0, np.nan], np.float32), 2000)
+    g = np.repeat(np.array([np.nan, np.inf], np.float32), 4000)
+    t = mg.Tensor(m)
+    mg.relu(t).backward(g)
+    assert np.array_equal(t.grad, np.where(m > 0, g, np.where(m == m, 0, m)), equal_nan=True)

@@ -22,9 +22,9 @@ SHORT: dict[Any, str] = {np.exp: "e", np.sum: "total", np.max: "top", np.min: "b
 SHORT |= {np.reshape: "r", np.broadcast_to: "repeated", np.concatenate: "joined", np.take: "rows"}
 SHORT |= {assigned: "padded", changed: "sums", filled: "filled", np.swapaxes: "swapped", np.moveaxis: "moved"}
 
-#: The functions that the source for numba calls (see jit.py).
+#: The functions that the executed source calls, and that for numba (see jit.py).
 KERNELS = {"_place", "_rows", "_add_rows", "_subtract_rows", "_sum_runs", "_largest"}
-KERNELS |= {"_inner", "_inner_rows", "_weighted_rows"}
+KERNELS |= {"_inner", "_inner_rows", "_weighted_rows", "_selected"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiler.dialects.fast import words
+from minigrad.compiler.dialects.fast import GLOBALS, words
 from minigrad.compiler.dialects.loops import NumPyWithLoops
 from minigrad.compiler.dialects.numba import Missing, Numba
 from minigrad.compiler.identifiers import Identifiers
@@ -181,7 +181,7 @@ def _with_loops(source: str, name: str) -> Callable[..., Any]:
     A source without any runs as NumPy, and numba, which takes a second to import, is not.
     """
     has_loops = "@njit" in source or not words(source).isdisjoint(re.findall(r"(?m)^def (\w+)", KERNELS))
-    return executable(source, name, {**_kernels(), "njit": njit_for(source)} if has_loops else None)
+    return executable(source, name, GLOBALS | (_kernels() | {"njit": njit_for(source)} if has_loops else {}))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.compiler.audit import Audit
-from minigrad.compiler.dialects.fast import FastNumPy
+from minigrad.compiler.dialects.fast import GLOBALS, FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
 from minigrad.compiler.examples import is_large
 from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards, reach_guards, separation_guards
@@ -57,7 +57,8 @@ class Specialization:
             lines = schedule(program, lean=True)
             identifiers = identify(lines)
         fast = Printer(lines, identifiers, FastNumPy)
-        self.run, contiguous = executable(fast.source(), identifiers.function), fast.dialect.contiguous
+        self.run = executable(fast.source(), identifiers.function, GLOBALS)
+        contiguous = fast.dialect.contiguous
         inputs = [(slot, value) for slot, value in recorded.captured if value in lines.needed]
         self.touched = [slot for slot, *_ in recorded.written if slot.of_tensor]
         self.rebound = [slot for slot, _ in recorded.rebound]

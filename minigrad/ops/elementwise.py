@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.engine import Array, Node, implements, op, stop_gradient
+from minigrad.operands import selected
 from minigrad.shorthand import V, beside, binary, changed, composed, in_float32, unary
 
 
@@ -190,13 +191,13 @@ def relu(m: Array) -> Array:
     (0.0, 2.0)
     """
     y = np.maximum(m, 0.0)
-    return y, lambda g: np.where(y > 0, g, stop_gradient(y))  # elsewhere y is 0, or NaN like m
+    return y, lambda g: selected(y > 0, g, stop_gradient(y))  # elsewhere y is 0, or NaN like m
 
 
 def _winning(x: Array, y: Array, z: Array) -> Any:
     """The pullback to x of z, the larger or smaller of x and y: all where it is x, half at a tie, NaN where z is."""
     x, y, z = map(stop_gradient, (x, y, z))
-    return lambda g: np.where(x == z, np.where(y == z, g / 2, g), np.where(z == z, 0, z))
+    return lambda g: selected(x == z, np.where(y == z, g / 2, g), np.where(z == z, 0, z))
 
 
 @op(np.maximum)

@@ -139,3 +139,26 @@ def test_zero_times_nan_is_nan_in_a_product_of_one_element(shapes: Any, dtype: A
         held[:] = np.full(shapes[0], left, dtype), np.full(shapes[1], right, dtype)
         with np.errstate(invalid="ignore"):
             assert same_bits(compiled(x), f(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("inlined", [True, False])
+def test_a_choice_between_many_elements_takes_no_branches(dtype: Any, inlined: bool) -> None:
+    x, g, W = np.random.default_rng(0).normal(size=(3, 300, 300)).astype(dtype)
+    x[0, 0], g[:2, 0] = np.nan, [np.inf, np.nan]
+
+    def f(x: Any, g: Any, W: Any) -> Any:
+        y = np.maximum(x @ W, 0)
+        if inlined:
+            z = np.where(y > 0, g @ W, y)
+            return z * z[::-1]
+        h = g @ W
+        return np.where(y > 0, h, y) * h
+
+    d = mg.compile(f)
+    with np.errstate(all="ignore"):
+        for args in (x, g, W), (x.T, g, W), (np.asfortranarray(x), g.T, W):
+            ours, wanted = d(*args), f(*args)
+            assert same_bits(ours, wanted) and ours.strides == wanted.strides
+    lines = "".join(linecache.getlines(d.latest.run.__code__.co_filename))
+    assert "_selected(" in lines and (", True)" in lines) == inlined and "np.where" in d.source, lines

@@ -15,9 +15,11 @@ from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
 from minigrad.compiler.program import Value, is_elementwise, operands, root
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import Code, called, constant, dtype_constant
+from minigrad.operands import MANY, selected
 
 SMALL_MATRIX = 10_000  # elements: of larger ones the product itself takes the time
 PAGE = 4096  # bytes: what is smaller is not worth a statement
+GLOBALS = {"_selected": selected}  # of the executed source, beside np
 
 
 class FastNumPy(Dialect):
@@ -56,9 +58,13 @@ class FastNumPy(Dialect):
             return f"{printer.parenthesized(args[0], ATOM)}.dot({printer.text(args[1])})", ATOM
         if (x := self.reused.get(v)) is not None:
             *given, name = *map(printer.text, args), printer.names[x]
+            if is_of_many(v) and args[1] not in printer.names and isinstance(args[1].call, np.ufunc):  # into new memory
+                return f"_selected({', '.join(given)}, True)", ATOM
             if v.call is np.where:
                 return f"np.copyto({name}, {given[1]}, where={given[0]}) or {name}", 0
             return f"{called(v.call)}({', '.join(given)}, out={name})", ATOM
+        if is_of_many(v):
+            return f"_selected({', '.join(map(printer.text, args))})", ATOM
         return column_times_row(printer, v, args)
 
     def signature(self, printer: Printer) -> tuple[list[str], list[str]]:
@@ -190,6 +196,11 @@ def is_choice_of_numbers(schedule: Schedule, v: Value) -> bool:
         and all(not isinstance(x, Value) or isinstance(x.example, np.generic) for x in v.args)
         and all(x.dtype == v.dtype if isinstance(x, Value) else isinstance(x, float | np.floating) for x in v.args[1:])
     )
+
+
+def is_of_many(v: Value) -> bool:
+    """Is it np.where, of many elements of two arrays?"""
+    return is_choice(v) and np.size(v.example) >= MANY and all(isinstance(x, Value) for x in v.args)
 
 
 def made_for(schedule: Schedule, part: Any) -> Value | None:
