@@ -237,7 +237,7 @@ class Dropout(Summarized):
         if not 0 <= self.rate < 1:
             raise ValueError(f"needed a rate of at least 0 and below 1, got {self.rate}")
         kept = np.asarray(rng.random(x.shape) >= self.rate, like=np.empty_like(x, shape=()))
-        return np.where(kept, x.dtype.type(1) / x.dtype.type(1 - self.rate), x.dtype.type(0))
+        return kept * (x.dtype.type(1) / x.dtype.type(1 - self.rate))
 
     def __call__(self, x: Array, noise: Any = None) -> Array:
         """noise: a generator to draw the mask from, or the mask (under `compile`), or None in evaluation."""
