@@ -218,7 +218,7 @@ def separation_guards(recorded: Recorded, arguments: list[Slot]) -> list[Guard]:
     firsts = {first for _, first, _ in recorded.written}
     written = [slot for slot, value in recorded.captured if value in firsts]
     others = [slot for slot, x in recorded.captured if isinstance(x.example, np.ndarray) and x not in firsts]
-    if not written:
+    if not written or len(written) + len(others) + len(arguments) == 1:
         return []
     groups = [Separate(written, others), *(Separate([argument], written) for argument in arguments)]
     known: dict[int, str] = {}
