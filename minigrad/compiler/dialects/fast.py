@@ -19,6 +19,7 @@ from minigrad.operands import MANY, selected
 
 SMALL_MATRIX = 10_000  # elements: of larger ones the product itself takes the time
 PAGE = 4096  # bytes: what is smaller is not worth a statement
+HUGE = 1 << 22  # bytes: beyond them np.copyto, slower, left a process 30 MB smaller
 GLOBALS = {"_selected": selected}  # of the executed source, beside np
 
 
@@ -58,7 +59,7 @@ class FastNumPy(Dialect):
             return f"{printer.parenthesized(args[0], ATOM)}.dot({printer.text(args[1])})", ATOM
         if (x := self.reused.get(v)) is not None:
             *given, name = *map(printer.text, args), printer.names[x]
-            if is_of_many(v) and args[1] not in printer.names and isinstance(args[1].call, np.ufunc):  # into new memory
+            if is_of_many(v) and is_inlined_ufunc(args[1], printer) and v.size_in_memory < HUGE:  # it is in new memory
                 return f"_selected({', '.join(given)}, True)", ATOM
             if v.call is np.where:
                 return f"np.copyto({name}, {given[1]}, where={given[0]}) or {name}", 0
@@ -196,6 +197,10 @@ def is_choice_of_numbers(schedule: Schedule, v: Value) -> bool:
         and all(not isinstance(x, Value) or isinstance(x.example, np.generic) for x in v.args)
         and all(x.dtype == v.dtype if isinstance(x, Value) else isinstance(x, float | np.floating) for x in v.args[1:])
     )
+
+
+def is_inlined_ufunc(x: Value, printer: Printer) -> bool:
+    return x not in printer.names and isinstance(x.call, np.ufunc)
 
 
 def is_of_many(v: Value) -> bool:
