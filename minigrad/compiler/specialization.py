@@ -181,8 +181,7 @@ class Specialization:
         """The source of what follows a run: Tensors and objects take their new state, the output its containers."""
         assign: Any = object.__setattr__
         writer.scope |= {"tick": tick, "touch": touch, "asarray": np.asarray, "assign": assign}
-        results = [f"o{i}" for i, _ in enumerate(returned(self.program))]
-        rebuild = Rebuild(self.program, results, names, writer.bind)
+        rebuild = Rebuild(self.program, names, writer.bind)
         output = self.program.output
         first, *values = map(rebuild.expression, output if self.rebound else [output])
         roots = f"({''.join(f'{name}, ' for name in names)})"
@@ -206,7 +205,7 @@ class Specialization:
                 changes.append(f"{name}._stamp = tick()" if slot.holder._edges == () else f"touch({name})")
         lines = [
             f"def finish({', '.join(['o', *names])}):",
-            f"    [{', '.join(results)}] = o",
+            f"    [{', '.join(rebuild.results)}] = o",
             *(f"    {change}" for change in changes),
             f"    return {first}",
         ]
@@ -226,15 +225,19 @@ class Rebuild:
     """Writes the expression of a tree of what a run has returned, and of arguments.
 
     Args:
-        results: the names of what `returned` lists.
         names: those of the arguments.
         bind: makes a name for an object.
+
+    Attributes:
+        results: the names of what `returned` lists.
     """
 
-    def __init__(self, program: Program, results: list[str], names: list[str], bind: Callable[[Any, str], str]) -> None:
+    def __init__(self, program: Program, names: list[str], bind: Callable[[Any, str], str]) -> None:
+        computed = returned(program)
+        self.results = [f"o{i}" for i in range(len(computed))]
         places = dict(zip(program.parameters, names))
         self.arrays = {key: places[name] for key, name in given_arrays(program).items()}
-        self.arrays |= {id(x): name for x, name in zip(returned(program), results)}
+        self.arrays |= {id(x): name for x, name in zip(computed, self.results)}
         self.bind = bind
 
     def expression(self, tree: Any) -> str:

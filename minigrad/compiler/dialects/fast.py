@@ -35,7 +35,7 @@ class FastNumPy(Dialect):
 
     def arguments(self, printer: Printer, v: Value) -> tuple[Any, ...]:
         args = tuple(python_number(v, x) for x in v.args)
-        if v.call is np.where and is_choice_of_numbers(self.schedule, v):
+        if is_choice_of_numbers(self.schedule, v):
             return tuple(x if isinstance(x, Value) else self.as_array(x, v.dtype) for x in args)
         if v.ndim and (dtype := common_dtype(v)) is not None:
             return tuple(self.as_array(x, dtype) if type(x) in (int, float, Code) else x for x in args)
@@ -49,7 +49,7 @@ class FastNumPy(Dialect):
     def formula(self, printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
         if v.call is np.take and len(args) == 3:
             return f"{printer.parenthesized(args[0], ATOM)}.take({printer.text(args[1])}, {args[2]})", ATOM
-        if v.call is np.where and is_choice_of_numbers(self.schedule, v):
+        if is_choice_of_numbers(self.schedule, v):
             return f"{printer.text(args[1])} if {printer.text(args[0])} else {printer.text(args[2])}", 0
         if v in self.parts:
             if v.call is np.concatenate:
