@@ -45,7 +45,7 @@ class Recipe:
     held_out: float = 0.15  # of the training sentences, to choose the threshold on
     average: float = 0.2  # the weight of an epoch in the running mean of the parameters, which is the model
     seed: int = 0
-    compile: str | None = None  # the step as straight-line source: for "numpy" or "numba"
+    compile: str | None = None  # the step as straight-line source: "numpy", or "numba" where it pays
 
     def __post_init__(self) -> None:
         for name, least in ("epochs", 1), ("patience", 1), ("batch", 1), ("corrupt", 1), ("seed", 0):
@@ -293,8 +293,6 @@ class Run:
         make, usual_rate = OPTIMIZERS[recipe.optimizer]
         rate = usual_rate if recipe.learning_rate is None else recipe.learning_rate
         self.optimizer = make([t for t in vars(self.variables).values() if t is not None], rate, comm=comm)
-        descend = _descent(self.variables, self.optimizer) if comm is None else _gradients(self.variables)
-        self._descend = descend if recipe.compile is None else mg.compile(descend, backend=recipe.compile)
 
         shape = Tagger(settings, self.vocabulary, start)
         windows = {name: shape.windows(s.tokens for s in part) for name, part in parts.items()}
@@ -303,6 +301,11 @@ class Run:
         #: what a model is judged on: the held-out sentences, and those of development where they are others
         self.parts = [(device.to(part), gold[name]) for name, part in windows.items()]
         self.true, self.other = np.flatnonzero(gold["training"]), np.flatnonzero(~gold["training"])
+        descend = _descent(self.variables, self.optimizer) if comm is None else _gradients(self.variables)
+        if recipe.compile is not None:
+            calls = recipe.epochs * math.ceil(len(self.true) / recipe.batch)
+            descend = mg.compile(descend, backend=recipe.compile, calls=calls)
+        self._descend = descend
         seen = np.bincount(training.words[:, settings.radius], minlength=len(self.vocabulary))
         dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
         dropout[:2] = 0

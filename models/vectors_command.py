@@ -53,7 +53,10 @@ class Run:
         self.V, self.U = mg.Tensor(start.astype(np.float32), "V"), mg.Tensor(np.zeros(shape, np.float32), "U")
         self.optimizer = mg.optim.SGD([self.V, self.U], recipe.learning_rate)
         descend = _descent(self.V, self.U, self.optimizer)
-        self._descend = descend if recipe.compile is None else mg.compile(descend, backend=recipe.compile)
+        if recipe.compile is not None:
+            of, _ = minibatches(corpus, recipe, np.random.default_rng([recipe.seed, 0]))
+            descend = mg.compile(descend, backend=recipe.compile, calls=recipe.epochs * of)
+        self._descend = descend
         self.epoch = self.done = 0  # epochs that are complete, and minibatches of the next one
         self.between_steps = True
         digest = sha256(repr(corpus.words).encode("utf-8", "surrogatepass"))

@@ -87,7 +87,7 @@ class Recipe:
     blocks: int = 8  # in a minibatch
     shared: int = 32  # negatives of a block
     seed: int = 0
-    compile: str | None = None  # the step as straight-line source: for "numpy" or "numba"
+    compile: str | None = None  # the step as straight-line source: "numpy", or "numba" where it pays
 
     def __post_init__(self) -> None:
         for name in "dim", "window", "negatives", "min_count", "epochs", "length", "blocks", "shared":

@@ -160,7 +160,9 @@ compiled by numba, which takes some seconds at the first call of the first proce
 ([where](performance.md#compiled)). There, numbers get the dtype of the arrays they meet, and rows of
 tables and products with small matrices are loops, which sum in another order than NumPy. Where large arrays go through
 exponentials and the like, which NumPy vectorizes and numba does not, only the loops over rows and long formulas over large arrays
-are compiled. A call that numba does not support is named in a warning, and NumPy runs the function.
+are compiled. A call that numba does not support is named in a warning, and NumPy runs the function. Tell `mg.compile` by
+`calls=` how many calls there will be, about: where they would not win back the seconds that numba takes to be imported and to
+compile, NumPy runs the function and numba is not imported.
 
 `print(d.guards)` lists the conditions under which the latest specialization is valid.
 

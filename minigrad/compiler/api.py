@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
+import math
 import sys
 import time
 import types
@@ -93,6 +94,7 @@ class Derived(Generic[P]):
         backend: str,
         pure: bool,
         audit: bool | str,
+        calls: float = math.inf,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend needs to be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -108,7 +110,7 @@ class Derived(Generic[P]):
         functools.update_wrapper(self, f)
         self.names = parameter_names(f)
         self.f, self.recipe, self.pinned, self.exact, self.backend, self.pure = f, recipe, pinned, exact, backend, pure
-        self.audit = audit
+        self.audit, self.calls = audit, calls
         self.cache: dict[Any, list[Specialization]] = {}
         self.quick: tuple[Function | None, int] = None, 0  # a call, and the number of its arguments
         self.pinned_to = ""  # the arguments that it was derived for first
@@ -167,7 +169,7 @@ class Derived(Generic[P]):
             Stale: before anything is computed or written.
         """
         assert specialization.audit is not None
-        recorded = self.recorded(self.call(arguments), False)
+        recorded = self.recorded(self.call(arguments), self.backend, False)
         changed = specialization.audit.compare(recorded)
         forget_examples(recorded.values)
         if changed is None:
@@ -196,8 +198,8 @@ class Derived(Generic[P]):
             return self.__qualname__
         if self.pure:
             raise TypeError(f"a derived function cannot be pickled; derive {title(self.f, 'f')} where it is needed")
-        options = {"backend": self.backend, "exact": self.exact, "audit": self.audit}
-        return functools.partial(compile, **options), (self.f,)  # type: ignore[arg-type]
+        options = {name: getattr(self, name) for name in ("backend", "exact", "audit", "calls")}
+        return functools.partial(compile, **options), (self.f,)
 
     def is_within_another(self, arguments: Arguments) -> bool:
         """Is the call part of what is recorded, or differentiated?"""
@@ -249,7 +251,9 @@ class Derived(Generic[P]):
     def compiled(self, kind: Any, arguments: Arguments) -> Specialization:
         """A new specialization, in the cache."""
         call = self.call(arguments)
-        recorded = self.recorded(call)
+        is_undecided = self.backend == "numba" and self.calls < math.inf and not self.cache
+        backend = "numpy" if is_undecided else self.backend
+        recorded = self.recorded(call, backend)
         moved = [slot for slot, *_ in recorded.written] + [slot for slot, _ in recorded.rebound]
         changed = [slot.title("something") for slot in moved]
         if self.pure and changed:
@@ -257,6 +261,13 @@ class Derived(Generic[P]):
                 f"derive needs a function without effects, got one that changes {', '.join(changed)}; see mg.compile"
             )
         program = simplified(title(self.f, "f"), arguments, recorded, self.exact)
+        if backend != self.backend:
+            from minigrad.compiler.jit import wins_back
+
+            if wins_back(program, self.calls):
+                self.calls = math.inf
+                return self.compiled(kind, arguments)
+            self.backend = backend
         specialization = Specialization(program, recorded, call, self.backend, bool(self.audit))
         if self.pinned and not self.cache:
             self.pinned_to = ", ".join(f"{printable(name)} {describe_argument(x)}" for name, x in arguments.all)
@@ -274,9 +285,9 @@ class Derived(Generic[P]):
         self.cache[kind] = [specialization, *others][:MAX_CACHED]
         return specialization
 
-    def recorded(self, call: Call, named: bool = True) -> Recorded:
+    def recorded(self, call: Call, backend: str, named: bool = True) -> Recorded:
         """A recording of a call; with `named`, of its variables' names too."""
-        with merging_rows(self.backend == "numpy"):  # numba's loops add rows as fast one by one
+        with merging_rows(backend == "numpy"):  # numba's loops add rows as fast one by one
             return record(call, named)
 
     @property
@@ -496,7 +507,12 @@ def is_floating(x: Any) -> bool:
 
 
 def compile(
-    step: Callable[P, Any], *, backend: str = "numpy", exact: bool = True, audit: bool | Literal["warn"] = True
+    step: Callable[P, Any],
+    *,
+    backend: str = "numpy",
+    exact: bool = True,
+    audit: bool | Literal["warn"] = True,
+    calls: float = math.inf,
 ) -> Derived[P]:
     """A function, such as a whole training step, as straight-line NumPy that updates its state in place.
 
@@ -532,6 +548,8 @@ def compile(
     Args:
         step: a function; also a method, as a decorator.
         backend, exact, audit: as in `derive`.
+        calls: how many calls there will be, about. Where so many, by an estimate from the first call's shapes, would
+            not win back the seconds that numba takes to be imported and to compile, the backend is "numpy".
 
     Raises:
         TypeError: as `derive` does; and where a step stores a computed value where nobody could find it again (a list).
@@ -546,4 +564,4 @@ def compile(
 
         return run, frozenset()
 
-    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False, audit=audit)
+    return Derived(step, recipe, pinned=False, exact=exact, backend=backend, pure=False, audit=audit, calls=calls)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.compiler.dialects.fast import GLOBALS, words
-from minigrad.compiler.dialects.loops import NumPyWithLoops
-from minigrad.compiler.dialects.numba import Missing, Numba
+from minigrad.compiler.dialects.loops import NumPyWithLoops, is_loop
+from minigrad.compiler.dialects.numba import Missing, Numba, adds_rows
 from minigrad.compiler.identifiers import Identifiers
 from minigrad.compiler.printer import Printer
-from minigrad.compiler.program import Value
-from minigrad.compiler.schedule import Schedule
+from minigrad.compiler.program import Program, Value, is_scatter, scattered
+from minigrad.compiler.schedule import Schedule, schedule, schedule_to_run
 from minigrad.compiler.source import executable, executed
+from minigrad.sparse import summed
 
 #: NumPy functions that numba lacks, or is slower at, as loops.
 KERNELS = '''
@@ -122,6 +123,8 @@ SCALAR_COST: dict[Any, int] = dict.fromkeys((np.exp, np.exp2, np.log, np.log2), 
 )
 NANOSECONDS = 0.3  # that NumPy and numba take per element
 CALL_OVERHEAD = 500  # nanoseconds that a call of NumPy costs more than one in compiled code
+ROWS_OVERHEAD, ROW_ELEMENT = 50_000, 2.5  # nanoseconds that adding rows costs NumPy more, once and for each element
+IMPORTED, COMPILED = 1e9, 2e8  # nanoseconds that numba takes to be imported, and to compile a line or a loop
 
 
 def numpy_is_faster(schedule: Schedule) -> bool:
@@ -130,8 +133,31 @@ def numpy_is_faster(schedule: Schedule) -> bool:
     Then whole programs are not worth the seconds that numba takes to compile them: what it saves on calls is a small
     part of the time, and it would lose more on exponentials and the like.
     """
+    return saved_on_calls(schedule) < 0
+
+
+def saved_on_calls(schedule: Schedule) -> float:
+    """The nanoseconds that a whole program takes less when it is compiled, estimated."""
     work = sum((SCALAR_COST.get(v.call, 0) + NANOSECONDS) * elements(v) for v in schedule.values)
-    return work > CALL_OVERHEAD * len(schedule.values)
+    return CALL_OVERHEAD * len(schedule.values) - work
+
+
+def wins_back(program: Program, calls: float) -> bool:
+    """Do so many calls win back the seconds that numba takes, where no compiled code is on disk?
+
+    Args:
+        program: as NumPy runs it: rows are merged before they are added.
+    """
+    lines = schedule_to_run(program, schedule(program))
+    saved, compiled = saved_on_calls(lines), len(lines.lines)
+    if saved < 0:
+        rows = [scattered(v)[1] for v in lines.values if is_scatter(v) and adds_rows(v, *scattered(v))]
+        rows += [v.args[0] for v in lines.values if v.call is summed]
+        formulas = [v for v in lines.lines if is_loop(lines, v)]
+        saved = sum(ROWS_OVERHEAD + ROW_ELEMENT * np.size(x.example) for x in rows)
+        saved += sum(NANOSECONDS * len(lines.inlined[v]) * np.size(v.example) for v in formulas)
+        compiled = bool(rows) + len(formulas)
+    return calls * saved > IMPORTED + compiled * COMPILED
 
 
 def elements(v: Value) -> float:

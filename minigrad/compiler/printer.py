@@ -27,6 +27,7 @@ from minigrad.compiler.program import (
     repeated,
     returned,
     root,
+    scattered,
     stored,
     viewed,
 )
@@ -190,9 +191,8 @@ class Printer:
         """The statement that writes into an array."""
         name = self.names[v]
         if is_scatter(v):
-            index, new = v.args[2:]
-            single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
-            return self.dialect.scatter(self, v, name, index[0] if single else index, self.scalar(v, new))
+            index, new = scattered(v)
+            return self.dialect.scatter(self, v, name, index, self.scalar(v, new))
         if v.call is assigned:
             x, index, new = v.args
             match new:

@@ -179,6 +179,13 @@ def is_scatter(v: Value) -> bool:
     return v.call is changed and isinstance(getattr(v.args[0], "__self__", None), np.ufunc)
 
 
+def scattered(v: Value) -> tuple[Any, Any]:
+    """The index at which such an update adds, and what."""
+    index, new = v.args[2:]
+    is_single = type(index) is tuple and len(index) == 1 and not isinstance(index[0], tuple | list)
+    return index[0] if is_single else index, new
+
+
 #: The calls that Python writes as operators, with their precedence.
 OPERATORS = {
     np.greater: (">", 1),

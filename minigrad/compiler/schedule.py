@@ -91,6 +91,11 @@ def schedule(program: Program, lean: bool = False) -> Schedule:
     )
 
 
+def schedule_to_run(program: Program, listed: Schedule) -> Schedule:
+    """The schedule of the source that runs: that of the listing or, where some arrays are large, a lean one."""
+    return schedule(program, lean=True) if any(is_large(v.size_in_memory) for v in listed.values) else listed
+
+
 def with_masks_of_results(program: Program) -> Program:
     """Read m > 0 off y = max(m, 0), as y > 0: so neither m nor a mask waits for the gradient of relu.
 

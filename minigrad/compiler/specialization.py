@@ -11,13 +11,12 @@ import numpy as np
 from minigrad.compiler.audit import Audit
 from minigrad.compiler.dialects.fast import GLOBALS, FastNumPy
 from minigrad.compiler.dialects.readable import ReadableNumPy
-from minigrad.compiler.examples import is_large
 from minigrad.compiler.guards import Guard, Guards, GuardSource, argument_guards, reach_guards, separation_guards
 from minigrad.compiler.identifiers import Identifiers, identify
 from minigrad.compiler.printer import Printer
 from minigrad.compiler.program import Program, Value, forget_examples, given_arrays, made_from, returned
 from minigrad.compiler.record import Arguments, Call, Recorded, is_array
-from minigrad.compiler.schedule import Schedule, schedule
+from minigrad.compiler.schedule import Schedule, schedule, schedule_to_run
 from minigrad.compiler.source import executable, executed
 from minigrad.engine import Node, tick
 from minigrad.engine import stop_gradient as plain
@@ -50,12 +49,10 @@ class Specialization:
         self.live, self.changes = recorded.live, bool(recorded.written or recorded.rebound)
         self.variables = [slot for slot, _ in recorded.captured if slot.of_tensor and slot.key == "_data"]
         self.audit = Audit(recorded) if audit else None
-        lines = schedule(program)
+        listed = schedule(program)
+        self.source = Printer(listed, identify(listed), ReadableNumPy).source()
+        lines = schedule_to_run(program, listed)
         identifiers = identify(lines)
-        self.source = Printer(lines, identifiers, ReadableNumPy).source()
-        if any(is_large(v.size_in_memory) for v in lines.values):
-            lines = schedule(program, lean=True)
-            identifiers = identify(lines)
         fast = Printer(lines, identifiers, FastNumPy)
         self.run = executable(fast.source(), identifiers.function, GLOBALS)
         contiguous = fast.dialect.contiguous

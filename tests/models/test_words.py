@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad.sparse import RowSparse
 from models import conll, slides, words
+from models import training as tag
 from models.__main__ import main
 from models.tagger import Settings
 from models.training import Checkpoint, Run
@@ -177,6 +178,28 @@ def test_the_learning_rate_decreases_to_a_250th():
     for _ in run.steps():
         rates.append(run.optimizer.lr)
     assert rates[0] == 0.025 and rates == sorted(rates, reverse=True) and 0.0001 < rates[-1] < 0.0025
+
+
+@pytest.mark.parametrize("command", ["words", "train"])
+def test_compile_is_told_the_number_of_steps(command, monkeypatch):
+    """By which it chooses whether numba is worth its seconds."""
+    told, made = [], 0
+
+    def compile(step, *, backend, calls):
+        def counted(*batch):
+            nonlocal made
+            made += 1
+            return step(*batch)
+
+        told.append((backend, calls))
+        return counted
+
+    monkeypatch.setattr(mg, "compile", compile)
+    if command == "words":
+        train(CORPUS, replace(SMALL, compile="numba"))
+    else:
+        tag.train(conll.embedded("train"), recipe=TaggerRecipe(epochs=2, batch=50, compile="numba"))
+    assert told == [("numba", pytest.approx(made, rel=0.2))]  # the words that are left out are drawn in each epoch
 
 
 def test_divergence_is_an_error():

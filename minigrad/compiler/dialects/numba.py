@@ -179,17 +179,21 @@ FORMS: dict[Any, Callable[[Printer, Value, tuple[Any, ...]], Formula | None]] = 
 
 def rows_added(printer: Printer, v: Value, name: str, index: Any, new: Any) -> str | None:
     """The line that adds a row of a matrix for each index, None for any other update."""
-    ufunc = v.args[0].__self__
-    if ufunc not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
-        return None
-    if v.ndim != 2 or new.shape != (*index.shape, v.shape[1]) or not (has_arithmetic(v) and has_arithmetic(new)):
-        return None
-    if index.dtype.kind not in "iu" or not np.can_cast(index.dtype, np.int64):
+    if not adds_rows(v, index, new):
         return None
     rows, scale = factors(printer, new)
     text = printer.text(rows) if rows.ndim == 2 else reshaped(printer, rows, (index.example.size, v.shape[1]))
     factor = f"{dtype_constant(new.dtype)}({printer.text(scale)})"
-    return f"_{ufunc.__name__}_rows({name}, {printer.text(index)}, {text}, {factor})"
+    return f"_{v.args[0].__self__.__name__}_rows({name}, {printer.text(index)}, {text}, {factor})"
+
+
+def adds_rows(v: Value, index: Any, new: Any) -> bool:
+    """Does an update add a row of a matrix for each index, or subtract it?"""
+    if v.args[0].__self__ not in (np.add, np.subtract) or not isinstance(index, Value) or not isinstance(new, Value):
+        return False
+    if v.ndim != 2 or new.shape != (*index.shape, v.shape[1]) or not (has_arithmetic(v) and has_arithmetic(new)):
+        return False
+    return index.dtype.kind in "iu" and np.can_cast(index.dtype, np.int64)
 
 
 def has_arithmetic(v: Value) -> bool:
