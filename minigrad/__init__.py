@@ -26,19 +26,6 @@ from minigrad.engine import op
 from minigrad.mode import no_grad
 from minigrad.ops import *
 from minigrad._tensor import Tensor
-from minigrad.mapping import vmap
-from minigrad.transforms import (
-    checkpoint,
-    elementwise_grad,
-    grad,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    stop_gradient,
-    value_and_grad,
-    vjp,
-)
 
 if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad import nn, optim
@@ -46,7 +33,20 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
     from minigrad.check.compare import compare
     from minigrad.check.numeric import GradientError, gradcheck
     from minigrad.compiler.api import compile, derive
+    from minigrad.mapping import vmap
     from minigrad.saving import batches, load, save
+    from minigrad.transforms import (
+        checkpoint,
+        elementwise_grad,
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+    )
     from minigrad.viz.draw import draw
     from minigrad.viz.names import name, scope, trace_source
     from minigrad.viz.replay import replay
@@ -57,12 +57,19 @@ if TYPE_CHECKING:  # these are imported when they are first asked for, see below
 _LATER = {
     "GradientError": "check.numeric",
     "batches": "saving",
+    "checkpoint": "transforms",
     "compare": "check.compare",
     "compile": "compiler.api",
     "debug": "anomalies",
     "derive": "compiler.api",
     "draw": "viz.draw",
+    "elementwise_grad": "transforms",
+    "grad": "transforms",
     "gradcheck": "check.numeric",
+    "hessian": "transforms",
+    "hvp": "transforms",
+    "jacobian": "transforms",
+    "jvp": "transforms",
     "load": "saving",
     "name": "viz.names",
     "nn": "nn",
@@ -70,7 +77,11 @@ _LATER = {
     "replay": "viz.replay",
     "save": "saving",
     "scope": "viz.names",
+    "stop_gradient": "transforms",
     "trace_source": "viz.names",
+    "value_and_grad": "transforms",
+    "vjp": "transforms",
+    "vmap": "mapping",
 }
 
 #: Names of the version before, which still work but warn.
@@ -80,8 +91,7 @@ _RENAMED = {"place": "scatter_add", "rows_of": "scatter_rows"}
 _PYTHONS = {"abs", "compile", "divmod", "max", "min", "round", "sum"}
 
 _PUBLIC = [
-    *("Tensor", "op", "no_grad", "stop_gradient", "checkpoint", "elementwise_grad", "grad", "hessian", "hvp"),
-    *("jacobian", "jvp", "value_and_grad", "vjp", "vmap"),
+    *("Tensor", "op", "no_grad"),
     *ops.names,
     *("fft", "linalg"),
     *_LATER,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os.path
 import sys
-import sysconfig
 from types import FrameType
 from typing import Any
 
@@ -15,7 +15,6 @@ from minigrad.text import printable
 
 PACKAGE = os.path.dirname(__file__) + os.sep
 NUMPY = os.path.dirname(np.__file__) + os.sep
-LIBRARIES = tuple(sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "purelib", "platlib"))
 
 #: Parts of minigrad that use public names only, as a user would: the attributes of their objects are the user's state.
 _AS_USERS = tuple(os.path.join(PACKAGE, name) for name in ("optim.py", "nn.py"))
@@ -32,8 +31,16 @@ _TOOLS = {
     "weakref",
 }
 _MADE_BY_PYTHON = 1 << 9  # the flag of a class that a class statement made
-_NOT_USERS = (*LIBRARIES, NUMPY, "built-in", "frozen", "<frozen")
 _OPS = os.path.join(PACKAGE, "ops") + os.sep, os.path.join(PACKAGE, "sparse.py")
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    """How the files begin that are neither minigrad's nor the user's."""
+    import sysconfig  # slow to import, and seldom needed
+
+    paths = sysconfig.get_paths()
+    return *(paths[key] + os.sep for key in ("stdlib", "purelib", "platlib")), NUMPY, "built-in", "frozen", "<frozen"
 
 
 def is_minigrad(file: str) -> bool:
@@ -48,7 +55,7 @@ def is_op(file: str) -> bool:
 
 def is_library(file: str) -> bool:
     """Is it a file of the standard library or of an installed package, or no file at all (built in, frozen)?"""
-    return not is_minigrad(file) and file.startswith(_NOT_USERS)
+    return not is_minigrad(file) and file.startswith(_libraries())
 
 
 def is_users(x: Any) -> bool:
