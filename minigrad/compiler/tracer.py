@@ -13,8 +13,11 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import opcode
 import operator
+import sys
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -263,6 +266,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
             self.trace.write(changed, function, inputs, {})
             return None
         if not out:
+            if ufunc in IN_PYTHON and differs_from_operator(ufunc, inputs) and not is_operator(sys._getframe(1)):
+                inputs = tuple(self.trace.call(np.asarray, (x,), {}) if isinstance(x, Tracer) else x for x in inputs)
             return self.trace.call(function, inputs, kwargs)
         if len(out) > 1:
             return self.trace.written_to_several(function, inputs, kwargs, out)
@@ -573,6 +578,11 @@ def untraced(x: Any) -> Any:
     return mapped(lambda t: t.value, Tracer, x)
 
 
+#: Python's instructions for operators.
+OPERATOR_CODES = {opcode.opmap[name] for name in ("BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE", "UNARY_INVERT")}
+
+INHERITED = Tracer.__add__.__code__.co_filename
+
 #: Python's operators for its own numbers.
 IN_PYTHON: dict[Any, Any] = {
     np.greater: operator.gt,
@@ -597,6 +607,19 @@ IN_PYTHON: dict[Any, Any] = {
     np.invert: operator.invert,
     np.power: operator.pow,
 }
+
+
+def differs_from_operator(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
+    """Is a ufunc of numbers something else than its operator? 1.0 / 0.0 is an error, np.power(-inf, 0.5) NaN."""
+    if not all(isinstance(x, int | float | complex | np.generic) for x in inputs):
+        return False
+    return ufunc is np.power or not any(isinstance(x, np.generic) for x in inputs)
+
+
+def is_operator(caller: FrameType) -> bool:
+    """Was the ufunc that a frame has called an operator there, or in the methods that Tracer inherits?"""
+    code = caller.f_code
+    return code.co_filename == INHERITED or code.co_code[caller.f_lasti] in OPERATOR_CODES
 
 
 def with_static_values(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

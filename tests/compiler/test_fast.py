@@ -1,6 +1,7 @@
 """Fast NumPy: parts of a concatenation are computed in their place."""
 
 import linecache
+import operator
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from derived import same_bits
 
 import minigrad as mg
+from minigrad.trees import leaves
 
 
 @pytest.mark.parametrize(("reused", "placed"), [(False, True), (True, False)])
@@ -112,6 +114,43 @@ def test_containers_and_constants_are_new_at_every_call() -> None:
         found = d(x)
         assert found["c"].tolist() == [0, 1, 2] and found["none"] == (None, 1.5, []) and found["x"][1] == "one"
         assert list(found) == list(wanted)
+
+
+def raised_in_place(x: Any, n: Any) -> Any:
+    y = x[0]
+    y **= n
+    return y
+
+
+def called_by_name(ufunc: np.ufunc) -> Any:
+    return lambda x, n: (
+        ufunc(x[0], n),
+        ufunc(x.sum(), 0.5),
+        ufunc(np.float64(-np.inf), x[1]),
+        ufunc(n, n),
+        ufunc(x, n),
+    )
+
+
+@pytest.mark.parametrize("first", [-np.inf, np.inf, 0.0, 2.0, 1e300])
+@pytest.mark.parametrize("n", [0.5, 2.0, 0.0])
+@pytest.mark.parametrize(
+    "f",
+    [
+        *map(called_by_name, (np.power, np.multiply, np.divide, np.remainder, np.floor_divide, np.add)),
+        lambda x, n: (x[0] ** n, n ** x[1], x.sum() ** 0.5, np.float64(-np.inf) ** x[1], operator.pow(x[0], 2)),
+        lambda x, n: (n * n, n + 1, -n, n - x[0], n / 2, n < 1),
+        raised_in_place,
+    ],
+)
+def test_a_ufunc_of_numbers_called_by_its_name_is_no_operator(f: Any, n: float, first: float) -> None:
+    """np.power(-inf, 0.5) is nan, -inf ** 0.5 is inf; np.divide(1.0, 0.0) is inf, 1.0 / 0.0 an error."""
+    x = np.array([first, 0.5, 3.0])
+    with np.errstate(all="ignore"):
+        wanted, compiled = f(x, n), mg.compile(f)
+        for _ in range(3):
+            for ours, eager in zip(leaves(compiled(x, n)), leaves(wanted), strict=True):
+                assert type(ours) is type(eager) and same_bits(ours, eager)
 
 
 def test_a_power_of_an_array_is_no_power_of_a_number() -> None:
