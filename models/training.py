@@ -301,11 +301,11 @@ class Run:
         #: what a model is judged on: the held-out sentences, and those of development where they are others
         self.parts = [(device.to(part), gold[name]) for name, part in windows.items()]
         self.true, self.other = np.flatnonzero(gold["training"]), np.flatnonzero(~gold["training"])
-        descend = _descent(self.variables, self.optimizer) if comm is None else _gradients(self.variables)
+        self._uncompiled = _descent(self.variables, self.optimizer) if comm is None else _gradients(self.variables)
+        self._descend = self._uncompiled
         if recipe.compile is not None:
             calls = recipe.epochs * math.ceil(len(self.true) / recipe.batch)
-            descend = mg.compile(descend, backend=recipe.compile, calls=calls)
-        self._descend = descend
+            self._descend = mg.compile(self._uncompiled, backend=recipe.compile, calls=calls)
         seen = np.bincount(training.words[:, settings.radius], minlength=len(self.vocabulary))
         dropout = recipe.word_dropout / (recipe.word_dropout + seen + (recipe.word_dropout == 0))
         dropout[:2] = 0
@@ -442,6 +442,14 @@ class Run:
             "random state": self.rng.bit_generator.state,
         }
 
+    @property
+    def _backend(self) -> str | None:
+        """The backend that the first step chose; None before it, and where steps are not compiled.
+
+        The first step after `restore` may be that of a smaller minibatch, which would choose another: other bits.
+        """
+        return getattr(self._descend, "backend", None) if self.steps else None
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a run to resume has to have in common with this one."""
@@ -453,7 +461,7 @@ class Run:
     def save(self, path: str | Path) -> None:
         """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
         arrays = self.device.back(self._arrays())
-        about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers()}
+        about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers() | {"backend": self._backend}}
         try:
             if self.comm is None or self.comm.Get_rank() == 0:
                 storage.write(path, about, arrays)
@@ -481,12 +489,13 @@ class Run:
             raise ValueError(f"{path}: needed the run that the checkpoint is of, got another: {', '.join(changes)}")
 
     def _restore(self, file: storage.Reader, state: dict[str, Any]) -> None:
-        threshold = state.pop("threshold", None)
+        threshold, backend = state.pop("threshold", None), state.pop("backend", None)
         model = self._numbers()
         del model["threshold"]
         of = len(self.order)
         if not (
             (threshold is None or _is_like(threshold, 0.0))
+            and (backend is None or (self.recipe.compile is not None and backend in ("numpy", self.recipe.compile)))
             and _is_like(state, model)
             and 1 <= state["epoch"] <= self.recipe.epochs + 1
             and state["done"] in range(0, of, self.recipe.batch)
@@ -506,6 +515,8 @@ class Run:
         for name, values in state["optimizer"].items():
             self._optimizer_state()[name][:] = values
         self.optimizer.steps = state["optimizer steps"]
+        if backend is not None:
+            self._descend = mg.compile(self._uncompiled, backend=backend)
         for name in POSITION:
             setattr(self, name, state[name])
         self.rng.bit_generator.state = self.epoch_state

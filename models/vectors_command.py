@@ -25,14 +25,14 @@ from models.vectors import Vectors
 from models.words import Blocks, Corpus, Recipe, minibatches, objective
 
 KIND = "a checkpoint of `python -m models words`"
-REPORT = 100  # minibatches between two reports: the loss costs more than the step, which needs its gradient only
+EVERY = 100  # minibatches between two losses: one costs more than the step, which needs its gradient only
 
 
 @dataclass(frozen=True)
 class Progress(InEpochs):
-    """The progress of training: minibatches are counted."""
+    """The progress of training, reported after every minibatch: these are counted."""
 
-    loss: float  # of a pair in the latest minibatch, before its step
+    loss: float  # of a pair in the latest minibatch whose loss was computed, before its step
     speed: float  # words of the corpus a second
 
     def __str__(self) -> str:
@@ -63,8 +63,8 @@ class Run:
         digest.update(corpus.numbers.tobytes() + corpus.sentences.tobytes())
         self.identity = asdict(recipe) | {"corpus": digest.hexdigest()}
 
-    def steps(self) -> Iterator[Progress | None]:
-        """Learn; between the steps, the progress where it is to be reported.
+    def steps(self) -> Iterator[Progress]:
+        """Learn; between the steps, the progress.
 
         Raises:
             FloatingPointError: where numbers are no longer finite.
@@ -77,8 +77,7 @@ class Run:
             for blocks in islice(epoch, self.done, None):
                 passed = words * (self.epoch + self.done / of)
                 first = passed if first is None else first
-                is_reported = self.done % REPORT == 0
-                if is_reported:
+                if self.done % EVERY == 0 or math.isnan(loss):
                     loss = float(objective(self.V.data, self.U.data, blocks)) / max(1.0, float(np.sum(blocks.pairs)))
                     self._check(loss)
                 self.between_steps = False
@@ -88,8 +87,7 @@ class Run:
                 self.between_steps = True
                 if self.done < of:
                     speed = (passed - first) / (time.perf_counter() - began)
-                    now = Progress(self.epoch + 1, recipe.epochs, self.done, of, loss, speed)
-                    yield now if is_reported else None
+                    yield Progress(self.epoch + 1, recipe.epochs, self.done, of, loss, speed)
             self.epoch, self.done = self.epoch + 1, 0
             self._check(self.V.data, self.U.data)
             speed = (self.epoch * words - (first or 0)) / (time.perf_counter() - began)
@@ -185,8 +183,7 @@ def train(
                 else steps % checkpoint.every == 0 or run.epoch == recipe.epochs
             ):
                 run.save(checkpoint.path)
-            if now is not None:
-                report(now)
+            report(now)
     except KeyboardInterrupt:
         if checkpoint is not None and run.between_steps:
             run.save(checkpoint.path)

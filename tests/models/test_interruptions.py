@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import io
+import math
 import os
 import pty
 import resource
@@ -77,6 +78,32 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(optimizer, compiled, 
     same(train(SENTENCES, None, SMALL, recipe, checkpoint=Checkpoint(file, resume=True)), whole)  # it was finished
 
 
+def test_a_resumed_run_keeps_the_backend_that_its_first_step_chose(tmp_path, monkeypatch):
+    """Its own first step may be that of a smaller minibatch, which would choose another, of other bits."""
+    used = []
+
+    class Compiled:
+        def __init__(self, step, *, backend, calls=math.inf):
+            self.step, self.backend, self.calls = step, backend, calls
+
+        def __call__(self, true, corrupt):
+            if self.calls < math.inf and len(true.words) < 40:
+                self.backend = "numpy"
+            self.calls = math.inf
+            used.append((len(true.words), self.backend))
+            return self.step(true, corrupt)
+
+    monkeypatch.setattr("minigrad.compile", Compiled)
+    recipe, file = Recipe(epochs=2, batch=40, compile="numba"), tmp_path / "run"
+    whole = train(SENTENCES, settings=SMALL, recipe=recipe)
+    per_epoch = len(used) // 2
+    assert used[per_epoch - 1][0] < 40
+    expected, used[:] = list(used), []
+    train(SENTENCES, None, SMALL, recipe, stop_after(per_epoch - 1), Checkpoint(file))
+    same(train(SENTENCES, None, SMALL, recipe, checkpoint=Checkpoint(file, resume=True)), whole)
+    assert used == expected
+
+
 def test_what_a_hostile_checkpoint_says_is_shown_and_short(tmp_path):
     file = tmp_path / "run"
     train(SENTENCES, None, SMALL, Recipe(epochs=1), checkpoint=Checkpoint(file))
@@ -87,6 +114,7 @@ def test_what_a_hostile_checkpoint_says_is_shown_and_short(tmp_path):
         about | {"checkpoint": hostile},
         about | {"run": about["run"] | {"hidden": hostile, "entity": [hostile]}},
         about | {hostile: 1, "state": {hostile: 1}},
+        about | {"state": about["state"] | {"backend": "numba"}},
     ):
         storage.write(file, spoilt, {hostile[:99]: np.ones(1)})
         with pytest.raises(ValueError) as error:
