@@ -461,7 +461,8 @@ class Run:
     def save(self, path: str | Path) -> None:
         """Write the checkpoint. Where the file cannot be written, training is worth more: it goes on with a warning."""
         arrays = self.device.back(self._arrays())
-        about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": self._numbers() | {"backend": self._backend}}
+        state = self._numbers() | {"backend": self._backend}
+        about = {"checkpoint": CHECKPOINT_FORMAT, "run": self.identity, "state": state}
         try:
             if self.comm is None or self.comm.Get_rank() == 0:
                 storage.write(path, about, arrays)

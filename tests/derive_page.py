@@ -162,7 +162,9 @@ tables and products with small matrices are loops, which sum in another order th
 exponentials and the like, which NumPy vectorizes and numba does not, only the loops over rows and long formulas over large arrays
 are compiled. A call that numba does not support is named in a warning, and NumPy runs the function. Tell `mg.compile` by
 `calls=` how many calls there will be, about: where they would not win back the seconds that numba takes to be imported and to
-compile, NumPy runs the function and numba is not imported.
+compile, NumPy runs the function and numba is not imported. The first call decides, by its shapes, and `step.backend` says how: a run
+that is resumed later passes it on (`backend=`), as its own first minibatch may be a smaller one. As a decorator with options, write
+`@functools.partial(mg.compile, backend="numba")`.
 
 `print(d.guards)` lists the conditions under which the latest specialization is valid.
 

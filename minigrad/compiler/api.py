@@ -73,6 +73,7 @@ class Derived(Generic[P]):
 
     Attributes:
         cache: the specializations by the kind of the arguments; at most 8 are kept, the oldest is dropped first.
+        backend: "numpy" or "numba"; with `calls`, the one that the first call has chosen.
         source: the source of the latest specialization.
         latex: the same as formulas, for LaTeX's mathematics mode. Functions, ∘ and fractions apply to each element,
             Σ_i X_{i·} is the sum of X's rows; what has no notation is written as in NumPy. Notebooks show both.
@@ -102,6 +103,8 @@ class Derived(Generic[P]):
             raise ImportError('backend="numba" needs numba: pip install -e ".[fast]"')
         if audit not in (True, False, "warn"):
             raise ValueError(f"audit needs to be True, False or 'warn', got {audit!r}")
+        if not isinstance(calls, int | float | np.number) or not calls >= 0:
+            raise ValueError(f"calls needs to be the number of calls, at least 0, or inf, got {calls!r}")
         code = getattr(inspect.unwrap(f), "__code__", None)
         if code is not None and code.co_flags & (
             inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -549,7 +552,8 @@ def compile(
         step: a function; also a method, as a decorator.
         backend, exact, audit: as in `derive`.
         calls: how many calls there will be, about. Where so many, by an estimate from the first call's shapes, would
-            not win back the seconds that numba takes to be imported and to compile, the backend is "numpy".
+            not win back the seconds that numba takes to be imported and to compile, the backend is "numpy". To choose
+            the same in a later run that goes on with this one, pass `step.backend` as its backend, without calls.
 
     Raises:
         TypeError: as `derive` does; and where a step stores a computed value where nobody could find it again (a list).

@@ -131,6 +131,12 @@ def test_numba_is_not_imported_for_what_has_no_loops() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
+@pytest.mark.parametrize("calls", [None, "many", -1, np.nan])
+def test_calls_is_a_number_of_calls(calls: Any) -> None:
+    with pytest.raises(ValueError, match=r"calls needs to be the number of calls.*got"):
+        mg.compile(np.sin, calls=calls)
+
+
 def large_update(x: Any, y: Any) -> Any:
     z = x * y - x * 2 + y
     return np.tanh(z) * z
