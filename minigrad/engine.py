@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.errors import changed_since, constant_keyword, explained, no_array, not_again, wrong_shape
 from minigrad.mode import mode, vmaps, watched
-from minigrad.node import LARGE, entered, node_of
+from minigrad.node import LARGE, entered, function_of, node_of
 from minigrad.node import Node as Node
 from minigrad.node import tick as tick
 from minigrad.operands import constant, known, unpromoting
@@ -71,7 +71,8 @@ def op(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
     (np.float64(12.0), np.float64(12.0))
 
     The body receives plain arrays and must call only NumPy (see the module's docstring). A pullback returns the
-    gradient in the shape of its argument, before or after broadcasting: the backward pass unbroadcasts it.
+    gradient in the shape of its argument, before or after broadcasting: the backward pass unbroadcasts it. It may also
+    be an array, by which the gradient is multiplied: the derivative of an op that works element by element.
     It may return g itself or a view, but no array that it returns again: a leaf's `.grad` may be changed in place.
     Arguments that have no derivative (an axis, an index) come last, or get None as their pullback.
     Called with no Tensor, an op returns plain arrays. The arguments of `op` are the NumPy functions it implements.
@@ -237,9 +238,11 @@ def backward_pass(
                 raise changed_since(x, node)
             if older > oldest:
                 continue
-            if pull is not None:
+            if pull is None:
+                h = pullback(g) if callable(pullback) else g * pullback
+            else:
                 x, node = node_of(x), node_of(node)
-            h = pullback(g) if pull is None else pull(node, x, pullback, g)
+                h = pull(node, x, function_of(pullback), g)
             h = mode.aligned(h, x) if vmaps else h  # of a variable from outside of a vmap: the sum over the batch
             try:
                 data = x._data
@@ -273,7 +276,8 @@ def replayed_edges(node: Any) -> list[Any]:
 
     args = node._edges[::2]
     pullbacks = guarded(node._op.body, *map(node_of, args), **node._kwargs)[1:]
-    return [e for x, p in zip(args, pullbacks) if isinstance(x, Node) and p for e in (x, functools.partial(guarded, p))]
+    variables = [(x, function_of(p)) for x, p in zip(args, pullbacks) if isinstance(x, Node) and p is not None]
+    return [e for x, p in variables for e in (x, functools.partial(guarded, p))]
 
 
 def unbroadcast(h: Array, data: Array, node: Node) -> Array:

@@ -8,6 +8,7 @@ asks `node_of`, which computes it again by the same op where it is gone.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Callable
@@ -136,6 +137,15 @@ def checksum(arrays: list[Array]) -> int:
             parts += np.add.reduce(words, axis=0).tobytes(), flat[::step].tobytes()
         parts += x.shape, memory[whole:].tobytes()
     return hash(tuple(parts))
+
+
+def function_of(pullback: Any) -> Any:
+    """A pullback as a function, also where it is an array; None for a constant's."""
+    return pullback if pullback is None or callable(pullback) else functools.partial(_times, pullback)
+
+
+def _times(factor: Array, g: Array) -> Array:
+    return g * factor
 
 
 def touch(node: Node) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigrad.engine import Array, Node, unbroadcast
-from minigrad.node import node_of
+from minigrad.node import function_of, node_of
 
 #: The ops a = f(z) of the slides: the gradient at their argument z is the error signal δ.
 NONLINEARITIES = {"sigmoid", "tanh", "relu"}
@@ -27,7 +27,7 @@ def arguments(node: Any) -> tuple[Any, ...]:
 
 def pullbacks(node: Any) -> tuple[Callable[[Array], Array] | None, ...]:
     """The pullback of each argument, None for a constant."""
-    return (node._edges or ())[1::2]
+    return tuple(map(function_of, (node._edges or ())[1::2]))
 
 
 def edges(node: Any) -> list[Edge]:

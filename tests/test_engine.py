@@ -608,3 +608,34 @@ def test_variable_for_a_keyword_only_argument() -> None:
 def test_no_tensor_no_graph() -> None:
     y = mg.sigmoid(np.ones((2, 3)) @ np.ones(3) + 1.0)
     assert type(y) is np.ndarray and type(mg.exp(1.0)) is np.float64
+
+
+@mg.op()
+def cubed(x):
+    return x * x * x, 3 * x * x
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_pullback_may_be_the_derivative_itself(order, tmp_path):
+    """In a pass, in passes that are recorded, in a batch, checked by debug, derived, compared, drawn and replayed."""
+    x, f = np.array([0.5, -2.0]), cubed
+    for _ in range(order - 1):
+        f = mg.elementwise_grad(f)
+    wanted = [3 * x * x, 6 * x, np.full(2, 6.0)][order - 1]
+    assert np.allclose(mg.elementwise_grad(f)(x), wanted)
+    assert np.allclose(mg.vmap(mg.grad(f))(x), wanted)
+    assert np.allclose(mg.derive(lambda x: mg.sum(f(x)), x)(x)[1], wanted)
+    assert mg.gradcheck(lambda x: mg.sum(f(x)), x)
+    with mg.debug():
+        w = mg.Tensor(x, name="w")
+        J = mg.sum(f(w))
+        J.backward()
+    assert np.allclose(w.grad, wanted)
+    mg.replay(J, str(tmp_path / "page.html"))
+    assert "cubed" in (tmp_path / "page.html").read_text(encoding="utf-8") or order > 1
+
+
+def test_products_hold_no_functions():
+    """A graph is full of them, and Python's collector traverses what it tracks again and again."""
+    y = mg.Tensor(2.0) * mg.Tensor(3.0)
+    assert not any(map(callable, y._edges[1::2])) and not any(map(gc.is_tracked, y._edges[1::2]))

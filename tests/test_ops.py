@@ -14,6 +14,7 @@ from sampling import sampled
 import minigrad as mg
 from minigrad.check.numeric import EPS
 from minigrad.engine import implementations
+from minigrad.node import function_of
 from minigrad.sparse import RowSparse
 from minigrad.trees import leaves, map_leaves
 
@@ -140,7 +141,7 @@ def planted(case: Case, op: Any, i: int, fault: Callable[[Any], Any]) -> Callabl
 
     def body(*args: Any, **kwargs: Any) -> Any:
         value, *pullbacks = op.body(*args, **kwargs)
-        right = pullbacks[i]
+        right = function_of(pullbacks[i])
         pullbacks[i] = lambda g: fault(right(g))
         return value, *pullbacks
 
@@ -212,7 +213,8 @@ def shaped_faults() -> list[Any]:
         for fault in (transposed, an_element_dropped, broadcasting_not_undone):
             for i, (x, pullback) in enumerate(zip(args, pullbacks)):
                 if floating(x) and pullback is not None and np.size(x) > 1 and np.size(value):
-                    h = np.asarray(pullback(np.linspace(1.0, 2.0, np.size(value)).reshape(np.shape(value))))
+                    g = np.linspace(1.0, 2.0, np.size(value)).reshape(np.shape(value))
+                    h = np.asarray(function_of(pullback)(g))
                     wrong = fault(h, np.shape(x))
                     if wrong.shape != h.shape or not np.allclose(wrong, h):
                         found.setdefault(f"{op.__name__}-{i}-{fault.__name__}", (case, op, i, fault, np.shape(x)))

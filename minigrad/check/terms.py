@@ -18,6 +18,7 @@ from minigrad._tensor import Tensor, unit_seed
 from minigrad.check.numeric import Problem
 from minigrad.engine import Array, Node, backward_pass
 from minigrad.mode import observing_passes
+from minigrad.node import function_of
 from minigrad.ops import softmax
 from minigrad.transforms import transforming, variable
 from minigrad.walk import Edge, ancestors, arguments, contribution, edges
@@ -172,7 +173,7 @@ def magnitude_edges(node: Any, values: Found) -> list[Edge]:
         return [edge._replace(pullback=lambda g: DIFFERENCES[name](g, node, values[edge.node._stamp]))]
     if name in MULTILINEAR:
         pullbacks = node._op.body(*argument_magnitudes(node, values), **node._kwargs)[1:]
-        return [edge._replace(pullback=pullbacks[edge.place]) for edge in edges(node)]
+        return [edge._replace(pullback=function_of(pullbacks[edge.place])) for edge in edges(node)]
     return edges(node)
 
 
