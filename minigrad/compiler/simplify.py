@@ -165,12 +165,8 @@ class Results:
         value, is_array = self.simplest[x.value], isinstance(x.value.example, np.ndarray)
         if not isinstance(value, Value):
             return np.asarray(value) if is_array else value
-        if not is_array:  # a number; but x[()] of an array without axes was simplified to the array
-            holder = self.owners.get(root(value, self.owners))  # an array without axes, which may be written into
-            if not any(isinstance(getattr(v, "example", None), np.ndarray) for v in (value, holder)):
-                return value
-            number = (np.positive,) if value.dtype.kind in "iufc" else (operator.getitem, ())
-            return self.inserted(new_value(number[0], value, *number[1:]), after=value)
+        if not is_array:
+            return value
         is_shared = self.owners.setdefault(root(value, self.owners), owner) is not owner
         if not is_shared and isinstance(value.example, np.ndarray) and 0 not in layout(value.example):
             return value
@@ -192,7 +188,8 @@ class Simplifier:
             self.simple[old] = None
             return old
         args, kwargs = mapped(new.__getitem__, Value, (old.args, old.kwargs))
-        args = tuple(self.rebuilt(symbolic(x)) for x in args)
+        if old.call is not np.power:  # that of an array is not that of a number
+            args = tuple(self.rebuilt(symbolic(x)) for x in args)
         example = old.example
         is_view = bool(views_in(old)) and viewed(old) is not None
         if is_view:  # of the new argument's example
@@ -251,9 +248,16 @@ def can_replace(x: Any, value: Value) -> bool:
     example = x.example if isinstance(x, Value) else x
     if isinstance(example, tuple) or isinstance(value.example, tuple):
         return False
+    if kind_of_array(example) is not kind_of_array(value.example):
+        return False
     one, other = np.asarray(example), np.asarray(value.example)  # np.result_type would not tell byte orders apart
     same_kind = one.shape == other.shape and one.dtype == other.dtype
     return same_kind and same_layout(x, value)
+
+
+def kind_of_array(x: Any) -> type:
+    """An array, a scalar of NumPy's or a number of Python's: functions treat one as they do no other."""
+    return next(kind for kind in (np.ndarray, np.generic, object) if isinstance(x, kind))
 
 
 def symbolic(x: Any, like: Any = None) -> Any:

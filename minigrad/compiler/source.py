@@ -12,7 +12,6 @@ import functools
 import inspect
 import itertools
 import linecache
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinMethodType, CodeType
@@ -54,7 +53,7 @@ def constant(x: Any) -> str:
         return array_constant(x)
     if isinstance(x, float) and not np.isfinite(x):
         return "np.nan" if np.isnan(x) else "np.inf" if x > 0 else "-np.inf"
-    if isinstance(x, complex) and not np.isfinite(x):
+    if isinstance(x, complex) and (not np.isfinite(x) or repr(ast.literal_eval(repr(x))) != repr(x)):  # -0j
         return f"complex({constant(x.real)}, {constant(x.imag)})"
     for kind in LITERAL:
         if isinstance(x, kind):  # a subclass may have a repr of its own
@@ -118,8 +117,7 @@ def array_constant(x: np.ndarray) -> str:
     if x.dtype.kind not in "biufc":
         unspeakable(x)
     dtype = "" if x.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", dtype={dtype_constant(x.dtype)}"
-    elements = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x.tolist()))
-    return f"np.array({elements}{dtype})"
+    return f"np.array({constant(x.tolist())}{dtype})"
 
 
 def identical(x: Any, y: Any) -> bool:

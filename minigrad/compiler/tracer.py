@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin as Operators
 
 from minigrad.batched import DYNAMIC, METADATA, WRITING, Batched
 from minigrad.compiler.examples import layout, owner
@@ -103,12 +104,17 @@ class Storage:
             value.versions_of[self.first] = None
 
 
+def _of_arrays(in_place: Any) -> Any:
+    """An operator in place. A number has none: n += x is n = n + x, also where x is a Tensor or a list."""
+    return lambda self, x: in_place(self, x) if isinstance(self._value.example, np.ndarray) else NotImplemented
+
+
 def _of_the_value(function: Any) -> Any:
     """A method that calls a function on the value that Python reads."""
     return lambda self, *args: function(self.python_value(), *args)
 
 
-class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
+class Tracer(Operators):
     """A stand-in for an array while a function is traced: each NumPy call on it becomes a Value of the trace."""
 
     __slots__ = ("_seen", "_value", "steps", "storage", "trace")
@@ -198,7 +204,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def is_number(self) -> bool:
         """Is it one of Python's numbers?"""
-        return type(self._value.example) in (int, float, complex)
+        return type(self._value.example) in (int, float, complex, bool)
 
     @property
     def __class__(self) -> Any:  # isinstance answers as for the value
@@ -243,11 +249,23 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     def __abs__(self) -> Any:
         return abs(self.python_value()) if self.is_number else np.abs(self)
 
+    def __pos__(self) -> Any:
+        return (0 + self if isinstance(self, bool) else self) if self.is_number else np.positive(self)
+
     def __divmod__(self, other: Any) -> Any:
         return (self // other, self % other) if self.is_number else np.divmod(self, other)
 
+    def __rdivmod__(self, other: Any) -> Any:
+        return (other // self, other % self) if self.is_number else np.divmod(other, self)
+
     def __pow__(self, other: Any, modulo: Any = None) -> Any:
         return super().__pow__(other) if modulo is None else pow(self.python_value(), other, modulo)
+
+    __iadd__, __isub__, __imul__ = map(_of_arrays, (Operators.__iadd__, Operators.__isub__, Operators.__imul__))
+    __itruediv__, __ifloordiv__ = map(_of_arrays, (Operators.__itruediv__, Operators.__ifloordiv__))
+    __imod__, __ipow__, __imatmul__ = map(_of_arrays, (Operators.__imod__, Operators.__ipow__, Operators.__imatmul__))
+    __iand__, __ior__, __ixor__ = map(_of_arrays, (Operators.__iand__, Operators.__ior__, Operators.__ixor__))
+    __ilshift__, __irshift__ = map(_of_arrays, (Operators.__ilshift__, Operators.__irshift__))
 
     def __copy__(self) -> Any:
         return self if self.is_number else np.copy(self)
@@ -267,13 +285,17 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
             return None
         if not out:
             if ufunc in IN_PYTHON and differs_from_operator(ufunc, inputs) and not is_operator(sys._getframe(1)):
-                inputs = tuple(self.trace.call(np.asarray, (x,), {}) if isinstance(x, Tracer) else x for x in inputs)
+                given = [x.value.example if isinstance(x, Tracer) else x for x in inputs]
+                dtype = (np.result_type(*given),) if any(isinstance(x, np.generic) for x in given) else ()
+                inputs = tuple(
+                    self.trace.call(np.asarray, (x, *dtype), {}) if isinstance(x, Tracer) else x for x in inputs
+                )
             return self.trace.call(function, inputs, kwargs)
         if len(out) > 1:
             return self.trace.written_to_several(function, inputs, kwargs, out)
         (target,) = out
         if not isinstance(target.value.example if isinstance(target, Tracer) else target, np.ndarray):
-            return self.trace.call(function, inputs, kwargs)  # numbers are immutable: x += 1 makes a new one
+            raise TypeError("return arrays must be of ArrayType")
         if is_elementwise(function) and not kwargs:
             result = self.trace.record(function, inputs, {})
             if result.ndim > writable(target).ndim:  # an assignment would drop leading axes of length 1
@@ -345,6 +367,8 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
             return self.dtype.itemsize * (self.size if name == "nbytes" else 1)
         if self.is_number and name[0] != "_" and hasattr(self._value.example, name):
             return getattr(self.python_value(), name)
+        if name in ("conj", "conjugate") and not self.is_number and self.dtype.kind in "fiub":
+            return lambda: self
         if name in ARRAY_METHODS and not self.is_number:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
         message = f"a traced array has no {name}; use the function of NumPy or minigrad"
@@ -532,9 +556,9 @@ class Trace:
 
 
 def computed(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The result of a call on examples; on Python's numbers as in Python: 2**70 has no NumPy scalar."""
+    """The result of a call on examples; on numbers as in Python: 2**70 and 1j + np.float64(1) are no NumPy scalars."""
     plain = mapped(read_only, np.ndarray, examples((args, kwargs)))
-    in_python = call in OPERATORS and not any(hasattr(x, "dtype") for x in plain[0])
+    in_python = call in OPERATORS and not kwargs and not any(isinstance(x, np.ndarray) for x in plain[0])
     with np.errstate(all="ignore"):
         return (IN_PYTHON[call] if in_python else call)(*plain[0], **plain[1])
 
@@ -613,7 +637,8 @@ def differs_from_operator(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
     """Is a ufunc of numbers something else than its operator? 1.0 / 0.0 is an error, np.power(-inf, 0.5) NaN."""
     if not all(isinstance(x, int | float | complex | np.generic) for x in inputs):
         return False
-    return ufunc is np.power or not any(isinstance(x, np.generic) for x in inputs)
+    in_python = not any(isinstance(x, np.generic) for x in inputs) or inputs[0].__class__ is complex
+    return in_python or ufunc is np.power
 
 
 def is_operator(caller: FrameType) -> bool:

@@ -153,6 +153,45 @@ def test_a_ufunc_of_numbers_called_by_its_name_is_no_operator(f: Any, n: float, 
                 assert type(ours) is type(eager) and same_bits(ours, eager)
 
 
+def plus(x: Any, y: Any) -> Any:
+    x += y
+    return x
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (np.power, (np.float32(7.25), 5)),  # a number takes the dtype of the scalar that it meets
+        (lambda x, n: np.power(np.float32(3), n), (0.0, 2.5)),
+        (lambda c, d: (c + d, c**d, d * c), (1 - 2j, np.float64(3))),  # Python's complex number where it is first
+        (np.add, (1 - 2j, np.float64(3))),
+        (np.add, (1 - 2j, np.float32(3))),
+        (lambda n, m: (divmod(7, n), divmod(m, 2.0), divmod(n, m)), (3, -1.5)),
+        (lambda n, m: (+n, +m, +(n < m), (n < m).conjugate(), divmod(n < m, m)), (3, -0.0 + 4)),
+        (lambda n, m: (np.positive(n), np.positive(m)), (3, -1.5)),
+        (lambda n, c: (np.outer(n, 2), np.outer(0, c)), (2, 1j)),
+        (lambda x, t: (np.copy(t).imag, np.copy(x).real, x.conj(), t.conj()), (np.array(2.0), np.True_)),
+        (lambda n, y: n + y ** np.array(0.5), (1.0, np.float64(-np.inf))),
+        (lambda n, c: n + np.array([c, 1]), (1.0, complex(2, -np.inf))),
+        (lambda n, c: n * np.array([c, 1]), (-1.0, complex(-0.0, 1))),
+        (plus, (np.float32(2), mg.Tensor(3.0))),
+        (lambda n, x: np.add(n, x, where=True), (2.0, np.float64(3))),
+    ],
+)
+def test_numbers_keep_their_kind(f: Any, args: Any) -> None:
+    """A number of Python's, a scalar of NumPy's and an array without axes are three kinds; each stays what it is."""
+
+    def step(*args: Any) -> Any:
+        return f(*args)
+
+    compiled = mg.compile(step)
+    with np.errstate(all="ignore"):
+        for _ in range(3):
+            for ours, eager in zip(leaves(compiled(*args)), leaves(f(*args)), strict=True):
+                assert type(ours) is type(eager)
+                assert same_bits(mg.stop_gradient(ours), mg.stop_gradient(eager))
+
+
 def test_a_power_of_an_array_is_no_power_of_a_number() -> None:
     """-inf ** 0.5 is nan for an array and inf for a number, and squares differ in the last bit."""
     tables: list[Callable[[Any], Any]] = [

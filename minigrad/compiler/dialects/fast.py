@@ -12,7 +12,7 @@ from minigrad.compiler.dialects.readable import python_number
 from minigrad.compiler.examples import is_large
 from minigrad.compiler.layout import c_contiguous, contiguous, is_in
 from minigrad.compiler.printer import ATOM, Dialect, Formula, Printer
-from minigrad.compiler.program import Value, is_elementwise, operands, root
+from minigrad.compiler.program import Value, examples, is_elementwise, operands, root
 from minigrad.compiler.schedule import Schedule
 from minigrad.compiler.source import Code, called, constant, dtype_constant
 from minigrad.operands import MANY, selected
@@ -222,7 +222,7 @@ def made_for(schedule: Schedule, part: Any) -> Value | None:
 
 def column_times_row(printer: Printer, v: Value, args: tuple[Any, ...]) -> Formula | None:
     """np.outer of vectors by broadcasting, which runs faster."""
-    if v.call is np.outer and all(x.ndim == 1 for x in args):
+    if v.call is np.outer and all(np.ndim(examples(x)) == 1 for x in args):
         return f"{printer.parenthesized(args[0], ATOM)}[:, None] * {printer.parenthesized(args[1], 8)}", 7
     return None
 
