@@ -117,7 +117,8 @@ def array_constant(x: np.ndarray) -> str:
     if x.dtype.kind not in "biufc":
         unspeakable(x)
     dtype = "" if x.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", dtype={dtype_constant(x.dtype)}"
-    return f"np.array({constant(x.tolist())}{dtype})"
+    elements = repr(x.tolist()) if x.dtype.char in "gG" else constant(x.tolist())  # a long double is read as it was
+    return f"np.array({elements}{dtype})"
 
 
 def identical(x: Any, y: Any) -> bool:

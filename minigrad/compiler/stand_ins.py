@@ -100,11 +100,13 @@ def _overlaid(kind: Any) -> Any:
 
         def put(x: Node, value: Any) -> None:
             own = _overlays.get(id(x))
-            if own is not None and get_ident() == _recording_thread:
+            if own is None:
+                own_class(x)  # at once: of two classes Python compares the subclass first, and b > a is not a < b
+            elif get_ident() == _recording_thread:
                 own.was_read.setdefault(key, False)
                 own[key] = value
-            else:
-                slot.__set__(x, value)
+                return
+            slot.__set__(x, value)
 
         return property(get, put)
 

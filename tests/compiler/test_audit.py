@@ -1,5 +1,6 @@
 """The audit: a second recording shows what no guard sees, before anything is written."""
 
+import operator
 import sys
 import time
 from typing import Any
@@ -141,3 +142,17 @@ def test_the_padding_of_long_doubles_is_no_difference() -> None:
         held[0] = np.concatenate([held[0], held[0]])[:3]  # in other memory
         f(X)
     assert [len(found) for found in f.cache.values()] == [1]
+
+
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_comparison_with_a_result_is_no_difference(compare: Any, shape: tuple[int, ...]) -> None:
+    w = mg.Tensor(np.full(shape, -1.5))
+
+    def both_ways() -> Any:
+        return compare(w * 2, w), compare(w, w % w), np.where(compare(w + w, w), 1.0, 2.0)
+
+    compiled = mg.compile(both_ways)
+    for _ in range(3):
+        for ours, wanted in zip(compiled(), both_ways(), strict=True):
+            assert same_bits(ours, wanted)

@@ -150,6 +150,7 @@ def dying_operands(schedule: Schedule) -> dict[Value, Value]:
                 and x not in placed
                 and (isinstance(x.call, np.ufunc) or is_choice(x))
                 and last[x] is v
+                and x.ndim  # else it may be a number
                 and is_large(x.size_in_memory)
                 and (x.shape, x.dtype) == (v.shape, v.dtype)
                 and all(y is x or root(y) is not x for y in operands(v))
