@@ -616,8 +616,8 @@ def cubed(x):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_pullback_may_be_the_derivative_itself(order, tmp_path):
-    """In a pass, in passes that are recorded, in a batch, checked by debug, derived, compared, drawn and replayed."""
+def test_a_pullback_may_be_the_derivative_itself(order):
+    """In a pass, in passes that are recorded, in a batch, derived, checked numerically and by debug, drawn."""
     x, f = np.array([0.5, -2.0]), cubed
     for _ in range(order - 1):
         f = mg.elementwise_grad(f)
@@ -631,8 +631,7 @@ def test_a_pullback_may_be_the_derivative_itself(order, tmp_path):
         J = mg.sum(f(w))
         J.backward()
     assert np.allclose(w.grad, wanted)
-    mg.replay(J, str(tmp_path / "page.html"))
-    assert "cubed" in (tmp_path / "page.html").read_text(encoding="utf-8") or order > 1
+    assert mg.draw(J).source.count("->") > 2
 
 
 def test_products_hold_no_functions():
