@@ -55,7 +55,7 @@ from models import (
 )
 from models.device import CPU, Device, named
 from models.tagger import Settings, Tagger, evaluate
-from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, train
+from models.training import OPTIMIZERS, Checkpoint, Diverged, Progress, Recipe, compile_option, train
 from models.vectors import Vectors
 from models.window import hinge_by_hand, score
 
@@ -158,14 +158,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--held-out", type=float, help="fraction of the training corpus held out to choose the threshold")
     sub.add_argument("--average", type=float, help="weight of an epoch in the running mean of the parameters")
     sub.add_argument("--seed", type=int, help="the same seed trains the same model")
-    sub.add_argument(
-        "--compile",
-        nargs="?",
-        const="numpy",
-        choices=["numpy", "numba"],
-        help="compile the training step: numpy by default, or numba (pip install -e '.[fast]') where there are so many "
-        "steps that it wins back the seconds it takes",
-    )
+    compile_option(sub)
     sub.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="gpu: an NVIDIA GPU, by CuPy")
     sub.add_argument("--checkpoint", metavar="FILE", type=Path, help="save the run there, to resume it")
     sub.add_argument("--every", metavar="N", type=int, help="steps between checkpoints (default: an epoch)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -61,6 +62,18 @@ class Recipe:
             raise ValueError(f"word_dropout needs to be at least 0 and finite, got {self.word_dropout}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ValueError(f"training needs a finite learning rate above 0, got {self.learning_rate}")
+
+
+def compile_option(sub: argparse.ArgumentParser) -> None:
+    """The option of the commands that train in epochs, for the recipe's `compile`."""
+    sub.add_argument(
+        "--compile",
+        nargs="?",
+        const="numpy",
+        choices=["numpy", "numba"],
+        help="compile the training step: numpy by default, or numba (pip install -e '.[fast]') where there are so many "
+        "steps that it wins back the seconds it takes",
+    )
 
 
 @dataclass(frozen=True)

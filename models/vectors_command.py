@@ -20,7 +20,7 @@ import numpy as np
 
 import minigrad as mg
 from models import plots, storage, terminal, vectors
-from models.training import Checkpoint, InEpochs
+from models.training import Checkpoint, InEpochs, compile_option
 from models.vectors import Vectors
 from models.words import Blocks, Corpus, Recipe, minibatches, objective
 
@@ -208,14 +208,7 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--epochs", type=int, help="passes over the text")
     sub.add_argument("--learning-rate", type=float, help="at the start; it decreases linearly")
     sub.add_argument("--seed", type=int, help="the same seed trains the same vectors")
-    sub.add_argument(
-        "--compile",
-        nargs="?",
-        const="numpy",
-        choices=["numpy", "numba"],
-        help="compile the training step: numpy by default, or numba (pip install -e '.[fast]') where there are so many "
-        "steps that it wins back the seconds it takes",
-    )
+    compile_option(sub)
     sub.add_argument("--checkpoint", metavar="FILE", type=Path, help="save the run there, to resume it")
     sub.add_argument("--every", metavar="N", type=int, help="steps between checkpoints (default: an epoch)")
     sub.add_argument(

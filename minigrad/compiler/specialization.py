@@ -50,9 +50,11 @@ class Specialization:
         self.variables = [slot for slot, _ in recorded.captured if slot.of_tensor and slot.key == "_data"]
         self.audit = Audit(recorded) if audit else None
         listed = schedule(program)
-        self.source = Printer(listed, identify(listed), ReadableNumPy).source()
+        identifiers = identify(listed)
+        self.source = Printer(listed, identifiers, ReadableNumPy).source()
         lines = schedule_to_run(program, listed)
-        identifiers = identify(lines)
+        if lines is not listed:
+            identifiers = identify(lines)
         fast = Printer(lines, identifiers, FastNumPy)
         self.run = executable(fast.source(), identifiers.function, GLOBALS)
         contiguous = fast.dialect.contiguous

@@ -26,7 +26,7 @@ def matmul(x: Array, y: Array) -> Array:
     """
     z, n, m = x @ y, x.ndim, y.ndim
     if n == m == 1:
-        return z, lambda g: g * y, lambda g: g * x
+        return z, y, x
     if m == 1:
         if n == 2:
             return z, lambda g: g[:, None] * y, lambda g: +g @ x  # BLAS wants no number that is only repeated
